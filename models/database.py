@@ -1,0 +1,406 @@
+"""The connection pool, and transactions that return typed rows.
+
+Everything that can go wrong between us and PostgreSQL is translated here, once:
+`DatabaseUnavailableError` (try again later) and `ConstraintError` (a named rule of
+the schema said no). Anything else is a defect.
+"""
+
+import logging
+import os
+import random
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, LiteralString, TypeVar
+
+import psycopg2
+from psycopg2 import errorcodes, extensions, extras
+from pydantic import TypeAdapter
+
+from models.audit_entry import NewEntry, PendingEntry
+
+logger = logging.getLogger(__name__)
+
+Row = TypeVar("Row")
+Params = Mapping[str, object]
+
+BEGIN_WRITING: LiteralString = "BEGIN; SET LOCAL synchronous_commit = off; "
+BEGIN_READING: LiteralString = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
+
+# Appending locks the head of the log until the commit, so the two travel together and
+# no round trip happens under the lock. The commit itself is asynchronous; the record
+# that follows is not, and its flush covers all that was written before it: nobody is
+# answered before his work is on disk. docs/decisions/0002-fast-commit.md
+FLUSH: LiteralString = "SELECT pg_logical_emit_message(true, 'proctoring', '')"
+APPEND_AND_COMMIT: LiteralString = (
+    "SELECT audit_append(%(event_types)s::text[], %(entity_types)s::text[],"
+    " %(entity_ids)s::text[], %(actor_ids)s::text[], %(attempt_ids)s::uuid[],"
+    " %(payloads)s::text[]); COMMIT; "
+    + FLUSH
+    + ", current_setting('proctoring.appended')"
+)
+ROLL_BACK_AND_FLUSH: LiteralString = "ROLLBACK; " + FLUSH
+
+IDLE = extensions.TRANSACTION_STATUS_IDLE
+# A connection that was idle for longer is asked before it is used.
+IDLE_CHECK_SECONDS = 1.0
+LIFETIME_SECONDS = 1800.0
+
+# A statement that ended for one of these reasons may well succeed a moment later.
+TRANSIENT = frozenset(
+    {
+        errorcodes.SERIALIZATION_FAILURE,
+        errorcodes.DEADLOCK_DETECTED,
+        errorcodes.LOCK_NOT_AVAILABLE,
+        errorcodes.READ_ONLY_SQL_TRANSACTION,
+        errorcodes.IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+    }
+)
+
+
+class DatabaseUnavailableError(Exception):
+    """The server is away, or every connection is busy. Trying again may help.
+
+    Whether an interrupted commit took place is unknown: whatever is sent again must
+    be idempotent.
+    """
+
+
+class ConstraintError(Exception):
+    """A constraint of the schema refused the statement."""
+
+    def __init__(self, constraint: str) -> None:
+        super().__init__(constraint)
+        self.constraint = constraint
+
+
+def as_json(value: object) -> extras.Json:
+    """Mark a parameter as one JSON document (a bare list is an SQL array)."""
+    return extras.Json(value)
+
+
+def _register_types() -> None:
+    extensions.register_adapter(dict, extras.Json)
+    extras.register_uuid()  # type: ignore[no-untyped-call]
+
+    def to_bytes(value: str | bytes | None, cursor: extensions.cursor) -> bytes | None:
+        found = psycopg2.BINARY(value, cursor)
+        return None if found is None else bytes(found)
+
+    extensions.register_type(
+        extensions.new_type(psycopg2.BINARY.values, "BYTES", to_bytes)
+    )
+
+
+_register_types()
+
+# What the current request wants done inside its transaction: claim its idempotency key.
+before_commit: ContextVar[Callable[["Transaction"], None] | None] = ContextVar(
+    "before_commit", default=None
+)
+
+_adapters: dict[type[Any], TypeAdapter[Any]] = {}
+
+
+def _adapter(row_type: type[Row]) -> TypeAdapter[Row]:
+    # Building one is slow; using it is not.
+    found = _adapters.get(row_type)
+    if found is None:
+        found = _adapters[row_type] = TypeAdapter(row_type)
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionSettings:
+    """Where the database is, and how long anyone waits for it (in seconds)."""
+
+    host: str
+    port: int
+    name: str
+    user: str
+    password: str = ""
+    sslmode: str = "prefer"
+    # What every connection becomes. None keeps the login role (for administration).
+    role: str | None = "proctoring_app"
+    pool_size: int = 10
+    pool_wait_seconds: float = 2.0
+    connect_timeout_seconds: int = 3
+    statement_timeout_seconds: float = 5.0
+    lock_timeout_seconds: float = 2.0
+
+    def connect(
+        self, *, statement_timeout_seconds: float | None = None
+    ) -> extensions.connection:
+        """Open a connection in autocommit. 0 seconds means no timeout."""
+        timeout = (
+            self.statement_timeout_seconds
+            if statement_timeout_seconds is None
+            else statement_timeout_seconds
+        )
+        options = {
+            "search_path": "public",
+            "timezone": "UTC",
+            "datestyle": "ISO",
+            "statement_timeout": f"{int(timeout * 1000)}",
+            "lock_timeout": f"{int(self.lock_timeout_seconds * 1000)}",
+            "idle_in_transaction_session_timeout": "10000",
+        }
+        if self.role is not None:
+            options["role"] = self.role
+        connection = psycopg2.connect(
+            host=self.host,
+            port=self.port,
+            dbname=self.name,
+            user=self.user,
+            password=self.password,
+            sslmode=self.sslmode,
+            connect_timeout=self.connect_timeout_seconds,
+            # A server that vanished without a word is noticed in seconds, not hours.
+            keepalives_idle=10,
+            keepalives_interval=5,
+            keepalives_count=3,
+            tcp_user_timeout=10_000,
+            application_name="proctoring",
+            options=" ".join(f"-c {name}={value}" for name, value in options.items()),
+        )
+        connection.autocommit = True
+        return connection
+
+
+class Transaction:
+    """An open transaction. Its statements commit or roll back together."""
+
+    def __init__(self, connection: extensions.connection, begin: LiteralString) -> None:
+        self._connection = connection
+        self._cursor = connection.cursor(cursor_factory=extras.RealDictCursor)
+        # Sent in front of the first statement, which saves a round trip.
+        self._begin: LiteralString = begin
+        self._entries: list[tuple[NewEntry, PendingEntry]] = []
+
+    def execute(self, sql: LiteralString, params: Params | None = None) -> int:
+        """Run a statement and return how many rows it touched."""
+        self._run(sql, params)
+        return self._cursor.rowcount
+
+    def all(
+        self, row_type: type[Row], sql: LiteralString, params: Params | None = None
+    ) -> list[Row]:
+        self._run(sql, params)
+        validate = _adapter(row_type).validate_python
+        return [validate(row) for row in self._cursor.fetchall()]
+
+    def one_or_none(
+        self, row_type: type[Row], sql: LiteralString, params: Params | None = None
+    ) -> Row | None:
+        rows = self.all(row_type, sql, params)
+        if len(rows) > 1:
+            raise LookupError(f"expected at most one row, got {len(rows)}")
+        return rows[0] if rows else None
+
+    def one(
+        self, row_type: type[Row], sql: LiteralString, params: Params | None = None
+    ) -> Row:
+        row = self.one_or_none(row_type, sql, params)
+        if row is None:
+            raise LookupError("expected one row, got none")
+        return row
+
+    def scalar(self, sql: LiteralString, params: Params | None = None) -> Any:
+        """Return the only column of the only row. Any: the SQL decides its type."""
+        self._run(sql, params)
+        rows = self._cursor.fetchall()
+        if len(rows) != 1 or len(rows[0]) != 1:
+            raise LookupError("expected one row of one column")
+        return next(iter(rows[0].values()))
+
+    def queue_entry(self, entry: NewEntry) -> PendingEntry:
+        """Promise an audit entry, which the commit will append."""
+        pending = PendingEntry()
+        self._entries.append((entry, pending))
+        return pending
+
+    def finish_writing(self) -> None:
+        """Append, commit and flush; or, without an entry, undo and flush.
+
+        A block that queued no entry changed nothing that may stay. It may have seen
+        what another has committed but not yet flushed, hence the flush.
+        """
+        if not self._entries:
+            if not self._begin:
+                self._cursor.execute(ROLL_BACK_AND_FLUSH)
+            return
+        entries = [entry for entry, _ in self._entries]
+        self._run(
+            APPEND_AND_COMMIT,
+            {
+                "event_types": [entry.event_type for entry in entries],
+                "entity_types": [entry.entity_type for entry in entries],
+                "entity_ids": [entry.entity_id for entry in entries],
+                "actor_ids": [entry.actor_id for entry in entries],
+                "attempt_ids": [entry.attempt_id for entry in entries],
+                "payloads": [entry.payload for entry in entries],
+            },
+        )
+        (row,) = self._cursor.fetchall()
+        first_seq = int(str(row["current_setting"]).partition(":")[0])
+        for offset, (_, pending) in enumerate(self._entries):
+            pending.settle(first_seq + offset)
+
+    def finish_reading(self) -> None:
+        if not self._begin:
+            self._cursor.execute("COMMIT")
+
+    def _run(self, sql: LiteralString, params: Params | None) -> None:
+        begin, self._begin = self._begin, ""
+        self._cursor.execute(begin + sql, params)
+
+
+@dataclass(slots=True)
+class _Pooled:
+    connection: extensions.connection
+    born: float
+    dies: float
+    idle_since: float
+
+
+class Database:
+    """A bounded pool that heals itself and survives a fork.
+
+    At most `pool_size` connections; who finds none waits `pool_wait_seconds` and then
+    gets DatabaseUnavailableError. A connection is opened outside every lock, checked
+    before use when it sat idle, and thrown away when anything about it is in doubt.
+    """
+
+    def __init__(self, settings: ConnectionSettings) -> None:
+        self.settings = settings
+        self._forget()
+
+    def _forget(self) -> None:
+        """Start empty. psycopg2 never closes a connection of another process."""
+        self._pid = os.getpid()
+        self._turns = threading.BoundedSemaphore(self.settings.pool_size)
+        self._idle: deque[_Pooled] = deque()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Write: commit with the queued audit entries, or not at all.
+
+        Raises DatabaseUnavailableError and ConstraintError.
+        """
+        with self._connection() as connection:
+            tx = Transaction(connection, BEGIN_WRITING)
+            yield tx
+            if (hook := before_commit.get()) is not None:
+                hook(tx)
+            tx.finish_writing()
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """Read one snapshot. Nothing can be written, and nothing is flushed."""
+        with self._connection() as connection:
+            tx = Transaction(connection, BEGIN_READING)
+            yield tx
+            tx.finish_reading()
+
+    @contextmanager
+    def bookkeeping(self) -> Iterator[Transaction]:
+        """Run single statements, each of which commits at once and unaudited.
+
+        For rate limits and idempotency keys, which are no part of the record.
+        """
+        with self._connection() as connection:
+            yield Transaction(connection, "")
+
+    @contextmanager
+    def _connection(self) -> Iterator[extensions.connection]:
+        if self._pid != os.getpid():
+            self._forget()
+        turns = self._turns
+        if not turns.acquire(timeout=self.settings.pool_wait_seconds):
+            raise DatabaseUnavailableError("every connection is busy")
+        try:
+            with _translated():
+                pooled = self._borrow()
+                try:
+                    yield pooled.connection
+                finally:
+                    self._give_back(pooled)
+        finally:
+            turns.release()
+
+    def _borrow(self) -> _Pooled:
+        while True:
+            try:
+                pooled = self._idle.pop()
+            except IndexError:
+                now = time.monotonic()
+                life = LIFETIME_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311
+                return _Pooled(self.settings.connect(), now, now + life, now)
+            if _is_usable(pooled):
+                return pooled
+            _close(pooled.connection)
+
+    def _give_back(self, pooled: _Pooled) -> None:
+        connection = pooled.connection
+        try:
+            if connection.info.transaction_status != IDLE:
+                with connection.cursor() as cursor:
+                    cursor.execute("ROLLBACK")
+            is_clean = connection.info.transaction_status == IDLE
+        except psycopg2.Error:
+            is_clean = False
+        if is_clean and not connection.closed:
+            pooled.idle_since = time.monotonic()
+            self._idle.append(pooled)
+        else:
+            _close(connection)
+
+    def close(self) -> None:
+        while self._idle:
+            _close(self._idle.pop().connection)
+
+
+def _is_usable(pooled: _Pooled) -> bool:
+    now = time.monotonic()
+    connection = pooled.connection
+    if connection.closed or now > pooled.dies:
+        return False
+    try:
+        # Nothing is owed to an idle connection: what is there to read is its end.
+        if select.select([connection.fileno()], [], [], 0)[0]:
+            return False
+        if now - pooled.idle_since > IDLE_CHECK_SECONDS:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+    except (OSError, ValueError, psycopg2.Error):
+        return False
+    return True
+
+
+def _close(connection: extensions.connection) -> None:
+    with suppress(psycopg2.Error):
+        connection.close()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except psycopg2.IntegrityError as error:
+        raise ConstraintError(error.diag.constraint_name or "unnamed") from error
+    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+        logger.warning("database unavailable", extra={"cause": _in_one_line(error)})
+        raise DatabaseUnavailableError("the database did not answer") from error
+    except psycopg2.Error as error:
+        if error.pgcode in TRANSIENT:
+            raise DatabaseUnavailableError("the database is busy") from error
+        raise
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
