@@ -1,0 +1,260 @@
+"""Everything that can be configured, read once and never changed.
+
+`Settings.from_env` refuses to start on a wrong or weak value: it names the variable
+and says what to do. `.env.example` documents every variable; a test compares the two.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from config.development import development_secret
+from models.database import ConnectionSettings
+
+MIN_SECRET_BYTES: Final = 32
+# What people leave in a file that they copied.
+PLACEHOLDER = re.compile(
+    r"your[_-]|change[_-]?me|secret[_-]?key|example|password|placeholder",
+    re.IGNORECASE,
+)
+
+
+class ConfigError(Exception):
+    """A variable is missing or wrong. The message says which, and what to do."""
+
+
+class Environment(StrEnum):
+    DEVELOPMENT = "development"
+    TESTING = "testing"
+    PRODUCTION = "production"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateLimits:
+    """Hits a period, in the notation of the `limits` package: `5 per minute`."""
+
+    storage_uri: str = "postgresql://"
+    default: str = "100 per minute"
+    login_failures: str = "5 per minute"
+    login_failures_address: str = "50 per minute"
+    refresh: str = "10 per minute"
+    register: str = "30 per hour"
+    events: str = "120 per minute"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    database: ConnectionSettings
+    environment: Environment = Environment.DEVELOPMENT
+    debug: bool = False
+    # Signs page cursors and pseudonyms.
+    secret_key: str = field(repr=False)
+    # Signs tokens. Tokens signed with the previous key stay valid until they expire.
+    jwt_secret_key: str = field(repr=False)
+    jwt_previous_secret_key: str | None = field(default=None, repr=False)
+    access_token_seconds: int = 900
+    refresh_token_seconds: int = 604_800
+    bcrypt_rounds: int = 12
+    # How many passwords one process hashes at once, and how many may wait for that.
+    hashing_concurrency: int = 1
+    hashing_queue: int = 4
+    rate_limits: RateLimits = RateLimits()
+    # How many proxies in front of us add to X-Forwarded-For. 0: believe no header.
+    trusted_proxies: int = 0
+    trusted_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    log_level: str = "INFO"
+    # 0 starts no background thread in this process.
+    sweeper_interval_seconds: float = 1.0
+
+    @property
+    def is_production(self) -> bool:
+        return self.environment is Environment.PRODUCTION
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> "Settings":
+        """Read the variables of `.env.example`. Raises ConfigError."""
+        read = _Reader(environ)
+        environment = read.choice("FLASK_ENV", Environment, Environment.DEVELOPMENT)
+        is_production = environment is Environment.PRODUCTION
+        debug = read.boolean("FLASK_DEBUG", default=False)
+        if is_production and debug:
+            raise ConfigError("FLASK_DEBUG must be False when FLASK_ENV is production.")
+        secret_key = read.secret("SECRET_KEY", is_production=is_production)
+        jwt_secret_key = read.secret("JWT_SECRET_KEY", is_production=is_production)
+        if secret_key == jwt_secret_key:
+            raise ConfigError(
+                "SECRET_KEY and JWT_SECRET_KEY must differ: make two secrets with "
+                '`python -c "import secrets; print(secrets.token_urlsafe(48))"`.'
+            )
+        previous = read.text("JWT_PREVIOUS_SECRET_KEY", "") or None
+        if previous is not None:
+            _check_secret("JWT_PREVIOUS_SECRET_KEY", previous)
+        access_seconds = read.integer("JWT_ACCESS_TOKEN_EXPIRES", 900, 60, 3600)
+        refresh_seconds = read.integer(
+            "JWT_REFRESH_TOKEN_EXPIRES", 604_800, 3600, 2_592_000
+        )
+        limits = RateLimits(
+            storage_uri=read.storage_uri(is_production=is_production),
+            default=read.limit("RATELIMIT_DEFAULT", RateLimits.default),
+            login_failures=read.limit(
+                "RATELIMIT_LOGIN_FAILURES", RateLimits.login_failures
+            ),
+            login_failures_address=read.limit(
+                "RATELIMIT_LOGIN_FAILURES_ADDRESS", RateLimits.login_failures_address
+            ),
+            refresh=read.limit("RATELIMIT_REFRESH", RateLimits.refresh),
+            register=read.limit("RATELIMIT_REGISTER", RateLimits.register),
+            events=read.limit("RATELIMIT_EVENTS", RateLimits.events),
+        )
+        return cls(
+            database=_database(read),
+            environment=environment,
+            debug=debug,
+            secret_key=secret_key,
+            jwt_secret_key=jwt_secret_key,
+            jwt_previous_secret_key=previous,
+            access_token_seconds=access_seconds,
+            refresh_token_seconds=refresh_seconds,
+            bcrypt_rounds=read.integer(
+                # 12 rounds are a quarter of a second; 16 would let ten logins stop us.
+                "BCRYPT_ROUNDS",
+                12,
+                12 if is_production else 4,
+                15,
+            ),
+            hashing_concurrency=read.integer("PASSWORD_HASHING_CONCURRENCY", 1, 1, 64),
+            hashing_queue=read.integer("PASSWORD_HASHING_QUEUE", 4, 0, 1000),
+            rate_limits=limits,
+            trusted_proxies=read.integer("TRUSTED_PROXIES", 0, 0, 5),
+            trusted_hosts=read.words("TRUSTED_HOSTS"),
+            cors_origins=read.origins("CORS_ORIGINS"),
+            log_level=read.one_of(
+                "LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")
+            ),
+            sweeper_interval_seconds=read.number(
+                "SWEEPER_INTERVAL_SECONDS", 1.0, 0.0, 3600.0
+            ),
+        )
+
+
+def _database(read: "_Reader") -> ConnectionSettings:
+    return ConnectionSettings(
+        host=read.text("DB_HOST", "localhost"),
+        port=read.integer("DB_PORT", 5432, 1, 65535),
+        name=read.text("DB_NAME", "proctoring_db"),
+        user=read.text("DB_USER", "postgres"),
+        password=read.text("DB_PASSWORD", ""),
+        sslmode=read.one_of(
+            "DB_SSLMODE",
+            "prefer",
+            ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+        ),
+        pool_size=read.integer("DB_POOL_SIZE", 10, 1, 200),
+    )
+
+
+def _check_secret(name: str, value: str) -> None:
+    advice = (
+        'Make one with `python -c "import secrets; print(secrets.token_urlsafe(48))"`.'
+    )
+    if len(value.encode()) < MIN_SECRET_BYTES:
+        raise ConfigError(
+            f"{name} must have at least {MIN_SECRET_BYTES} bytes. {advice}"
+        )
+    if len(set(value)) < 12 or PLACEHOLDER.search(value):  # noqa: PLR2004
+        raise ConfigError(f"{name} can be guessed. {advice}")
+
+
+class _Reader:
+    """Reads variables by name. An empty value counts as an absent one."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def text(self, name: str, default: str) -> str:
+        """Read NAME, or the file that NAME_FILE names (a mounted secret)."""
+        if path := self._environ.get(f"{name}_FILE"):
+            try:
+                return Path(path).read_text(encoding="utf-8").strip()
+            except OSError as error:
+                raise ConfigError(f"{name}_FILE can not be read: {error}.") from error
+        return self._environ.get(name, "").strip() or default
+
+    def secret(self, name: str, *, is_production: bool) -> str:
+        value = self.text(name, "")
+        if not value and not is_production:
+            return development_secret(name)
+        if not value:
+            raise ConfigError(
+                f"{name} is not set, and production has no default for it."
+            )
+        if is_production or len(value.encode()) < MIN_SECRET_BYTES:
+            _check_secret(name, value)
+        return value
+
+    def boolean(self, name: str, *, default: bool) -> bool:
+        value = self.text(name, str(default)).lower()
+        if value in {"true", "1"}:
+            return True
+        if value in {"false", "0"}:
+            return False
+        raise ConfigError(f"{name} must be True or False, not {value!r}.")
+
+    def integer(self, name: str, default: int, low: int, high: int) -> int:
+        text = self.text(name, str(default))
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
+            raise ConfigError(
+                f"{name} must be a whole number from {low} to {high}, not {text!r}."
+            )
+        return int(text)
+
+    def number(self, name: str, default: float, low: float, high: float) -> float:
+        text = self.text(name, str(default))
+        if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text):
+            raise ConfigError(f"{name} must be a number, not {text!r}.")
+        if not low <= float(text) <= high:
+            raise ConfigError(f"{name} must be from {low} to {high}, not {text!r}.")
+        return float(text)
+
+    def choice(
+        self, name: str, choices: type[Environment], default: Environment
+    ) -> Environment:
+        return choices(self.one_of(name, default, tuple(choices)))
+
+    def one_of(self, name: str, default: str, choices: tuple[str, ...]) -> str:
+        value = self.text(name, default)
+        if value not in choices:
+            raise ConfigError(f"{name} must be one of {', '.join(choices)}.")
+        return value
+
+    def words(self, name: str) -> tuple[str, ...]:
+        return tuple(word.strip() for word in self.text(name, "").split(",") if word)
+
+    def origins(self, name: str) -> tuple[str, ...]:
+        origins = self.words(name)
+        for origin in origins:
+            if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", origin):
+                raise ConfigError(
+                    f"{name} takes origins like https://exam.example.edu, separated by "
+                    f"commas; {origin!r} is not one (there is no wildcard)."
+                )
+        return origins
+
+    def limit(self, name: str, default: str) -> str:
+        value = self.text(name, default)
+        if not re.fullmatch(r"[1-9][0-9]{0,8} per (second|minute|hour|day)", value):
+            raise ConfigError(f"{name} must look like `5 per minute`, not {value!r}.")
+        return value
+
+    def storage_uri(self, *, is_production: bool) -> str:
+        value = self.text("RATELIMIT_STORAGE_URI", RateLimits.storage_uri)
+        if is_production and value.startswith("memory"):
+            raise ConfigError(
+                "RATELIMIT_STORAGE_URI: memory:// counts in each process apart, so its "
+                "limits do not hold. Leave it empty to count in PostgreSQL."
+            )
+        return value
