@@ -1,0 +1,82 @@
+"""Reading a request body: nothing strange gets past this point."""
+
+import json
+import re
+from typing import Any, TypeVar
+
+from flask import request
+from pydantic import BaseModel, ValidationError
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+
+from api.problems import InvalidRequestError, MalformedRequestError
+
+Body = TypeVar("Body", bound=BaseModel)
+
+DEFAULT_MAX_BYTES = 64 * 1024
+LONG_NUMBER = re.compile(rb"[0-9]{400}")
+
+
+def read_body(schema: type[Body], max_bytes: int) -> Body:
+    """Parse the JSON body into `schema`.
+
+    Raises UnsupportedMediaType, RequestEntityTooLarge, MalformedRequestError (it is
+    no JSON) and InvalidRequestError (it does not fit).
+    """
+    if request.mimetype != "application/json" or request.content_encoding:
+        raise UnsupportedMediaType
+    raw = read_bytes(max_bytes)
+    check_json(raw)
+    try:
+        return schema.model_validate_json(raw, strict=True)
+    except ValidationError as error:
+        raise InvalidRequestError(error) from error
+
+
+def read_bytes(max_bytes: int) -> bytes:
+    """Read at most `max_bytes`, whether or not the client says how many there are."""
+    # Werkzeug cuts a chunked body off at its limit without a word. One byte more than
+    # we accept tells the two apart.
+    request.max_content_length = max_bytes + 1
+    raw = request.get_data(cache=False)
+    if len(raw) > max_bytes:
+        raise RequestEntityTooLarge
+    return raw
+
+
+def check_json(raw: bytes) -> None:
+    """Refuse what parsers disagree about: doubled names, NaN, endless depth.
+
+    Raises MalformedRequestError.
+    """
+    try:
+        text = raw.decode("utf-8")
+        if LONG_NUMBER.search(raw):
+            raise MalformedRequestError("The body contains an endless number.")
+        document = json.loads(
+            text, object_pairs_hook=_without_doubles, parse_constant=_refuse_constant
+        )
+        # Lone surrogates can be written in JSON and in nothing else.
+        if "\\u" in text:
+            json.dumps(document, ensure_ascii=False).encode("utf-8")
+    except RecursionError as error:
+        raise MalformedRequestError("The body is nested too deeply.") from error
+    except UnicodeError as error:
+        raise MalformedRequestError("The body is not UTF-8 text.") from error
+    except json.JSONDecodeError as error:
+        raise MalformedRequestError(
+            f"The body is not JSON: {error.msg} at line {error.lineno}, "
+            f"column {error.colno}."
+        ) from error
+    except ValueError as error:
+        raise MalformedRequestError("The body is not JSON.") from error
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise MalformedRequestError("The body names the same field twice.")
+    return found
+
+
+def _refuse_constant(name: str) -> None:
+    raise MalformedRequestError(f"The body contains {name}, which is not JSON.")

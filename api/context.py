@@ -1,0 +1,17 @@
+"""The services of the current app."""
+
+from dataclasses import dataclass
+
+from flask import current_app
+
+from services.auth_service import AuthService
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    auth: AuthService
+
+
+def services() -> Services:
+    found: Services = current_app.extensions["services"]
+    return found

@@ -1,0 +1,79 @@
+"""The Idempotency-Key header (draft-ietf-httpapi-idempotency-key-header).
+
+The key is claimed inside the transaction that does the work, so the work is done once
+whatever is cut off in between; the answer is kept right after. A retry that finds the
+work done and the answer not kept (the process died between the two) gets a 409 that
+says so.
+"""
+
+import re
+from collections.abc import Callable
+from hashlib import sha256
+
+from flask import Response, current_app, g, request
+
+from models import idempotency_key
+from models.database import Database, Transaction, before_commit
+from services import errors
+
+
+class KeyReusedError(errors.UnprocessableError):
+    slug = "idempotency-key-reused"
+    title = "Idempotency-Key used for another request"
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key came with another body before.")
+
+
+class KeyInvalidError(errors.UnprocessableError):
+    slug = "idempotency-key-invalid"
+    title = "Idempotency-Key invalid"
+
+    def __init__(self) -> None:
+        super().__init__("An Idempotency-Key has 1 to 255 visible ASCII characters.")
+
+
+class AlreadyCarriedOutError(errors.ConflictError):
+    slug = "request-already-carried-out"
+    title = "Request already carried out"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This request is being, or has been, carried out under the same "
+            "Idempotency-Key. Read the resource instead of sending it again."
+        )
+
+
+def answered_once(key: str, carry_out: Callable[[], Response]) -> Response:
+    """Carry the request out, or give the first answer to its key again."""
+    if not re.fullmatch(r"[\x21-\x7e]{1,255}", key):
+        raise KeyInvalidError
+    database: Database = current_app.extensions["database"]
+    scope = str(g.principal.id) if g.get("principal") else f"ip:{request.remote_addr}"
+    route = f"{request.method} {request.path}"
+    body_hash = sha256(request.get_data()).digest()
+
+    with database.bookkeeping() as tx:
+        kept = idempotency_key.get(tx, scope, route, key)
+    if kept is not None:
+        if kept.body_hash != body_hash:
+            raise KeyReusedError
+        if kept.status is None or kept.body is None:
+            raise AlreadyCarriedOutError
+        response = Response(kept.body, kept.status, mimetype="application/json")
+        response.headers["Idempotency-Replayed"] = "true"
+        return response
+
+    def claim(tx: Transaction) -> None:
+        if not idempotency_key.claim(tx, scope, route, key, body_hash):
+            raise AlreadyCarriedOutError
+
+    token = before_commit.set(claim)
+    try:
+        response = carry_out()
+    finally:
+        before_commit.reset(token)
+    with database.bookkeeping() as tx:
+        body = response.get_data(as_text=True)
+        idempotency_key.keep(tx, scope, route, key, response.status_code, body)
+    return response

@@ -1,0 +1,184 @@
+"""Errors rendered as RFC 9457 problem details. Nothing else renders an error."""
+
+import json
+import logging
+from http import HTTPStatus
+
+from flask import Flask, Response, g, request
+from flask_limiter import RateLimitExceeded
+from pydantic import ValidationError
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from models.database import ConstraintError, DatabaseUnavailableError
+from services import errors
+
+logger = logging.getLogger(__name__)
+
+STATUS: dict[type[errors.DomainError], HTTPStatus] = {
+    errors.UnauthenticatedError: HTTPStatus.UNAUTHORIZED,
+    errors.ForbiddenError: HTTPStatus.FORBIDDEN,
+    errors.NotFoundError: HTTPStatus.NOT_FOUND,
+    errors.ConflictError: HTTPStatus.CONFLICT,
+    errors.PreconditionFailedError: HTTPStatus.PRECONDITION_FAILED,
+    errors.PreconditionRequiredError: HTTPStatus.PRECONDITION_REQUIRED,
+    errors.UnprocessableError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.BusyError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.LimitError: HTTPStatus.TOO_MANY_REQUESTS,
+}
+
+# What werkzeug can raise before or beside our own code, in our words.
+HTTP_PROBLEMS: dict[int, tuple[str, str, str]] = {
+    400: ("bad-request", "Bad request", "The request could not be read."),
+    404: ("not-found", "Not found", "There is nothing at this address."),
+    405: ("method-not-allowed", "Method not allowed", "See the Allow header."),
+    413: ("body-too-large", "Body too large", "Send less at once."),
+    415: (
+        "unsupported-media-type",
+        "Unsupported media type",
+        "Send JSON as application/json in UTF-8, without a Content-Encoding.",
+    ),
+}
+
+
+class MalformedRequestError(Exception):
+    """The request can not be read at all (400)."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class InvalidRequestError(Exception):
+    """The request was read and does not fit the schema (422).
+
+    A ValidationError that reaches us bare came from a database row: that is our fault,
+    and a 500.
+    """
+
+    def __init__(self, cause: ValidationError, where: str = "") -> None:
+        self.problems = [
+            {
+                "pointer": "/".join(["#", *([where] if where else []), *_path(e)]),
+                "detail": _sentence(e["msg"]),
+            }
+            # The input is left out: it may be a password.
+            for e in cause.errors(
+                include_url=False, include_context=False, include_input=False
+            )[:50]
+        ]
+
+
+def _path(error: object) -> list[str]:
+    location = error["loc"] if isinstance(error, dict) else ()
+    # RFC 6901 escapes.
+    return [str(step).replace("~", "~0").replace("/", "~1") for step in location]
+
+
+def _sentence(message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    return message[:1].upper() + message[1:]
+
+
+def problem(
+    status: int, slug: str, title: str, detail: str, **extra: object
+) -> Response:
+    body = {
+        "type": f"/problems/{slug}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": request.path,
+        "request_id": g.get("request_id", ""),
+    }
+    response = Response(
+        json.dumps(body | extra, default=str),
+        status,
+        mimetype="application/problem+json",
+    )
+    if status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="proctoring"'
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def domain_error(error: errors.DomainError) -> Response:
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    extra: dict[str, object] = {}
+    if isinstance(error, errors.ConflictError):
+        extra["current_status"] = error.current_status
+        extra["allowed_actions"] = error.allowed_actions
+    if isinstance(error, errors.UnprocessableError):
+        extra["errors"] = [
+            {"pointer": pointer, "detail": detail} for pointer, detail in error.problems
+        ]
+    response = problem(status, error.slug, error.title, str(error), **extra)
+    if isinstance(error, errors.LimitError):
+        response.headers["Retry-After"] = str(error.retry_after_seconds)
+    return response
+
+
+def malformed_request(error: MalformedRequestError) -> Response:
+    return problem(400, "bad-request", "Bad request", error.detail)
+
+
+def invalid_request(error: InvalidRequestError) -> Response:
+    return problem(
+        422,
+        "invalid-request",
+        "Invalid request",
+        "The request does not fit the schema; see errors.",
+        errors=error.problems,
+    )
+
+
+def too_many_requests(error: RateLimitExceeded) -> Response:
+    # The limiter adds Retry-After and the X-RateLimit headers to every response.
+    return problem(
+        429,
+        "too-many-requests",
+        "Too many requests",
+        f"The limit here is {error.description}. Wait as long as Retry-After says.",
+    )
+
+
+def http_error(error: HTTPException) -> Response:
+    code = error.code or 500
+    if code not in HTTP_PROBLEMS:
+        return problem(code, "http-error", error.name, error.name)
+    response = problem(code, *HTTP_PROBLEMS[code])
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+    return response
+
+
+def unavailable(_: DatabaseUnavailableError) -> Response:
+    response = problem(
+        503,
+        "unavailable",
+        "Temporarily unavailable",
+        "The database is busy or restarting. Send the same request again.",
+    )
+    response.headers["Retry-After"] = "1"
+    return response
+
+
+def unexpected(error: Exception) -> Response:
+    logger.error("unhandled exception", exc_info=error)
+    return problem(
+        500,
+        "internal-error",
+        "Internal error",
+        "This is our fault. Quote the request id when you report it.",
+    )
+
+
+def init_app(app: Flask) -> None:
+    app.register_error_handler(errors.DomainError, domain_error)
+    app.register_error_handler(MalformedRequestError, malformed_request)
+    app.register_error_handler(InvalidRequestError, invalid_request)
+    app.register_error_handler(RateLimitExceeded, too_many_requests)
+    app.register_error_handler(DatabaseUnavailableError, unavailable)
+    # A rule of the schema that no service translated: nothing was written.
+    app.register_error_handler(ConstraintError, unexpected)
+    app.register_error_handler(HTTPException, http_error)
+    app.register_error_handler(Exception, unexpected)

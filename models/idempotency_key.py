@@ -1,0 +1,60 @@
+"""The idempotency_keys table: the first answer to a key, kept for a day."""
+
+from dataclasses import dataclass
+
+from models.database import Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptAnswer:
+    body_hash: bytes
+    # None between the commit of the work and the keeping of its answer.
+    status: int | None
+    body: str | None
+
+
+GET = """
+    SELECT body_hash, status, body FROM idempotency_keys
+     WHERE scope = %(scope)s AND route = %(route)s AND key = %(key)s
+       AND created_at > clock_timestamp() - interval '1 day'
+"""
+
+CLAIM = """
+    INSERT INTO idempotency_keys (scope, route, key, body_hash)
+    VALUES (%(scope)s, %(route)s, %(key)s, %(body_hash)s)
+    ON CONFLICT (scope, route, key) DO UPDATE
+       SET body_hash = excluded.body_hash, status = NULL, body = NULL,
+           created_at = clock_timestamp()
+     WHERE idempotency_keys.created_at <= clock_timestamp() - interval '1 day'
+"""
+
+KEEP = """
+    UPDATE idempotency_keys SET status = %(status)s, body = %(body)s
+     WHERE scope = %(scope)s AND route = %(route)s AND key = %(key)s
+"""
+
+PRUNE = """
+    DELETE FROM idempotency_keys
+     WHERE created_at <= clock_timestamp() - interval '1 day'
+"""
+
+
+def get(tx: Transaction, scope: str, route: str, key: str) -> KeptAnswer | None:
+    return tx.one_or_none(KeptAnswer, GET, {"scope": scope, "route": route, "key": key})
+
+
+def claim(tx: Transaction, scope: str, route: str, key: str, body_hash: bytes) -> bool:
+    """Take the key, and return False if somebody has it. Waits for one in flight."""
+    names = {"scope": scope, "route": route, "key": key, "body_hash": body_hash}
+    return tx.execute(CLAIM, names) == 1
+
+
+def keep(
+    tx: Transaction, scope: str, route: str, key: str, status: int, body: str
+) -> None:
+    names = {"scope": scope, "route": route, "key": key}
+    tx.execute(KEEP, names | {"status": status, "body": body})
+
+
+def prune(tx: Transaction) -> int:
+    return tx.execute(PRUNE)

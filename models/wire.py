@@ -1,0 +1,127 @@
+"""Types of single values on the wire: bounded, and without control characters.
+
+Bodies are parsed in pydantic's strict mode: a string is no number and true is no 1.
+"""
+
+import re
+import unicodedata
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Final
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+)
+
+# NUL can't be stored; the others have no business in a name and can forge a log line.
+CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+CONTROLS_BUT_NEWLINES: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class WireModel(BaseModel):
+    """A request body: immutable, and refusing what it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _one_line(value: str) -> str:
+    if CONTROLS.search(value):
+        raise ValueError("must be one line without control characters")
+    return value.strip()
+
+
+def _no_controls(value: str) -> str:
+    value = value.replace("\r\n", "\n")
+    if CONTROLS_BUT_NEWLINES.search(value):
+        raise ValueError("must not contain control characters")
+    return value
+
+
+def _integral(value: object) -> object:
+    # JSON Schema calls 1.0 an integer; pydantic's strict mode does not.
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    return value
+
+
+def _utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("is out of range") from error
+
+
+def _exact(value: object) -> object:
+    # The shortest decimal that the sender can have meant.
+    if isinstance(value, float):
+        return Decimal(repr(value))
+    return value
+
+
+# One line of text, trimmed. Bound it with StringConstraints or Field.
+Line = Annotated[str, AfterValidator(_one_line)]
+# Text of several lines.
+Text = Annotated[str, AfterValidator(_no_controls)]
+Title = Annotated[Line, StringConstraints(min_length=1, max_length=200)]
+Integer = Annotated[int, BeforeValidator(_integral)]
+# Positive and within bigint, so that no query ever sees more.
+Sequence = Annotated[int, Field(ge=1, le=2**53 - 1), BeforeValidator(_integral)]
+Instant = Annotated[
+    AwareDatetime,
+    Field(ge=datetime(2000, 1, 1, tzinfo=UTC), le=datetime(2200, 1, 1, tzinfo=UTC)),
+    AfterValidator(_utc),
+]
+# A decimal that is exact inside and an ordinary number in JSON.
+Number = Annotated[
+    Decimal,
+    BeforeValidator(_exact),
+    PlainSerializer(float, return_type=float, when_used="json"),
+]
+
+
+def canonical_email(address: str) -> str:
+    """Return what makes two addresses the same account.
+
+    Raises ValueError for an address that is not one, or that Unicode lets look like
+    another (NFKC must not change it, and the part before the @ must be ASCII).
+    """
+    address = unicodedata.normalize("NFC", address.strip())
+    if unicodedata.normalize("NFKC", address) != address:
+        raise ValueError("contains characters that can be mistaken for others")
+    local, at, domain = address.rpartition("@")
+    if (
+        not at
+        or not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}", local)
+        or local.startswith(".")
+        or local.endswith(".")
+        or ".." in local
+        or len(address) > 254  # noqa: PLR2004
+    ):
+        raise ValueError("is not an e-mail address")
+    try:
+        ascii_domain = domain.encode("idna").decode("ascii")
+    except UnicodeError as error:
+        raise ValueError("is not an e-mail address") from error
+    if not re.fullmatch(
+        r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]{1,62}",
+        ascii_domain,
+    ):
+        raise ValueError("is not an e-mail address")
+    return f"{local}@{ascii_domain}".lower()
+
+
+def _checked_email(value: str) -> str:
+    canonical_email(value)
+    return unicodedata.normalize("NFC", value.strip())
+
+
+Email = Annotated[
+    str, StringConstraints(min_length=3, max_length=254), AfterValidator(_checked_email)
+]
