@@ -10,13 +10,13 @@ import sys
 
 from dotenv import load_dotenv
 from flask import Flask
+from services.auth_service import AuthService
 
 from api import problems
 from api.context import Services
 from config import ConfigError, Settings
 from middleware import auth_middleware
 from models.database import Database
-from services.auth_service import AuthService
 
 logger = logging.getLogger(__name__)
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from flask import current_app
-
 from services.auth_service import AuthService
 
 

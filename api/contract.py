@@ -177,7 +177,7 @@ def idempotent(handler: Callable[P, Response]) -> Callable[P, Response]:
 
 
 def returns(
-    schema: Any,  # noqa: ANN401 - a model, or PageResponse of one, or None.
+    schema: Any,
     status: int = 200,
     *,
     or_status: tuple[int, ...] = (),
