@@ -1,0 +1,1 @@
+"""Response bodies: the fields a client may see, and no others."""

@@ -1,0 +1,27 @@
+"""What all response bodies share."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, PlainSerializer
+
+
+def _rfc3339(value: datetime) -> str:
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+# RFC 3339, UTC, always with microseconds.
+Time = Annotated[
+    datetime, PlainSerializer(_rfc3339, return_type=str, when_used="json-unless-none")
+]
+# Exact inside, an ordinary number in JSON.
+Number = Annotated[
+    Decimal, PlainSerializer(float, return_type=float, when_used="json-unless-none")
+]
+
+
+class ResponseModel(BaseModel):
+    """A response body, read from the attributes of what a service returns."""
+
+    model_config = ConfigDict(from_attributes=True)
