@@ -1,0 +1,76 @@
+"""Tests run against a real PostgreSQL; each gets a fresh copy of one template.
+
+TEST_DATABASE_SERVER is the DSN of a superuser on a server to use instead of the
+embedded one: TEST_DATABASE_SERVER="host=localhost user=postgres".
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection, make_dsn
+
+from database import embedded
+from database.migrate import migrate, read_migrations
+
+# Nothing that a test writes has to survive a power cut.
+CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+MORE_ROOM = {"max_connections": "300"}
+
+
+@pytest.fixture(scope="session")
+def database_server(testrun_uid: str) -> Iterator[str]:
+    """The DSN of a superuser. The workers of one run share one server."""
+    if given := os.environ.get("TEST_DATABASE_SERVER"):
+        yield given
+        return
+    home = Path(tempfile.gettempdir(), f"proctoring-test-{testrun_uid}")
+    # As root the server is another account, which has to get through here.
+    home.mkdir(mode=0o711, exist_ok=True)
+    server = embedded.start(home / "postgres", CARELESS | MORE_ROOM)
+    yield server.dsn()
+    if embedded.stop(server):
+        shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def administrator(database_server: str) -> Iterator[connection]:
+    """A superuser's connection in autocommit, for CREATE DATABASE and the like."""
+    with closing(psycopg2.connect(database_server, dbname="postgres")) as session:
+        session.autocommit = True
+        yield session
+
+
+@pytest.fixture(scope="session")
+def template(database_server: str, administrator: connection) -> str:
+    """The name of a migrated database that nobody is connected to."""
+    known = "".join(migration.sha256 for migration in read_migrations())
+    name = f"proctoring_template_{hashlib.sha256(known.encode()).hexdigest()[:12]}"
+    with administrator.cursor() as cursor:
+        # One worker makes it while the others wait; a torn one is completed.
+        cursor.execute("SELECT pg_advisory_lock(1)")
+        cursor.execute("SELECT FROM pg_database WHERE datname = %s", [name])
+        if cursor.rowcount == 0:
+            cursor.execute(f"CREATE DATABASE {name} ENCODING UTF8 TEMPLATE template0")
+        migrate(make_dsn(database_server, dbname=name), lambda _: None)
+        cursor.execute("SELECT pg_advisory_unlock(1)")
+    return name
+
+
+@pytest.fixture
+def dsn(
+    database_server: str, administrator: connection, template: str
+) -> Iterator[str]:
+    """The superuser's DSN of a migrated, empty database for this test alone."""
+    name = f"test_{uuid4().hex}"
+    with administrator.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield make_dsn(database_server, dbname=name)
+        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
