@@ -11,17 +11,27 @@ import sys
 from dotenv import load_dotenv
 from flask import Flask
 from services.auth_service import AuthService
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import problems
 from api.context import Services
+from api.routes import docs, health
 from config import ConfigError, Settings
-from middleware import auth_middleware
+from middleware import auth_middleware, rate_limit, request_log, security_headers
 from models.database import Database
+from services.health_service import HealthService
+from utils.logger import configure_logging
 
 logger = logging.getLogger(__name__)
 
 # The largest body that any route accepts, and one byte to tell that it was exceeded.
 MAX_BODY_BYTES = 1024 * 1024 + 1
+
+
+BLUEPRINTS = (
+    docs.bp,
+    health.bp,
+)
 
 
 def create_app(settings: Settings) -> Flask:
@@ -31,20 +41,33 @@ def create_app(settings: Settings) -> Flask:
     app.config["TRUSTED_HOSTS"] = list(settings.trusted_hosts) or None
     database = Database(settings.database)
     app.extensions["database"] = database
-    services = Services(auth=AuthService(database, settings))
+    services = Services(
+        auth=AuthService(database, settings),
+        health=HealthService(database),
+    )
     app.extensions["services"] = services
 
+    request_log.init_app(app)
+    security_headers.init_app(app, settings.cors_origins)
     auth_middleware.init_app(app, services.auth)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    rate_limit.init_app(app, settings.rate_limits, database)
     problems.init_app(app)
+    if hops := settings.trusted_proxies:
+        proxied = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)
+        app.wsgi_app = proxied  # type: ignore[method-assign]
     return app
 
 
 def _configured_app() -> Flask:
     load_dotenv(override=False)
     try:
-        return create_app(Settings.from_env(os.environ))
+        settings = Settings.from_env(os.environ)
     except ConfigError as error:
         sys.exit(f"Not started: {error}")
+    configure_logging(settings.log_level)
+    return create_app(settings)
 
 
 def __getattr__(name: str) -> Flask:

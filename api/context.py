@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from flask import current_app
 from services.auth_service import AuthService
 
+from services.health_service import HealthService
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     auth: AuthService
+    health: HealthService
 
 
 def services() -> Services:

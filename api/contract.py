@@ -52,6 +52,8 @@ class Contract:
     media_types: tuple[str, ...] = ("application/json",)
     # Media types of a body that is no JSON.
     text_body: tuple[str, ...] = ()
+    # Headers besides Authorization that the endpoint reads.
+    request_headers: tuple[str, ...] = ()
     problems: frozenset[int] = field(default_factory=frozenset)
     is_idempotent: bool = False
 

@@ -1,0 +1,27 @@
+"""Is the server alive, and can it work."""
+
+from flask import Blueprint
+
+from api.context import services
+from api.contract import Reply, may_fail, public, returns
+from api.schemas.health import HealthResponse, LiveResponse
+
+bp = Blueprint("health", __name__)
+
+
+@bp.get("/health")
+@may_fail(503)
+@returns(HealthResponse, or_status=(503,))
+@public
+def health() -> Reply:
+    """Say whether the server can work: 503, with the same body, when it can not."""
+    found = services().health.check()
+    return Reply(found, 200 if found.status == "ok" else 503)
+
+
+@bp.get("/health/live")
+@returns(LiveResponse)
+@public
+def live() -> LiveResponse:
+    """Say that the process answers. Asks nothing else, the database included."""
+    return LiveResponse(status="ok")

@@ -1,0 +1,150 @@
+"""Rate limits that hold across processes: who may call what, how often.
+
+Counted in PostgreSQL by default (the `limits` package has no such storage, so one
+stands here), or wherever RATELIMIT_STORAGE_URI says.
+"""
+
+import json
+import time
+from hashlib import sha256
+from typing import Any, ClassVar
+
+from flask import Flask, Response, g, request
+from flask_limiter import Limiter
+from limits.storage import Storage
+
+from config.config import RateLimits
+from models import rate_limit
+from models.database import Database, DatabaseUnavailableError
+from models.rate_limit import Window
+from models.wire import canonical_email
+
+# Asked by machines, by everybody, or before anybody is known.
+UNLIMITED = frozenset({"health.live", "health.health"})
+
+
+class PostgresStorage(Storage):
+    """Counts in the rate_limits table."""
+
+    STORAGE_SCHEME: ClassVar[list[str]] = ["postgresql"]  # type: ignore[misc]
+
+    def __init__(self, uri: str | None = None, **options: Any) -> None:
+        super().__init__(uri, wrap_exceptions=False)
+        self._database: Database = options["database"]
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        return DatabaseUnavailableError
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        with self._database.bookkeeping() as tx:
+            window = rate_limit.hit(tx, key, amount, expiry)
+        _seen()[key] = window
+        return window.hits
+
+    def get(self, key: str) -> int:
+        window = self._window(key)
+        return window.hits if window else 0
+
+    def get_expiry(self, key: str) -> float:
+        window = self._window(key)
+        return window.expires_at if window else time.time()
+
+    def check(self) -> bool:
+        with self._database.bookkeeping() as tx:
+            rate_limit.get(tx, "")
+        return True
+
+    def reset(self) -> int | None:
+        with self._database.bookkeeping() as tx:
+            return rate_limit.clear_all(tx)
+
+    def clear(self, key: str) -> None:
+        with self._database.bookkeeping() as tx:
+            rate_limit.clear(tx, key)
+
+    def _window(self, key: str) -> Window | None:
+        # The headers ask twice for what the hit has just said.
+        seen = _seen()
+        if key not in seen:
+            with self._database.bookkeeping() as tx:
+                seen[key] = rate_limit.get(tx, key)
+        return seen[key]
+
+
+def _seen() -> dict[str, Window | None]:
+    """Return what this request knows of its windows."""
+    if "rate_limit_windows" not in g:
+        g.rate_limit_windows = {}
+    found: dict[str, Window | None] = g.rate_limit_windows
+    return found
+
+
+def caller() -> str:
+    """Return the user if he is known, else the address."""
+    principal = g.get("principal")
+    return f"user:{principal.id}" if principal else f"ip:{request.remote_addr}"
+
+
+def address() -> str:
+    return f"ip:{request.remote_addr}"
+
+
+def address_and_account() -> str:
+    """Return who tries to log in from where.
+
+    A guesser blocks himself and nobody else: the owner of the account comes from
+    another address, and his neighbours behind the same one have other accounts.
+    """
+    try:
+        email = canonical_email(str(json.loads(request.get_data())["email"]))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        email = ""
+    return f"{address()}:{sha256(email.encode()).hexdigest()[:32]}"
+
+
+def has_failed(response: Response) -> bool:
+    return response.status_code == 401  # noqa: PLR2004
+
+
+def init_app(app: Flask, limits: RateLimits, database: Database) -> None:
+    """Limit every endpoint of the app. Called after its blueprints are registered."""
+    is_redis = limits.storage_uri.startswith("redis")
+    limiter = Limiter(
+        caller,
+        default_limits=[limits.default],
+        default_limits_exempt_when=lambda: request.endpoint in UNLIMITED,
+        storage_uri=limits.storage_uri,
+        storage_options={"database": database}  # type: ignore[dict-item]
+        if limits.storage_uri.startswith("postgresql")
+        else {},
+        strategy="fixed-window",
+        headers_enabled=True,
+        # Without Redis each process counts for itself: a limit, if a looser one.
+        in_memory_fallback_enabled=is_redis,
+    )
+    limiter.init_app(app)
+    _limit(app, "auth.register", limiter.limit(limits.register, key_func=address))
+    _limit(app, "auth.refresh", limiter.limit(limits.refresh, key_func=address))
+    for limit, key in (
+        (limits.login_failures, address_and_account),
+        (limits.login_failures_address, address),
+    ):
+        # Only failures count: two thousand students behind one address may log in.
+        _limit(
+            app,
+            "auth.login",
+            limiter.limit(limit, key_func=key, deduct_when=has_failed),
+        )
+    for endpoint in ("proctoring.record_event", "proctoring.record_events"):
+        _limit(app, endpoint, limiter.limit(limits.events))
+
+
+def _limit(app: Flask, endpoint: str, limit: Any) -> None:
+    app.view_functions[endpoint] = limit(app.view_functions[endpoint])
+
+
+def prune(database: Database) -> None:
+    """Forget windows that have ended."""
+    with database.bookkeeping() as tx:
+        rate_limit.prune(tx)

@@ -1,0 +1,58 @@
+"""The rate_limits table: hits of a key in its current window. Unlogged, unaudited."""
+
+from dataclasses import dataclass
+
+from models.database import Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    hits: int
+    # Seconds since the epoch, by the database's clock.
+    expires_at: float
+
+
+HIT = """
+    INSERT INTO rate_limits AS kept (key, hits, expires_at)
+    VALUES (%(key)s, %(amount)s,
+            clock_timestamp() + make_interval(secs => %(seconds)s))
+    ON CONFLICT (key) DO UPDATE
+       SET hits = excluded.hits + CASE WHEN kept.expires_at > clock_timestamp()
+                                       THEN kept.hits ELSE 0 END,
+           expires_at = CASE WHEN kept.expires_at > clock_timestamp()
+                             THEN kept.expires_at ELSE excluded.expires_at END
+    RETURNING hits, extract(epoch FROM expires_at)::float8 AS expires_at
+"""
+
+GET = """
+    SELECT hits, extract(epoch FROM expires_at)::float8 AS expires_at
+      FROM rate_limits
+     WHERE key = %(key)s AND expires_at > clock_timestamp()
+"""
+
+CLEAR = "DELETE FROM rate_limits WHERE key = %(key)s"
+
+CLEAR_ALL = "DELETE FROM rate_limits"
+
+PRUNE = "DELETE FROM rate_limits WHERE expires_at <= clock_timestamp()"
+
+
+def hit(tx: Transaction, key: str, amount: int, seconds: int) -> Window:
+    """Count `amount` hits in the window that runs, or begin a new one."""
+    return tx.one(Window, HIT, {"key": key, "amount": amount, "seconds": seconds})
+
+
+def get(tx: Transaction, key: str) -> Window | None:
+    return tx.one_or_none(Window, GET, {"key": key})
+
+
+def clear(tx: Transaction, key: str) -> None:
+    tx.execute(CLEAR, {"key": key})
+
+
+def clear_all(tx: Transaction) -> int:
+    return tx.execute(CLEAR_ALL)
+
+
+def prune(tx: Transaction) -> int:
+    return tx.execute(PRUNE)

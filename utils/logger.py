@@ -1,0 +1,37 @@
+"""Logging: one JSON object a line on standard output."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+# What every LogRecord has; anything else was passed as `extra` and is data.
+STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
+
+
+class JsonFormatter(logging.Formatter):
+    """Write a record and its extra fields as one line.
+
+    json.dumps escapes control characters, so nobody's name can forge a second line.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= {k: v for k, v in record.__dict__.items() if k not in STANDARD}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def configure_logging(level: str) -> None:
+    """Log to standard output as JSON. Calling it again changes the level."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    # Our own line says more than werkzeug's.
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
