@@ -103,9 +103,13 @@ def stop(server: Server) -> bool:
     """Give up the claim; shut down in order if it was the last one, and say so."""
     with server.claim:
         if not _take(server.claim):
+            if server.process is not None:
+                # It outlives us on purpose: Popen need not warn when it is forgotten.
+                server.process.returncode = 0
             return False
         with (server.home / "lock").open("rb") as lock:
-            # Only while it answers is the process in postmaster.pid surely the server.
+            # Only while it answers is the process in postmaster.pid surely the server;
+            # what a killed one leaves behind ends by itself.
             if _accepts(Path(server.host)):
                 pid = _server_pid(server.home)
                 os.kill(pid, signal.SIGINT)
@@ -124,7 +128,9 @@ def _launch(
     """Start the server. We hold `lock`, so nobody else's is running."""
     binaries = programs(home)
     _initialise(home, binaries)
+    # A dead server leaves its pid in both, and by now it may be anybody's.
     (home.data / "postmaster.pid").unlink(missing_ok=True)
+    (socket / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
     if home.log.exists() and home.log.stat().st_size > MAX_LOG_BYTES:
         home.log.replace(home.log.with_suffix(".old"))
     configuration = {

