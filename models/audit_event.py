@@ -1,0 +1,95 @@
+"""What the audit log can say: every type of event, with a sentence about it."""
+
+from enum import StrEnum
+from typing import Self
+
+
+class AuditEvent(StrEnum):
+    """An event type. Its value is hashed, so it is never renamed, only added to."""
+
+    description: str
+
+    def __new__(cls, value: str, description: str) -> Self:
+        event = str.__new__(cls, value)
+        event._value_ = value
+        event.description = description
+        return event
+
+    LOG_GENESIS = "log.genesis", "The log began; its payload is the log's identity."
+
+    USER_REGISTERED = "user.registered", "Somebody registered as a student."
+    USER_CREATED = "user.created", "An admin, or the setup, created an account."
+    USER_UPDATED = "user.updated", "An account's name, e-mail or role changed."
+    USER_DISABLED = "user.disabled", "An admin disabled an account."
+    USER_ENABLED = "user.enabled", "An admin enabled an account again."
+    USER_PASSWORD_CHANGED = (
+        "user.password_changed",
+        "A user changed his own password.",
+    )
+    USER_PASSWORD_RESET = "user.password_reset", "An admin reset a user's password."
+
+    LOGIN_SUCCEEDED = "auth.login_succeeded", "A user logged in."
+    LOGIN_FAILED = "auth.login_failed", "A login was refused."
+    TOKEN_REFRESHED = "auth.token_refreshed", "A session got new tokens."
+    TOKEN_REUSE_DETECTED = (
+        "auth.token_reuse_detected",
+        "A refresh token came a second time; its session was ended.",
+    )
+    LOGGED_OUT = "auth.logged_out", "A user logged out."
+    SESSION_ENDED = "auth.session_ended", "A session was ended from elsewhere."
+    ACCESS_DENIED = "access.denied", "A user asked for what his role may not do."
+
+    EXAM_CREATED = "exam.created", "An exam was created."
+    EXAM_UPDATED = "exam.updated", "An exam's description or rules changed."
+    EXAM_DELETED = "exam.deleted", "An exam without attempts was deleted."
+    EXAM_STATUS_CHANGED = (
+        "exam.status_changed",
+        "An exam was scheduled, opened, closed, cancelled or archived.",
+    )
+    EXAM_QUESTIONS_CHANGED = "exam.questions_changed", "Questions were edited."
+    EXAM_QUESTIONS_IMPORTED = (
+        "exam.questions_imported",
+        "Questions were imported from a file.",
+    )
+    EXAM_ASSIGNED = "exam.assigned", "Students were assigned to an exam."
+    EXAM_UNASSIGNED = "exam.unassigned", "A student was taken off an exam."
+    EXAM_ASSIGNMENT_CHANGED = (
+        "exam.assignment_changed",
+        "A student's accommodations for an exam changed.",
+    )
+    EXAM_PROCTOR_ASSIGNED = (
+        "exam.proctor_assigned",
+        "A proctor was assigned to an exam.",
+    )
+    EXAM_PROCTOR_UNASSIGNED = (
+        "exam.proctor_unassigned",
+        "A proctor was taken off an exam.",
+    )
+
+    ATTEMPT_STARTED = "attempt.started", "A student started an attempt."
+    ATTEMPT_RESUMED = "attempt.resumed", "A student came back to a running attempt."
+    ATTEMPT_TAKEN_OVER = (
+        "attempt.taken_over",
+        "A running attempt moved to another device.",
+    )
+    ATTEMPT_ANSWERS_SAVED = "attempt.answers_saved", "Answers were saved."
+    ATTEMPT_SUBMITTED = "attempt.submitted", "A student submitted an attempt."
+    ATTEMPT_ENDED = (
+        "attempt.ended",
+        "The server ended an attempt: its deadline passed or its exam closed.",
+    )
+    ATTEMPT_PAUSED = "attempt.paused", "An attempt was paused."
+    ATTEMPT_UNPAUSED = "attempt.unpaused", "A paused attempt went on."
+    ATTEMPT_EXTENDED = "attempt.extended", "An attempt got extra time."
+    ATTEMPT_TERMINATED = "attempt.terminated", "Staff ended an attempt."
+    ATTEMPT_VOIDED = "attempt.voided", "Staff declared an attempt void."
+    ATTEMPT_GRADED = "attempt.graded", "An answer was graded by hand."
+    ATTEMPT_REVIEWED = "attempt.reviewed", "A human reviewed an attempt's flags."
+
+    PROCTORING_EVENTS_RECORDED = (
+        "proctoring.events_recorded",
+        "Observations of the exam client were recorded.",
+    )
+    ANALYSIS_COMPUTED = "analysis.computed", "An attempt's risk was computed."
+    SETTINGS_CHANGED = "settings.changed", "A setting of the system changed."
+    EVIDENCE_EXPORTED = "evidence.exported", "Evidence left the system."

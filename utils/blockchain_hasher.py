@@ -1,0 +1,150 @@
+"""The bytes that the audit log hashes: the second, independent implementation.
+
+The first is SQL (`audit_append` in database/migrations/0003_audit_log.sql), which
+writes; this one checks. docs/decisions/0003-audit-entry-layout.md gives the layout.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from struct import Struct
+from typing import Any, Final
+
+import rfc8785
+from pydantic import TypeAdapter
+
+# 16 bytes each. A new layout gets a new tag; an old one is never read differently.
+ENTRY_TAG: Final = b"PROCTORAUDIT/e1\n"
+PAYLOAD_TAG: Final = b"PROCTORAUDIT/p1\n"
+# RFC 6962 section 2.1 tells leaves from inner nodes by their first byte.
+LEAF_PREFIX: Final = b"\x00"
+STREAM: Final = "main"
+NO_HASH: Final = bytes(32)
+NULL: Final = b"\xff\xff\xff\xff"
+
+_LENGTH = Struct(">I")
+_LONG_LENGTH = Struct(">Q")
+_HEADER = Struct(">16s16sQ32sqQHI32s32s")
+
+_encoder = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+)
+# Where the encoder and RFC 8785 may differ: floats and integers of 2**53 and above
+# (no colon after a digit: that is a time of day), and keys, which sort otherwise by
+# UTF-16 code units than by code points. What only looks so costs time, nothing else.
+_DELICATE_NUMBER = re.compile(r"[:\[,](?<!\d:)-?\d(?:\d*[.eE]|\d{15})")
+_DELICATE_CHARACTER = re.compile("[\ud800-\U0010ffff]")
+
+_any: TypeAdapter[Any] = TypeAdapter(Any)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What one entry hashes, `ENTRY v1`. `recorded_at_us` counts from 1970, UTC."""
+
+    log_id: bytes
+    seq: int
+    previous_hash: bytes
+    recorded_at_us: int
+    xid: int
+    flags: int
+    schema_version: int
+    payload_hash: bytes
+    state_hash: bytes
+    attempt_id: str | None
+    actor_id: str | None
+    event_type: str
+    entity_type: str
+    entity_id: str
+    stream: str = STREAM
+
+
+def entry_bytes(entry: Entry) -> bytes:
+    """Return the bytes of `ENTRY v1`.
+
+    Raises struct.error for a number that does not fit its field, ValueError for a
+    hash of another length.
+    """
+    for name, value in (
+        ("previous_hash", entry.previous_hash),
+        ("payload_hash", entry.payload_hash),
+        ("state_hash", entry.state_hash),
+    ):
+        # struct would pad and cut in silence.
+        if len(value) != len(NO_HASH):
+            raise ValueError(f"{name} has {len(value)} bytes")
+    if len(entry.log_id) != len(ENTRY_TAG):
+        raise ValueError(f"log_id has {len(entry.log_id)} bytes")
+    return _HEADER.pack(
+        ENTRY_TAG,
+        entry.log_id,
+        entry.seq,
+        entry.previous_hash,
+        entry.recorded_at_us,
+        entry.xid,
+        entry.flags,
+        entry.schema_version,
+        entry.payload_hash,
+        entry.state_hash,
+    ) + b"".join(
+        map(
+            _prefixed,
+            (
+                entry.stream,
+                entry.attempt_id,
+                entry.actor_id,
+                entry.event_type,
+                entry.entity_type,
+                entry.entity_id,
+            ),
+        )
+    )
+
+
+def leaf_hash(entry: bytes) -> bytes:
+    """Return the hash of an entry, which is its Merkle leaf (RFC 6962 section 2.1)."""
+    return sha256(LEAF_PREFIX + entry).digest()
+
+
+def payload_commitment(salt: bytes, payload: bytes) -> bytes:
+    """Return what an entry holds in place of its payload.
+
+    The salt (32 bytes) keeps a short payload from being guessed after it was erased.
+    """
+    if len(salt) != len(NO_HASH):
+        raise ValueError(f"salt has {len(salt)} bytes")
+    return sha256(
+        PAYLOAD_TAG + salt + _LONG_LENGTH.pack(len(payload)) + payload
+    ).digest()
+
+
+def log_identity(manifest: bytes) -> bytes:
+    """Return the log's id: the first 16 bytes of the genesis manifest's SHA-256."""
+    return sha256(manifest).digest()[:16]
+
+
+def canonical_json(value: object) -> str:
+    """Return the RFC 8785 text of what pydantic makes a JSON object of.
+
+    A mapping, a model or a dataclass, with UUIDs, times and decimals as strings.
+    Raises ValueError for what has no such text: NaN, integers of 2**53 and above, lone
+    surrogates, types that JSON does not know, or anything but an object.
+    """
+    record = _any.dump_python(value, mode="json")
+    if not isinstance(record, dict):
+        raise ValueError("a payload is a JSON object")  # noqa: TRY004
+    text = _encoder.encode(record)
+    if _DELICATE_NUMBER.search(text) or (
+        not text.isascii() and _DELICATE_CHARACTER.search(text)
+    ):
+        return rfc8785.dumps(record).decode()
+    # Three times faster, and a test compares the two.
+    return text
+
+
+def _prefixed(text: str | None) -> bytes:
+    if text is None:
+        return NULL
+    encoded = text.encode()
+    return _LENGTH.pack(len(encoded)) + encoded
