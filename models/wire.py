@@ -59,8 +59,10 @@ def _utc(value: datetime) -> datetime:
 
 
 def _exact(value: object) -> object:
+    if isinstance(value, bool | str):
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic wants it.
     # The shortest decimal that the sender can have meant.
-    if isinstance(value, float):
+    if isinstance(value, int | float):
         return Decimal(repr(value))
     return value
 
