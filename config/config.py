@@ -50,7 +50,7 @@ class Settings:
     database: ConnectionSettings
     environment: Environment = Environment.DEVELOPMENT
     debug: bool = False
-    # Signs page cursors and pseudonyms.
+    # Signs pseudonyms.
     secret_key: str = field(repr=False)
     # Signs tokens. Tokens signed with the previous key stay valid until they expire.
     jwt_secret_key: str = field(repr=False)

@@ -1,0 +1,114 @@
+"""Settings: what is read, and what is refused by name."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from config import ConfigError, Settings
+
+ROOT = Path(__file__).parent.parent
+STRONG = "kq8Zt1vWc3Rb7Ym5Xn9Lp2Hd4Gf6Js0A"
+STRONGER = "0aBc9DeF8gHi7JkL6mNo5PqR4sTu3VwX"
+
+PRODUCTION = {
+    "FLASK_ENV": "production",
+    "SECRET_KEY": STRONG,
+    "JWT_SECRET_KEY": STRONGER,
+}
+
+
+def test_production_starts_with_two_strong_secrets() -> None:
+    settings = Settings.from_env(PRODUCTION)
+
+    assert settings.is_production
+    assert settings.access_token_seconds == 900
+    assert settings.refresh_token_seconds == 604_800
+    assert settings.bcrypt_rounds == 12
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_KEY", ""),
+        ("SECRET_KEY", "short"),
+        ("SECRET_KEY", "a" * 64),
+        ("SECRET_KEY", "your_secret_key_your_secret_key_1234"),
+        ("SECRET_KEY", "changeme-changeme-changeme-changeme-12"),
+        ("SECRET_KEY", STRONGER),
+        ("JWT_SECRET_KEY", ""),
+        ("JWT_SECRET_KEY", "your_jwt_secret"),
+        ("JWT_SECRET_KEY", "ab" * 32),
+        ("JWT_PREVIOUS_SECRET_KEY", "short"),
+        ("FLASK_DEBUG", "True"),
+        ("FLASK_DEBUG", "yes"),
+        ("FLASK_ENV", "prod"),
+        ("FLASK_ENV", "Production"),
+        ("BCRYPT_ROUNDS", "11"),
+        ("BCRYPT_ROUNDS", "16"),
+        ("BCRYPT_ROUNDS", "twelve"),
+        ("JWT_ACCESS_TOKEN_EXPIRES", "0"),
+        ("JWT_ACCESS_TOKEN_EXPIRES", "-900"),
+        ("DB_PORT", "70000"),
+        ("DB_SSLMODE", "sometimes"),
+        ("RATELIMIT_STORAGE_URI", "memory://"),
+        ("RATELIMIT_DEFAULT", "lots"),
+        ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", "null"),
+        ("LOG_LEVEL", "LOUD"),
+        ("SWEEPER_INTERVAL_SECONDS", "soon"),
+    ],
+)
+def test_a_wrong_or_weak_value_stops_the_start_by_name(name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        Settings.from_env(PRODUCTION | {name: value})
+
+
+def test_a_secret_never_shows_in_the_settings_or_the_refusal() -> None:
+    weak = "password-password-password-password"
+    with pytest.raises(ConfigError) as refused:
+        Settings.from_env(PRODUCTION | {"SECRET_KEY": weak})
+
+    assert weak not in str(refused.value)
+    assert STRONG not in repr(Settings.from_env(PRODUCTION))
+
+
+def test_a_secret_can_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text(STRONG + "\n")
+    environ = PRODUCTION | {"SECRET_KEY": "", "SECRET_KEY_FILE": str(file)}
+
+    assert Settings.from_env(environ).secret_key == STRONG
+
+
+def test_a_missing_secret_file_is_named() -> None:
+    with pytest.raises(ConfigError, match="SECRET_KEY_FILE"):
+        Settings.from_env(PRODUCTION | {"SECRET_KEY_FILE": "/nowhere/at/all"})
+
+
+def test_development_makes_secrets_and_keeps_them() -> None:
+    first, second = Settings.from_env({}), Settings.from_env({})
+
+    assert first.secret_key == second.secret_key != first.jwt_secret_key
+    assert len(first.jwt_secret_key) >= 32
+
+
+def test_the_example_lists_every_variable_and_works_as_it_is() -> None:
+    text = (ROOT / ".env.example").read_text()
+    documented = dict(re.findall(r"^([A-Z_]+)=(.*)$", text, re.MULTILINE))
+    source = (ROOT / "config" / "config.py").read_text()
+    read = set(
+        re.findall(r'read\.\w+\(\s*(?:#.*\n\s*#?.*)*?\s*"([A-Z][A-Z_]+)"', source)
+    ) | {"RATELIMIT_STORAGE_URI", "BCRYPT_ROUNDS"}
+    elsewhere = {"FLASK_APP", "PORT", "DB_ADMIN_USER", "DB_ADMIN_PASSWORD"}
+
+    assert set(documented) == read | elsewhere
+    assert Settings.from_env(documented).database.host == "localhost"
+
+
+def test_production_refuses_the_example_as_it_is() -> None:
+    text = (ROOT / ".env.example").read_text()
+    documented = dict(re.findall(r"^([A-Z_]+)=(.*)$", text, re.MULTILINE))
+
+    with pytest.raises(ConfigError, match="SECRET_KEY"):
+        Settings.from_env(documented | {"FLASK_ENV": "production"})
