@@ -15,10 +15,11 @@ from uuid import uuid4
 
 import psycopg2
 import pytest
-from psycopg2.extensions import connection, make_dsn
+from psycopg2.extensions import connection, make_dsn, parse_dsn
 
 from database import embedded
 from database.migrate import migrate, read_migrations
+from models.database import ConnectionSettings, Database
 
 # Nothing that a test writes has to survive a power cut.
 CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -74,3 +75,31 @@ def dsn(
         cursor.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         yield make_dsn(database_server, dbname=name)
         cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def connection_settings(dsn: str) -> ConnectionSettings:
+    """How the application connects to this test's database."""
+    where = parse_dsn(dsn)
+    return ConnectionSettings(
+        host=where.get("host", "localhost"),
+        port=int(where.get("port", "5432")),
+        name=where["dbname"],
+        user=where["user"],
+        password=where.get("password", ""),
+        pool_size=8,
+    )
+
+
+@pytest.fixture
+def database(connection_settings: ConnectionSettings) -> Iterator[Database]:
+    with closing(Database(connection_settings)) as pool:
+        yield pool
+
+
+@pytest.fixture
+def sql(dsn: str) -> Iterator[connection]:
+    """A superuser's second connection, in autocommit, to arrange and to observe."""
+    with closing(psycopg2.connect(dsn)) as observer:
+        observer.autocommit = True
+        yield observer

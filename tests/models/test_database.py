@@ -1,0 +1,280 @@
+"""The pool and the transaction, against a real server that misbehaves on request."""
+
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from uuid import UUID, uuid4
+
+import pytest
+from psycopg2.extensions import connection
+
+from models.audit_entry import NewEntry
+from models.database import (
+    ConnectionSettings,
+    ConstraintError,
+    Database,
+    DatabaseUnavailableError,
+    Transaction,
+)
+
+INSERT_USER = """
+    INSERT INTO users (id, email, email_canonical, full_name, role, password_hash)
+    VALUES (%(id)s, %(email)s, %(email)s, 'Alice', 'student',
+            '$2b$04$' || repeat('a', 53))
+"""
+COUNT_USERS = "SELECT count(*) FROM users"
+
+
+def insert_user(tx: Transaction, email: str = "alice@example.edu") -> UUID:
+    user_id = uuid4()
+    tx.execute(INSERT_USER, {"id": user_id, "email": email})
+    return user_id
+
+
+def entry() -> NewEntry:
+    return NewEntry(
+        event_type="user.created",
+        entity_type="user",
+        entity_id=str(uuid4()),
+        actor_id=None,
+        attempt_id=None,
+        payload="{}",
+    )
+
+
+def scalar(sql: connection, query: str) -> object:
+    with sql.cursor() as cursor:
+        cursor.execute(query)
+        (row,) = cursor.fetchall()
+    return row[0]
+
+
+def test_a_write_and_its_entry_are_committed_together(
+    database: Database, sql: connection
+) -> None:
+    with database.transaction() as tx:
+        insert_user(tx)
+        first, second = tx.queue_entry(entry()), tx.queue_entry(entry())
+
+    assert second.seq == first.seq + 1
+    assert scalar(sql, COUNT_USERS) == 1
+    assert scalar(sql, "SELECT max(seq) FROM audit_log") == second.seq
+
+
+def test_a_write_without_an_entry_is_rolled_back(
+    database: Database, sql: connection
+) -> None:
+    with database.transaction() as tx:
+        insert_user(tx)
+
+    assert scalar(sql, COUNT_USERS) == 0
+
+
+def test_an_exception_rolls_back_the_write_and_its_entry(
+    database: Database, sql: connection
+) -> None:
+    before = scalar(sql, "SELECT count(*) FROM audit_log")
+    with pytest.raises(ZeroDivisionError), database.transaction() as tx:
+        insert_user(tx)
+        tx.queue_entry(entry())
+        _ = 1 / 0
+
+    assert scalar(sql, COUNT_USERS) == 0
+    assert scalar(sql, "SELECT count(*) FROM audit_log") == before
+
+
+def test_an_entry_that_can_not_be_appended_takes_the_write_with_it(
+    database: Database, sql: connection
+) -> None:
+    with sql.cursor() as cursor:
+        cursor.execute("REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM public")
+        cursor.execute(
+            "REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM proctoring_app"
+        )
+    with pytest.raises(Exception, match="audit_append"), database.transaction() as tx:
+        insert_user(tx)
+        tx.queue_entry(entry())
+
+    assert scalar(sql, COUNT_USERS) == 0
+
+
+def test_an_entry_has_no_number_before_its_transaction_commits(
+    database: Database,
+) -> None:
+    with database.transaction() as tx:
+        pending = tx.queue_entry(entry())
+        with pytest.raises(RuntimeError):
+            _ = pending.seq
+
+    assert pending.seq >= 0
+
+
+def test_a_refused_row_names_its_constraint(database: Database) -> None:
+    with pytest.raises(ConstraintError) as refused, database.transaction() as tx:
+        insert_user(tx)
+        insert_user(tx)
+
+    assert refused.value.constraint == "users_email_canonical_key"
+
+
+def test_a_read_can_not_write(database: Database, sql: connection) -> None:
+    with pytest.raises(DatabaseUnavailableError), database.read() as tx:
+        insert_user(tx)
+
+    assert scalar(sql, COUNT_USERS) == 0
+
+
+def test_every_connection_gives_its_rights_up(database: Database) -> None:
+    with database.read() as tx:
+        role = tx.scalar("SELECT current_user")
+        is_superuser = tx.scalar("SELECT current_setting('is_superuser')")
+
+    assert role == "proctoring_app"
+    assert is_superuser == "off"
+
+
+@pytest.mark.parametrize(
+    "forbidden",
+    [
+        "CREATE TABLE loot (id int)",
+        "ALTER TABLE users DISABLE TRIGGER ALL",
+        "UPDATE audit_log SET event_type = 'nothing.happened'",
+        "DELETE FROM audit_log",
+        "TRUNCATE audit_log",
+        "UPDATE proctoring_events SET severity = 'info'",
+        "DELETE FROM proctoring_events",
+        "DELETE FROM attempts",
+        "DELETE FROM users",
+        "UPDATE ai_analyses SET risk_score = 0",
+    ],
+)
+def test_the_application_has_no_right_to(database: Database, forbidden: str) -> None:
+    with (
+        pytest.raises(Exception, match=r"permission denied|must be owner"),
+        database.transaction() as tx,
+    ):
+        tx.execute(forbidden)  # type: ignore[arg-type]
+
+
+def test_who_finds_no_connection_waits_and_then_gives_up(
+    connection_settings: ConnectionSettings,
+) -> None:
+    settings = replace(connection_settings, pool_size=1, pool_wait_seconds=0.2)
+    with closing(Database(settings)) as database:
+        with database.read() as tx, ThreadPoolExecutor(1) as pool:
+            tx.scalar("SELECT 1")
+            with pytest.raises(DatabaseUnavailableError):
+                pool.submit(read_one, database).result()
+
+        assert read_one(database) == 1
+
+
+def read_one(database: Database) -> object:
+    with database.read() as tx:
+        return tx.scalar("SELECT 1")
+
+
+def test_connections_that_died_while_idle_are_never_handed_out(
+    database: Database, sql: connection
+) -> None:
+    barrier = threading.Barrier(5)
+
+    def hold() -> None:
+        with database.read() as tx:
+            tx.scalar("SELECT 1")
+            barrier.wait(10)
+
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(lambda _: hold(), range(5)))
+    killed = scalar(
+        sql,
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+
+    assert killed == 5
+    assert [read_one(database) for _ in range(8)] == [1] * 8
+
+
+def test_a_connection_that_dies_in_use_is_reported_and_replaced(
+    database: Database, sql: connection
+) -> None:
+    with pytest.raises(DatabaseUnavailableError), database.transaction() as tx:
+        insert_user(tx)
+        scalar(
+            sql,
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        insert_user(tx, "again@example.edu")
+
+    assert scalar(sql, COUNT_USERS) == 0
+    assert read_one(database) == 1
+
+
+def test_a_statement_that_takes_too_long_is_cut_off(
+    connection_settings: ConnectionSettings,
+) -> None:
+    settings = replace(connection_settings, statement_timeout_seconds=0.1)
+    with closing(Database(settings)) as database:
+        with pytest.raises(DatabaseUnavailableError), database.read() as tx:
+            tx.scalar("SELECT pg_sleep(10)")
+
+        assert read_one(database) == 1
+
+
+def test_no_connection_is_left_in_a_transaction(
+    database: Database, sql: connection
+) -> None:
+    with pytest.raises(ZeroDivisionError), database.transaction() as tx:
+        insert_user(tx)
+        _ = 1 / 0
+    read_one(database)
+
+    assert (
+        scalar(
+            sql,
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND state LIKE 'idle in transaction%'",
+        )
+        == 0
+    )
+
+
+def test_a_forked_child_opens_connections_of_its_own(database: Database) -> None:
+    backend = "SELECT pg_backend_pid()"
+    with database.read() as tx:
+        parents = tx.scalar(backend)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with database.read() as tx:
+            os.write(writer, str(tx.scalar(backend)).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    childs = int(os.read(reader, 100))
+
+    with database.read() as tx:
+        assert tx.scalar(backend) == parents != childs
+
+
+def test_a_server_that_is_away_is_reported_at_once(
+    connection_settings: ConnectionSettings,
+) -> None:
+    settings = replace(connection_settings, host="127.0.0.1", port=1)
+    began = time.monotonic()
+    with pytest.raises(DatabaseUnavailableError):
+        read_one(Database(settings))
+
+    assert time.monotonic() - began < settings.connect_timeout_seconds
+
+
+def test_types_arrive_as_python_means_them(database: Database) -> None:
+    with database.read() as tx:
+        assert tx.scalar("SELECT '\\x00ff'::bytea") == b"\x00\xff"
+        assert tx.scalar("SELECT %(id)s::uuid", {"id": UUID(int=7)}) == UUID(int=7)
+        assert tx.scalar("SELECT jsonb_build_object('a', 1)") == {"a": 1}
+        assert tx.scalar("SELECT now()").utcoffset().total_seconds() == 0
