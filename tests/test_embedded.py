@@ -161,7 +161,9 @@ def test_a_second_user_revives_a_server_that_was_killed(place: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "\n", f"{os.getpid()}\n", f"{os.getppid()}\n", "1\n", "999999999\n"]
+    "content",
+    ["", "\n", f"{os.getpid()}\n", f"{os.getppid()}\n", "1\n", "999999999\n"],
+    ids=["empty", "blank", "this process", "another", "init", "nobody"],
 )
 def test_starts_in_spite_of_a_stale_pid_file(place: Path, content: str) -> None:
     with running(place) as server:
