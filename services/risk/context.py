@@ -1,0 +1,119 @@
+"""Which technical failures explain which observations."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.event_catalogue import EventClass
+from services.proctoring_policy import ProctoringPolicy
+from services.risk.inputs import AttemptInputs, ObservedEvent
+from services.risk.spans import Span, microseconds, moments
+
+# Somebody whose connection is gone looks after his computer, not at the exam.
+_NETWORK_EXPLAINS = frozenset(
+    {
+        "focus.lost",
+        "fullscreen.exited",
+        "app.switch_attempt",
+        "face.not_visible",
+        "face.partially_visible",
+        "gaze.away",
+        "media.webcam_disconnected",
+        "media.mic_muted",
+        "media.screenshare_stopped",
+        "session.ip_changed",
+    }
+)
+_CAMERA_EXPLAINS = frozenset(
+    {"face.not_visible", "face.partially_visible", "gaze.away"}
+)
+_PICTURE_EXPLAINS = _CAMERA_EXPLAINS | {"face.mismatch_reference"}
+
+_OUTAGES = frozenset({"client.disconnected", "client.freeze", "client.power_loss"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A technical failure, widened by the time that it takes to notice and to mend."""
+
+    code: str
+    window: Span
+    explains: frozenset[str]
+
+
+def failures(inputs: AttemptInputs, policy: ProctoringPolicy) -> tuple[Failure, ...]:
+    """List the failures that may explain something.
+
+    Only events of class `technical` are failures: a camera that was off for so long
+    that it became a matter of integrity excuses nothing. An outage that a client
+    claims holds only if nothing arrived from the client meanwhile.
+    """
+    slack = microseconds(policy.explained_within_seconds)
+    reports = moments(inputs, inputs.report_times)
+    end = inputs.offset(inputs.until)
+    found: list[Failure] = []
+    for event in inputs.events:
+        explains = _explains(event)
+        if not explains:
+            continue
+        span = _span(inputs, event)
+        if event.code in _OUTAGES:
+            if not span.length:
+                span = _until_heard_from(span.start, reports, slack, end)
+            if _is_contradicted(span, reports, slack):
+                continue
+        found.append(
+            Failure(
+                code=event.code,
+                window=Span(span.start - slack, span.end + slack),
+                explains=explains,
+            )
+        )
+    return tuple(found)
+
+
+def explanation_of(
+    inputs: AttemptInputs, event: ObservedEvent, known: Sequence[Failure]
+) -> str | None:
+    """Return the code of a failure that the whole of this event fell into, if any."""
+    span = _span(inputs, event)
+    codes = {
+        failure.code
+        for failure in known
+        if event.code in failure.explains
+        and failure.window.start <= span.start
+        and span.end <= failure.window.end
+    }
+    return min(codes, default=None)
+
+
+def _explains(event: ObservedEvent) -> frozenset[str]:
+    if event.event_class is not EventClass.TECHNICAL:
+        return frozenset()
+    if event.code in _OUTAGES:
+        return _NETWORK_EXPLAINS
+    if event.code == "media.webcam_disconnected":
+        return _CAMERA_EXPLAINS
+    if event.code == "media.quality_low":
+        return _PICTURE_EXPLAINS
+    return frozenset()
+
+
+def _span(inputs: AttemptInputs, event: ObservedEvent) -> Span:
+    start = inputs.offset(event.occurred_at)
+    return Span(start, start + event.facts.duration_ms * 1000)
+
+
+def _until_heard_from(start: int, reports: Sequence[int], slack: int, end: int) -> Span:
+    # Reports tell it, not client.reconnected: a claim could otherwise cut an outage
+    # short, and a technical event would raise a score. What arrives within the slack
+    # was still under way when the connection broke.
+    following = bisect_right(reports, start + slack)
+    return Span(
+        start, max(start, reports[following] if following < len(reports) else end)
+    )
+
+
+def _is_contradicted(span: Span, reports: Sequence[int], slack: int) -> bool:
+    first = bisect_right(reports, span.start + slack)
+    return first < len(reports) and reports[first] < span.end - slack

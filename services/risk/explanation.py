@@ -1,0 +1,108 @@
+"""One sentence a factor, for the student whom it concerns."""
+
+from collections.abc import Sequence
+
+from services.event_catalogue import EVENT_TYPES
+from services.proctoring_policy import ProctoringPolicy
+from services.risk.cohort import Deviation
+from services.risk.observations import Evidence, Observation, episodes
+from services.risk.similarity import SimilarAttempt
+from services.risk.timing import FastAnswers
+
+_FAR_ABOVE = 3.0
+_ABOVE = 1.0
+
+
+def of_events(
+    evidence: Evidence, deviation: Deviation | None, policy: ProctoringPolicy
+) -> str:
+    """Explain a factor that rests on events."""
+    if not evidence.counted:
+        return (
+            f"Noticed: {_listed(evidence.uncounted, policy)}; this was too short, too"
+            " rare or too slight to count."
+        )
+    asides = [
+        each
+        for each in (
+            _usual(deviation),
+            _excused(evidence.counted),
+            _left_out(evidence.uncounted),
+        )
+        if each
+    ]
+    ending = "".join(f"; {each}" for each in asides)
+    return f"Noticed: {_listed(evidence.counted, policy)}{ending}."
+
+
+def of_similarity(found: SimilarAttempt) -> str:
+    """Explain shared wrong answers, without a word on whose they are."""
+    return (
+        f"{found.shared_wrong_answers} of your wrong answers are the same as those of"
+        f" another student, where about {found.expected:.1f} would be expected by"
+        " chance; this does not say who took them from whom, or that anyone did."
+    )
+
+
+def of_timing(found: FastAnswers) -> str:
+    """Explain fast right answers."""
+    return (
+        f"{len(found.right)} right answers came faster than the question can be read,"
+        " or far faster than others answered it;"
+        f" guessing would explain {len(found.right) - found.excess:.1f} of them."
+    )
+
+
+def _listed(observations: Sequence[Observation], policy: ProctoringPolicy) -> str:
+    codes = sorted({each.code for each in observations})
+    items = [
+        _described(code, [o for o in observations if o.code == code], policy)
+        for code in codes
+    ]
+    if len(items) == 1:
+        return items[0]
+    return f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def _described(
+    code: str, observations: Sequence[Observation], policy: ProctoringPolicy
+) -> str:
+    spans = episodes(observations, policy)
+    seconds = sum(each.length for each in spans) / 1_000_000
+    times = "once" if len(spans) == 1 else f"{len(spans)} times"
+    lasting = f", {_duration(seconds)} in all" if seconds >= 1 else ""
+    return f"{EVENT_TYPES[code].label} ({times}{lasting})"
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    minutes, rest = divmod(whole, 60)
+    if not minutes:
+        return f"{rest} s"
+    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+
+
+def _usual(deviation: Deviation | None) -> str:
+    if deviation is None:
+        return ""
+    if deviation.robust_z >= _FAR_ABOVE:
+        return "that is far more than is usual in this exam"
+    if deviation.robust_z >= _ABOVE:
+        return "that is more than is usual in this exam"
+    return "that is about what is usual in this exam, so it weighs less"
+
+
+def _excused(observations: Sequence[Observation]) -> str:
+    excused = [each for each in observations if each.explained_by]
+    if not excused:
+        return ""
+    causes = sorted(
+        {EVENT_TYPES[each.explained_by].label for each in excused if each.explained_by}
+    )
+    return f"{len(excused)} of it fell into {' or '.join(causes)}, and weighs less"
+
+
+def _left_out(observations: Sequence[Observation]) -> str:
+    if not observations:
+        return ""
+    return f"{len(observations)} more too short, too rare or too slight to count"

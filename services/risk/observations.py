@@ -1,0 +1,223 @@
+"""From events to what each factor has to weigh: episodes, gates and exposure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from services.event_catalogue import EVENT_TYPES, EventClass, EventType
+from services.proctoring_policy import (
+    ProctoringPolicy,
+    is_sustained,
+    repeated_severity,
+)
+from services.risk.context import Failure, explanation_of, failures
+from services.risk.inputs import AttemptInputs, ObservedEvent
+from services.risk.spans import (
+    Span,
+    integral_of_highest,
+    microseconds,
+    pauses,
+    union,
+)
+from services.risk.weighting import FACTOR_OF_CODE, Weighting
+
+# Heights are integers of this unit, so that sums are exact.
+HEIGHT_UNIT = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """An integrity event as the model sees it. Heights are in HEIGHT_UNIT."""
+
+    event_id: UUID
+    code: str
+    span: Span
+    count: int
+    height: int
+    repeated_height: int
+    explained_by: str | None
+    is_opinion: bool
+    is_sustained: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What one factor rests on. Exposure is dimensionless.
+
+    It is the time over which the factor's events were seen, each lasting at least the
+    debounce, in units of the debounce and weighed by severity.
+    """
+
+    counted: tuple[Observation, ...]
+    uncounted: tuple[Observation, ...]
+    exposure: float
+
+
+def gather(
+    inputs: AttemptInputs, policy: ProctoringPolicy, weighting: Weighting
+) -> dict[str, Evidence]:
+    """Return the evidence of each factor that has any event, counted or not."""
+    known = failures(inputs, policy)
+    breaks = pauses(inputs)
+    by_code: dict[str, list[Observation]] = {}
+    for event in inputs.events:
+        if _is_considered(event, breaks, inputs, policy):
+            observed = _observation(inputs, event, known, policy, weighting)
+            by_code.setdefault(event.code, []).append(observed)
+
+    parts: dict[str, list[tuple[Span, int]]] = {}
+    counted: dict[str, list[Observation]] = {}
+    uncounted: dict[str, list[Observation]] = {}
+    for code, observations in sorted(by_code.items()):
+        factor = FACTOR_OF_CODE[code]
+        weighed = _weighed(observations, policy)
+        parts.setdefault(factor, []).extend(
+            (_occupied(each, policy), height) for each, height in weighed
+        )
+        ids = {each.event_id for each, _ in weighed}
+        counted.setdefault(factor, []).extend(o for o, _ in weighed)
+        uncounted.setdefault(factor, []).extend(
+            o for o in observations if o.event_id not in ids
+        )
+    unit = microseconds(policy.debounce_seconds) * HEIGHT_UNIT
+    return {
+        factor: Evidence(
+            counted=_in_order(counted[factor]),
+            uncounted=_in_order(uncounted[factor]),
+            exposure=integral_of_highest(parts[factor]) / unit,
+        )
+        for factor in counted
+    }
+
+
+def episodes(
+    observations: Iterable[Observation], policy: ProctoringPolicy
+) -> tuple[Span, ...]:
+    """Join observations that are closer than the debounce."""
+    gap = microseconds(policy.debounce_seconds)
+    return union((each.span for each in observations), gap)
+
+
+def repetitions(observations: Sequence[Observation], policy: ProctoringPolicy) -> int:
+    """Return how many observations there are at least a debounce apart.
+
+    Counting episodes instead would not do: one more event between two episodes makes
+    them one, and more evidence would then count for less.
+    """
+    gap = microseconds(policy.debounce_seconds)
+    apart, free_from = 0, None
+    for start in sorted(each.span.start for each in observations):
+        if free_from is None or start >= free_from:
+            apart += 1
+            free_from = start + gap
+    return max([apart, *(each.count for each in observations)])
+
+
+def _is_considered(
+    event: ObservedEvent,
+    breaks: Sequence[Span],
+    inputs: AttemptInputs,
+    policy: ProctoringPolicy,
+) -> bool:
+    moment = inputs.offset(event.occurred_at)
+    confidence = event.facts.confidence
+    return (
+        event.event_class is EventClass.INTEGRITY
+        and event.code in FACTOR_OF_CODE
+        and policy.is_scored(event.code)
+        and (confidence is None or confidence >= policy.minimum_confidence)
+        # Nobody has to sit before the camera during a break that was granted.
+        and not any(each.start <= moment < each.end for each in breaks)
+    )
+
+
+def _observation(
+    inputs: AttemptInputs,
+    event: ObservedEvent,
+    known: Sequence[Failure],
+    policy: ProctoringPolicy,
+    weighting: Weighting,
+) -> Observation:
+    event_type: EventType = EVENT_TYPES[event.code]
+    start = inputs.offset(event.occurred_at)
+    confidence = 1.0 if event.facts.confidence is None else event.facts.confidence
+    explained_by = explanation_of(inputs, event, known)
+    share = confidence * (weighting.explained_share if explained_by else 1.0)
+    heights = weighting.severity_heights
+    risen = max(heights[event.severity], heights[repeated_severity(event_type, policy)])
+    return Observation(
+        event_id=event.id,
+        code=event.code,
+        span=Span(start, start + event.facts.duration_ms * 1000),
+        count=event.facts.count,
+        height=round(heights[event.severity] * share * HEIGHT_UNIT),
+        repeated_height=round(risen * share * HEIGHT_UNIT),
+        explained_by=explained_by,
+        is_opinion=event_type.is_detection and event.sequence is not None,
+        is_sustained=is_sustained(event.facts, policy),
+    )
+
+
+def _weighed(
+    observations: Sequence[Observation], policy: ProctoringPolicy
+) -> list[tuple[Observation, int]]:
+    """Return what counts of one code, with the height at which it does.
+
+    What a technical failure explains helps nothing else to count: it passes the gate
+    in the company of all, but the rest has to pass without it.
+    """
+    plain = [each for each in observations if not each.explained_by]
+    passed = _passed(plain, policy) + [
+        each for each in _passed(observations, policy) if each.explained_by
+    ]
+    is_repeated = bool(plain) and repetitions(plain, policy) >= policy.repeat_count
+    heights = (
+        each.repeated_height if is_repeated and not each.explained_by else each.height
+        for each in passed
+    )
+    return [
+        (each, height)
+        for each, height in zip(passed, heights, strict=True)
+        if height > 0
+    ]
+
+
+def _passed(
+    observations: Sequence[Observation], policy: ProctoringPolicy
+) -> list[Observation]:
+    """Return what is more than a bad frame: sustained, repeated, or no opinion."""
+    opinions = [each for each in observations if each.is_opinion]
+    if opinions and repetitions(opinions, policy) >= policy.repeat_count:
+        return list(observations)
+    sustained = microseconds(policy.sustained_after_seconds)
+    # Two frames that lie far enough apart span a long time, and yet are two frames.
+    long_ones = [
+        episode
+        for episode in episodes(opinions, policy)
+        if episode.length >= sustained
+        and sum(each.count for each in opinions if _is_within(each.span, episode))
+        >= policy.repeat_count
+    ]
+    return [
+        each
+        for each in observations
+        if not each.is_opinion
+        or each.is_sustained
+        or any(_is_within(each.span, episode) for episode in long_ones)
+    ]
+
+
+def _is_within(span: Span, episode: Span) -> bool:
+    return episode.start <= span.start and span.end <= episode.end
+
+
+def _occupied(observation: Observation, policy: ProctoringPolicy) -> Span:
+    debounce = microseconds(policy.debounce_seconds)
+    return Span(
+        observation.span.start,
+        observation.span.end + debounce * observation.count,
+    )
+
+
+def _in_order(observations: Iterable[Observation]) -> tuple[Observation, ...]:
+    return tuple(sorted(observations, key=lambda each: (each.span, each.event_id)))
