@@ -4,9 +4,33 @@ Apart from the attempt itself, so that reporting never waits for the row that de
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from models.database import Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """The login that holds an attempt, and for how long nothing came from it."""
+
+    session_id: UUID
+    # It has neither been ended nor expired.
+    is_alive: bool
+    silence: timedelta
+
+
+GET_HOLDER = """
+    SELECT sessions.id AS session_id,
+           sessions.ended_at IS NULL
+               AND sessions.expires_at > clock_timestamp() AS is_alive,
+           clock_timestamp() - attempt_activity.last_seen_at AS silence
+      FROM attempts
+      JOIN sessions ON sessions.id = attempts.held_by_session
+      JOIN attempt_activity ON attempt_activity.attempt_id = attempts.id
+     WHERE attempts.id = %(attempt_id)s
+"""
 
 INSERT = """
     INSERT INTO attempt_activity (attempt_id) VALUES (%(attempt_id)s)
@@ -22,6 +46,10 @@ REQUEST_ANALYSIS = """
        SET analysis_due_since = coalesce(analysis_due_since, clock_timestamp())
      WHERE attempt_id = ANY(%(attempt_ids)s)
 """
+
+
+def get_holder(tx: Transaction, attempt_id: UUID) -> Holder | None:
+    return tx.one_or_none(Holder, GET_HOLDER, {"attempt_id": attempt_id})
 
 
 def insert(tx: Transaction, attempt_id: UUID) -> None:

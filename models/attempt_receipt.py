@@ -1,0 +1,32 @@
+"""A receipt is the audit entry of an attempt's end: it is read, never stored twice."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from uuid import UUID
+
+from models.database import Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptEntry:
+    """Score and digest as they were at the end; `receipt_hash` is the entry's own."""
+
+    audit_seq: int
+    receipt_hash: str
+    score: Decimal | None
+    answers_digest: str
+
+
+# An attempt ends once, so there is one such entry.
+GET = """
+    SELECT seq AS audit_seq, encode(hash, 'hex') AS receipt_hash,
+           (payload::jsonb ->> 'score')::numeric AS score,
+           payload::jsonb ->> 'answers_digest' AS answers_digest
+      FROM audit_log
+     WHERE entity_type = 'attempt' AND entity_id = %(entity_id)s
+       AND event_type IN ('attempt.submitted', 'attempt.ended')
+"""
+
+
+def get(tx: Transaction, attempt_id: UUID) -> ReceiptEntry | None:
+    return tx.one_or_none(ReceiptEntry, GET, {"entity_id": str(attempt_id)})

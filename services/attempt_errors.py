@@ -1,0 +1,169 @@
+"""What can go wrong with an attempt, in words for the student or the proctor."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from models.attempt import Attempt, AttemptStatus
+from models.exam import Exam, ExamStatus
+from models.principal import Role
+from services import errors
+
+
+class AttemptNotFoundError(errors.NotFoundError):
+    slug = "attempt-not-found"
+    title = "No such attempt"
+
+    def __init__(self, attempt_id: UUID) -> None:
+        super().__init__(f"Attempt {attempt_id} does not exist or is not yours.")
+
+
+class ExamNotOpenError(errors.ConflictError):
+    slug = "exam-not-open"
+    title = "Exam not open"
+
+    def __init__(self, exam: Exam, now: datetime) -> None:
+        super().__init__(_why_not_open(exam, now), current_status=exam.status)
+
+
+def _why_not_open(exam: Exam, now: datetime) -> str:
+    if exam.status in {ExamStatus.DRAFT, ExamStatus.CANCELLED}:
+        return f"The exam does not take place: it is {exam.status}."
+    if exam.starts_at is not None and now < exam.starts_at:
+        return f"The exam opens at {exam.starts_at:%Y-%m-%d %H:%M:%S} UTC."
+    return "The exam is over."
+
+
+class NoAttemptsLeftError(errors.ConflictError):
+    slug = "no-attempts-left"
+    title = "No attempts left"
+
+    def __init__(self, exam: Exam) -> None:
+        super().__init__(
+            f"The exam may be attempted {exam.max_attempts} time(s), and all are used.",
+            current_status=exam.status,
+        )
+
+
+class AnotherAttemptRunningError(errors.ConflictError):
+    slug = "another-attempt-running"
+    title = "Another attempt is running"
+
+    def __init__(self, running: Attempt) -> None:
+        super().__init__(
+            f"Attempt {running.id} of exam {running.exam_id} is still running. "
+            "Submit it first.",
+            current_status=running.status,
+            allowed_actions=["submit"],
+        )
+
+
+class AttemptHeldByAnotherDeviceError(errors.ConflictError):
+    slug = "attempt-held-by-another-device"
+    title = "Attempt held by another device"
+
+    def __init__(self, running: Attempt) -> None:
+        super().__init__(
+            "The attempt runs on another device. Start with take_over to go on here; "
+            "the other device can then save nothing more, and the change is recorded.",
+            current_status=running.status,
+            allowed_actions=["take_over"],
+        )
+
+
+class AttemptHeldElsewhereError(errors.ConflictError):
+    slug = "attempt-held-elsewhere"
+    title = "Attempt held elsewhere"
+
+    def __init__(self, running: Attempt) -> None:
+        super().__init__(
+            "Another login of yours holds this attempt. Nothing was changed. Start "
+            "the exam again with take_over to go on here.",
+            current_status=running.status,
+            allowed_actions=["take_over"],
+        )
+
+
+class AttemptPausedError(errors.ConflictError):
+    slug = "attempt-paused"
+    title = "Attempt paused"
+
+    def __init__(self, paused: Attempt) -> None:
+        super().__init__(
+            "A proctor has paused the attempt: the clock stands still and no answer "
+            "is taken until it goes on.",
+            current_status=paused.status,
+            allowed_actions=["submit"],
+        )
+
+
+class AttemptOverError(errors.ConflictError):
+    slug = "attempt-over"
+    title = "Attempt over"
+
+    def __init__(self, attempt: Attempt) -> None:
+        # An overdue attempt can still be submitted: the answer is its receipt.
+        is_submitted = attempt.is_overdue or attempt.status is AttemptStatus.SUBMITTED
+        super().__init__(
+            "The attempt's time is over."
+            if attempt.is_overdue
+            else f"The attempt is {attempt.status}; nothing more can be written to it.",
+            current_status=attempt.status,
+            allowed_actions=["submit"] if is_submitted else [],
+        )
+
+
+class AttemptStepError(errors.ConflictError):
+    slug = "attempt-step-not-allowed"
+    title = "Step not allowed"
+
+    def __init__(self, step: str, attempt: Attempt, role: Role) -> None:
+        state = "over its deadline" if attempt.is_overdue else attempt.status
+        super().__init__(
+            f"One can't {step} an attempt that is {state}.",
+            current_status=attempt.status,
+            allowed_actions=allowed_actions(attempt, role),
+        )
+
+
+def allowed_actions(attempt: Attempt, role: Role) -> list[str]:
+    """Return what staff may do to an attempt in its present state."""
+    if attempt.is_overdue:
+        actions = ["terminate"]
+    else:
+        actions = {
+            AttemptStatus.IN_PROGRESS: ["pause", "extend", "terminate"],
+            AttemptStatus.PAUSED: ["resume", "extend", "terminate"],
+            AttemptStatus.SUBMITTED: ["grade"],
+            AttemptStatus.TERMINATED: ["grade"],
+            AttemptStatus.VOIDED: [],
+        }[attempt.status]
+    may_void = role is Role.ADMIN and attempt.status is not AttemptStatus.VOIDED
+    return [*actions, "void"] if may_void else actions
+
+
+class AnswersInvalidError(errors.UnprocessableError):
+    slug = "invalid-answers"
+    title = "Invalid answers"
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        super().__init__("Nothing was saved: some answers do not fit.", problems)
+
+
+class GradesInvalidError(errors.UnprocessableError):
+    slug = "invalid-grades"
+    title = "Invalid grades"
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        super().__init__("Nothing was graded: some grades do not fit.", problems)
+
+
+class ExtensionTooLongError(errors.UnprocessableError):
+    slug = "extension-too-long"
+    title = "Extension too long"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "An attempt can be extended by 24 hours in all.",
+            [("#/minutes", "Exceeds what is left of 24 hours.")],
+        )

@@ -1,0 +1,57 @@
+"""The rules against concurrent attempts: one attempt a student, one device an attempt.
+
+That a student has one running attempt is kept by the database (the unique index
+attempts_one_running_key). Which of his devices may write to it is kept here: the login
+(session) that started the attempt holds it until another one takes it over.
+"""
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from models.attempt import Attempt
+from models.attempt_activity import Holder
+from services.attempt_errors import (
+    AttemptHeldByAnotherDeviceError,
+    AttemptHeldElsewhereError,
+)
+
+# A device that was heard of within this time may still be in somebody's hands.
+CONCURRENT_WITHIN: Final = timedelta(seconds=60)
+
+
+class HandOver(StrEnum):
+    # The same login came again.
+    NONE = "none"
+    # The device that held the attempt is logged out, or was silent: it died, most
+    # likely. That is no evidence of anything.
+    RESUMED = "resumed"
+    # Two devices were at work within a minute.
+    CONCURRENT = "concurrent"
+
+
+def hand_over(
+    running: Attempt, holder: Holder | None, session_id: UUID, *, take_over: bool
+) -> HandOver:
+    """Decide what it means that this login wants to go on with a running attempt.
+
+    Raises AttemptHeldByAnotherDeviceError if it has to say that it takes over.
+    """
+    if running.held_by_session == session_id:
+        return HandOver.NONE
+    if holder is None or not holder.is_alive:
+        return HandOver.RESUMED
+    if not take_over:
+        raise AttemptHeldByAnotherDeviceError(running)
+    is_concurrent = holder.silence <= CONCURRENT_WITHIN
+    return HandOver.CONCURRENT if is_concurrent else HandOver.RESUMED
+
+
+def require_hold(running: Attempt, session_id: UUID) -> None:
+    """Let only the login that holds the attempt write to it, or read its paper.
+
+    Raises AttemptHeldElsewhereError.
+    """
+    if running.held_by_session != session_id:
+        raise AttemptHeldElsewhereError(running)
