@@ -1,0 +1,74 @@
+"""A closed-loop HTTP client that costs little: raw sockets, requests made beforehand.
+
+What it costs itself is the same for both sides of a ratio, and is part of both.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Sequence
+
+
+def request_bytes(method: str, path: str, token: str, body: bytes = b"") -> bytes:
+    head = (
+        f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n"
+        f"Authorization: Bearer {token}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def exchange(connection: socket.socket, request: bytes) -> int:
+    """Send one request on a kept-alive connection and return the answer's status."""
+    connection.sendall(request)
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += _receive(connection)
+    head, _, body = received.partition(b"\r\n\r\n")
+    lowered = head.lower()
+    at = lowered.index(b"content-length:") + len(b"content-length:")
+    missing = int(lowered[at:].split(b"\r\n", 1)[0]) - len(body)
+    while missing > 0:
+        missing -= len(_receive(connection))
+    return int(head.split(b" ", 2)[1])
+
+
+def _receive(connection: socket.socket) -> bytes:
+    chunk = connection.recv(65536)
+    if not chunk:
+        raise ConnectionError("the server hung up")
+    return chunk
+
+
+def requests_per_second(
+    port: int, queues: Sequence[Sequence[bytes]], good: frozenset[int]
+) -> float:
+    """Send every queue over a connection of its own, all at once.
+
+    Raises RuntimeError for an answer whose status is not `good`.
+    """
+    bad: list[int] = []
+    barrier = threading.Barrier(len(queues) + 1)
+
+    def run(queue: Sequence[bytes]) -> None:
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            barrier.wait()
+            for request in queue:
+                status = exchange(connection, request)
+                if status not in good:
+                    bad.append(status)
+            barrier.wait()
+
+    threads = [threading.Thread(target=run, args=(queue,)) for queue in queues]
+    for thread in threads:
+        thread.start()
+    barrier.wait()
+    began = time.perf_counter()
+    barrier.wait()
+    seconds = time.perf_counter() - began
+    for thread in threads:
+        thread.join()
+    if bad:
+        raise RuntimeError(f"{len(bad)} unexpected answers, the first was {bad[0]}")
+    return sum(len(queue) for queue in queues) / seconds

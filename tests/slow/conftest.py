@@ -1,0 +1,57 @@
+"""A PostgreSQL that flushes to disk, and the API as gunicorn runs it."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from uuid import uuid4
+
+import psycopg2
+import pytest
+from psycopg2.extensions import make_dsn
+
+from database import embedded
+from database.migrate import migrate
+from tests.slow.running import RunningApi, running_api
+
+
+@pytest.fixture
+def durable_server(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[embedded.Server]:
+    """A server of this test's own, with every default that guards its data."""
+    home = tmp_path_factory.mktemp("durable")
+    for directory in (home, *home.parents[:2]):
+        # As root the server is another account, which has to get through here.
+        directory.chmod(0o711)
+    server = embedded.start(home / "postgres", {"max_connections": "200"})
+    yield server
+    embedded.stop(server)
+
+
+@pytest.fixture
+def durable_dsn(durable_server: embedded.Server) -> str:
+    """The superuser's DSN of a migrated database on it."""
+    name = f"durable_{uuid4().hex[:12]}"
+    with closing(psycopg2.connect(durable_server.dsn())) as session:
+        session.autocommit = True
+        with session.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {name}")
+    dsn = make_dsn(durable_server.dsn(), dbname=name)
+    migrate(dsn, lambda _: None)
+    return dsn
+
+
+@pytest.fixture
+def database_variables(durable_dsn: str) -> Mapping[str, str]:
+    where = psycopg2.extensions.parse_dsn(durable_dsn)
+    return {
+        "DB_HOST": where["host"],
+        "DB_PORT": where["port"],
+        "DB_NAME": where["dbname"],
+        "DB_USER": where["user"],
+    }
+
+
+@pytest.fixture
+def api(database_variables: Mapping[str, str]) -> Iterator[RunningApi]:
+    with running_api(database_variables) as running:
+        yield running

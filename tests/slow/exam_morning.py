@@ -1,0 +1,136 @@
+"""Students over HTTP who write down what was acknowledged to them.
+
+Every request is sent again until it is answered, as a browser on a bad network would:
+an error or a time-out is *unknown*, never failed (Jepsen's rule), so whatever is sent
+again has to be idempotent.
+"""
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import requests
+
+PASSWORD = "a long and lonely password 1"
+PATIENCE_SECONDS = 90.0
+RETRIED = frozenset({429, 503})
+
+# Any: a JSON document.
+Json = dict[str, Any]
+
+
+class UnexpectedAnswerError(Exception):
+    """An answer that no student should ever get."""
+
+
+@dataclass(slots=True)
+class Client:
+    """One person's HTTP client."""
+
+    url: str
+    session: requests.Session = field(default_factory=requests.Session)
+    retries: int = 0
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        *,
+        good: tuple[int, ...] = (200, 201, 204),
+    ) -> requests.Response:
+        """Send until there is an answer other than «try again»."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                response = self.session.request(
+                    method, self.url + path, json=body, timeout=15
+                )
+            except requests.RequestException:
+                response = None
+            if response is not None and response.status_code in good:
+                return response
+            if response is not None and response.status_code not in RETRIED:
+                raise UnexpectedAnswerError(
+                    f"{method} {path}: {response.status_code} {response.text[:500]}"
+                )
+            if time.monotonic() > deadline:
+                raise UnexpectedAnswerError(f"{method} {path}: no answer")
+            self.retries += 1
+            time.sleep(0.2)
+
+    def log_in(self, email: str, password: str = PASSWORD) -> None:
+        found = self.send(
+            "POST", "/api/auth/login", {"email": email, "password": password}
+        ).json()
+        self.session.headers["Authorization"] = f"Bearer {found['access_token']}"
+
+
+@dataclass(slots=True)
+class Acknowledged:
+    """What one student was told is done."""
+
+    email: str
+    attempt_ids: set[str] = field(default_factory=set)
+    # client_event_id → audit_seq
+    events: dict[str, int] = field(default_factory=dict)
+    # question_id → client_version
+    answers: dict[str, int] = field(default_factory=dict)
+    receipt: Json | None = None
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
+def event(sequence: int, event_type: str = "focus.lost") -> Json:
+    return {
+        "client_event_id": str(uuid4()),
+        "sequence": sequence,
+        "event_type": event_type,
+        "occurred_at": now(),
+        "payload": {"duration_ms": 1200},
+    }
+
+
+def sit_exam(url: str, email: str, exam_id: str, *, rounds: int = 4) -> Acknowledged:
+    """Log in, start, save and report `rounds` times, submit."""
+    client = Client(url)
+    client.log_in(email)
+    done = Acknowledged(email)
+    attempt = client.send("POST", f"/api/exams/{exam_id}/start", {}).json()
+    done.attempt_ids.add(attempt["id"])
+    sequence = 1
+    for round_number in range(1, rounds + 1):
+        question = attempt["questions"][round_number % len(attempt["questions"])]
+        answers = {
+            "answers": [
+                {
+                    "question_id": question["id"],
+                    "response": question["options"][0]["id"],
+                    "client_version": round_number,
+                }
+            ]
+        }
+        path = f"/api/exams/attempts/{attempt['id']}/answers"
+        client.send("PUT", path, answers)
+        done.answers[question["id"]] = round_number
+
+        batch = [event(sequence + i) for i in range(3)]
+        sequence += len(batch)
+        report = {"attempt_id": attempt["id"], "events": batch}
+        results = client.send("POST", "/api/proctoring/events", report).json()
+        for result in results["results"]:
+            if result["status"] == "rejected":
+                raise UnexpectedAnswerError(str(result))
+            done.events[result["client_event_id"]] = result["audit_seq"]
+
+        single = {"attempt_id": attempt["id"], **event(sequence)}
+        sequence += 1
+        stored = client.send("POST", "/api/proctoring/event", single).json()
+        done.events[stored["client_event_id"]] = stored["audit_seq"]
+    path = f"/api/exams/attempts/{attempt['id']}/submit"
+    done.receipt = client.send("POST", path).json()
+    return done

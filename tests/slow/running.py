@@ -1,0 +1,114 @@
+"""The real server under test: gunicorn's processes on a PostgreSQL that flushes."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import requests
+
+from database import embedded
+
+PROJECT = Path(__file__).resolve().parents[2]
+PATIENCE_SECONDS = 60.0
+
+# Everything of production but the price of a password and limits for one machine that
+# plays two hundred students.
+ENVIRONMENT = {
+    "FLASK_ENV": "testing",
+    "BCRYPT_ROUNDS": "4",
+    "LOG_LEVEL": "WARNING",
+    "PASSWORD_HASHING_QUEUE": "500",
+    "SWEEPER_INTERVAL_SECONDS": "0.5",
+    **{
+        f"RATELIMIT_{name}": "1000000 per minute"
+        for name in (
+            "DEFAULT",
+            "REGISTER",
+            "REFRESH",
+            "EVENTS",
+            "LOGIN_FAILURES",
+            "LOGIN_FAILURES_ADDRESS",
+        )
+    },
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@dataclass(slots=True)
+class RunningApi:
+    url: str
+    process: subprocess.Popen[bytes]
+
+    def workers(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children()
+
+    def kill_a_worker(self) -> None:
+        self.workers()[0].kill()
+
+    def wait_until_healthy(self) -> float:
+        """Wait until /health says ok and return how many seconds that took."""
+        began = time.monotonic()
+        while True:
+            try:
+                if requests.get(f"{self.url}/health", timeout=5).ok:
+                    return time.monotonic() - began
+            except requests.RequestException:
+                pass
+            if time.monotonic() - began > PATIENCE_SECONDS:
+                raise TimeoutError("the API does not become healthy")
+            time.sleep(0.05)
+
+
+@contextmanager
+def running_api(
+    database: Mapping[str, str],
+    *,
+    workers: int = 4,
+    threads: int = 8,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[RunningApi]:
+    """Run gunicorn on a database that is given as DB_* variables."""
+    port = free_port()
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "gunicorn", "app:app", "--no-control-socket"),
+            *("--bind", f"127.0.0.1:{port}", "--log-level", "warning"),
+            *("--worker-class", "gthread", "--workers", str(workers)),
+            *("--threads", str(threads)),
+        ],
+        cwd=PROJECT,
+        env={**os.environ, **ENVIRONMENT, **database, **(environment or {})},
+    )
+    api = RunningApi(f"http://127.0.0.1:{port}", process)
+    try:
+        api.wait_until_healthy()
+        yield api
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+def kill_postgres(server: embedded.Server) -> None:
+    """End every process of the server at once, as a crash does."""
+    pid = int((server.home / "data" / "postmaster.pid").read_text().split("\n")[0])
+    postmaster = psutil.Process(pid)
+    family = [*postmaster.children(recursive=True), postmaster]
+    for process in family:
+        # A backend may end by itself between the list and the signal.
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(family, timeout=10)
