@@ -1,0 +1,289 @@
+"""Questions from a CSV file (RFC 4180), one a record. docs/question-import.md."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+from typing import Final
+
+from pydantic import ValidationError
+
+from models.question_types import (
+    MAX_OPTIONS,
+    Essay,
+    MultipleChoice,
+    NewOption,
+    NewQuestion,
+    Numeric,
+    QuestionKind,
+    ShortText,
+    SingleChoice,
+    TrueFalse,
+)
+from services.question_import.result import (
+    Findings,
+    ImportResult,
+    LineProblem,
+    RefusedError,
+    describe,
+    parse_number,
+    prepare,
+)
+
+OPTIONS: Final = tuple(f"option_{number}" for number in range(1, MAX_OPTIONS + 1))
+COMMON: Final = frozenset(("kind", "text", "points", "feedback"))
+# The columns that a kind has besides the common ones.
+COLUMNS: Final[Mapping[QuestionKind, frozenset[str]]] = {
+    QuestionKind.SINGLE_CHOICE: frozenset(("correct", *OPTIONS)),
+    QuestionKind.MULTIPLE_CHOICE: frozenset(("correct", *OPTIONS)),
+    QuestionKind.TRUE_FALSE: frozenset(("correct",)),
+    QuestionKind.NUMERIC: frozenset(("correct", "tolerance")),
+    QuestionKind.SHORT_TEXT: frozenset(("accepted_answers", "is_case_sensitive")),
+    QuestionKind.ESSAY: frozenset(("max_characters",)),
+}
+KNOWN: Final = COMMON.union(*COLUMNS.values())
+YES: Final = frozenset(("true", "t", "yes", "1"))
+NO: Final = frozenset(("false", "f", "no", "0"))
+
+
+def parse_csv(text: str) -> ImportResult:
+    """Read the questions of a CSV file of at most 1 MB and 1000 questions.
+
+    Raises nothing: what can't be imported is in the result's problems. A record's
+    line is the one on which it begins.
+    """
+    findings = Findings()
+    try:
+        for record in _records(prepare(text), findings):
+            if findings.is_full:
+                break
+            findings.add(record.line, partial(_read, record))
+    except RefusedError as error:
+        findings.refuse(error.problem)
+    return findings.result()
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    line: int
+    # Cells that are not empty, trimmed, by column.
+    cells: Mapping[str, str]
+    # Whether numbers may be written with a comma, as where ; parts the cells.
+    has_decimal_comma: bool
+
+    def get(self, column: str) -> str:
+        """Return a cell that must not be empty."""
+        if column not in self.cells:
+            raise RefusedError(self.line, "This cell must not be empty.", column)
+        return self.cells[column]
+
+    def number(self, column: str) -> Decimal:
+        written = self.get(column)
+        if self.has_decimal_comma:
+            written = written.replace(",", ".", 1)
+        return parse_number(written, self.line, column)
+
+    def whole_number(self, column: str) -> int:
+        value = self.number(column)
+        # A bound first: int() of 1E+999 has a thousand digits.
+        if not 0 <= value <= 10**9 or value != int(value):
+            raise RefusedError(
+                self.line, f"'{self.get(column)}' is not a whole number.", column
+            )
+        return int(value)
+
+    def boolean(self, column: str) -> bool:
+        written = self.get(column).casefold()
+        if written not in YES | NO:
+            raise RefusedError(self.line, "Write true or false here.", column)
+        return written in YES
+
+    def parts(self, column: str) -> list[str]:
+        """Return what is parted by | in a cell."""
+        return [part.strip() for part in self.get(column).split("|")]
+
+
+def _records(text: str, findings: Findings) -> Iterator[_Record]:
+    delimiter = _delimiter(text)
+    header: list[str] | None = None
+    for line, row in _rows(text, delimiter):
+        cells = [cell.strip() for cell in row]
+        if not any(cells):
+            continue
+        if header is None:
+            header = _header(line, cells)
+            for column in sorted(set(header) - KNOWN):
+                findings.refuse(
+                    LineProblem(
+                        line,
+                        "This column is not known, and was not read. See "
+                        "docs/question-import.md for the names.",
+                        column[:100],
+                    )
+                )
+        elif any(cells[len(header) :]):
+            findings.refuse(
+                LineProblem(
+                    line,
+                    f"There are {len(cells)} cells, and the header has {len(header)}. "
+                    'Put text that contains the separator into "double quotes".',
+                )
+            )
+        else:
+            named = zip(header, cells, strict=False)
+            yield _Record(line, {n: c for n, c in named if c}, delimiter == ";")
+    if header is None:
+        raise RefusedError(1, "The file is empty. Its first line must name columns.")
+
+
+def _delimiter(text: str) -> str:
+    header = text.lstrip("\n").partition("\n")[0]
+    return max(",;\t", key=header.count)
+
+
+def _rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise RefusedError(
+                line,
+                "The quotes of this record are wrong, and nothing from here on was "
+                'read. Within "quotes", write "" for one quote, and end with one.',
+            ) from error
+        yield line, row
+
+
+def _header(line: int, cells: list[str]) -> list[str]:
+    # Spreadsheets like to leave empty columns at the end.
+    while cells and not cells[-1]:
+        cells.pop()
+    header = [cell.casefold() for cell in cells]
+    for column in ("kind", "text"):
+        if column not in header:
+            raise RefusedError(
+                line,
+                "The first line must name the columns, and among them kind and text.",
+                column,
+            )
+    for column in KNOWN:
+        if header.count(column) > 1:
+            raise RefusedError(line, "Two columns have this name.", column)
+    return header
+
+
+def _read(record: _Record) -> NewQuestion:
+    written = record.get("kind").casefold()
+    if written not in COLUMNS:
+        kinds = ", ".join(QuestionKind)
+        raise RefusedError(record.line, f"This must be one of {kinds}.", "kind")
+    kind = QuestionKind(written)
+    for column in record.cells:
+        if column in KNOWN - COMMON - COLUMNS[kind]:
+            raise RefusedError(
+                record.line, f"A {kind} question has no such cell: empty it.", column
+            )
+    try:
+        return _question(kind, record)
+    except ValidationError as error:
+        raise RefusedError(record.line, describe(error), _column(error)) from error
+
+
+def _column(error: ValidationError) -> str:
+    """Return the column that the first error is about."""
+    match error.errors()[0]["loc"]:
+        case ("options", int(index), *_):
+            return OPTIONS[index]
+        case ("options", *_):
+            return OPTIONS[0]
+        case (str(field), *_) if field != "answer":
+            return field
+    # The answer to a numeric question, and what options must be together.
+    return "correct"
+
+
+def _question(kind: QuestionKind, record: _Record) -> NewQuestion:
+    text, feedback = record.get("text"), record.cells.get("feedback", "")
+    points = record.number("points") if "points" in record.cells else Decimal(1)
+    match kind:
+        case QuestionKind.SINGLE_CHOICE:
+            return SingleChoice(
+                kind=kind,
+                text=text,
+                points=points,
+                feedback=feedback,
+                options=_options(record),
+            )
+        case QuestionKind.MULTIPLE_CHOICE:
+            return MultipleChoice(
+                kind=kind,
+                text=text,
+                points=points,
+                feedback=feedback,
+                options=_options(record),
+            )
+        case QuestionKind.TRUE_FALSE:
+            return TrueFalse(
+                kind=kind,
+                text=text,
+                points=points,
+                feedback=feedback,
+                correct=record.boolean("correct"),
+            )
+        case QuestionKind.NUMERIC:
+            has_tolerance = "tolerance" in record.cells
+            return Numeric(
+                kind=kind,
+                text=text,
+                points=points,
+                feedback=feedback,
+                answer=record.number("correct"),
+                tolerance=record.number("tolerance") if has_tolerance else Decimal(0),
+            )
+        case QuestionKind.SHORT_TEXT:
+            is_said = "is_case_sensitive" in record.cells
+            return ShortText(
+                kind=kind,
+                text=text,
+                points=points,
+                feedback=feedback,
+                accepted_answers=tuple(record.parts("accepted_answers")),
+                is_case_sensitive=is_said and record.boolean("is_case_sensitive"),
+            )
+        case QuestionKind.ESSAY:
+            is_bounded = "max_characters" in record.cells
+            return Essay(
+                kind=kind,
+                text=text,
+                points=points,
+                feedback=feedback,
+                max_characters=(
+                    record.whole_number("max_characters") if is_bounded else 20_000
+                ),
+            )
+
+
+def _options(record: _Record) -> tuple[NewOption, ...]:
+    count = sum(column in record.cells for column in OPTIONS)
+    texts = [record.get(column) for column in OPTIONS[:count]]
+    correct: set[int] = set()
+    for part in record.parts("correct"):
+        number = parse_number(part, record.line, "correct")
+        if number not in range(1, count + 1):
+            raise RefusedError(
+                record.line,
+                f"There is no option {part}. Give the number of the right option, or "
+                "numbers parted by |.",
+                "correct",
+            )
+        correct.add(int(number))
+    return tuple(
+        NewOption(text=text, is_correct=number in correct)
+        for number, text in enumerate(texts, start=1)
+    )
