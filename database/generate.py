@@ -81,7 +81,9 @@ MANUAL_SETUP = """\
 SELECT NOT EXISTS (SELECT FROM users) AS is_empty \\gset
 \\if :is_empty
 \\echo storing the first data
+\\o /dev/null
 \\ir seed_data.sql
+\\o
 \\endif
 
 \\ir verify_schema.sql
