@@ -53,9 +53,10 @@ def _is_right(
         case TrueFalseKey(correct=is_true):
             return response is is_true
         case NumericKey(answer=answer, tolerance=tolerance):
+            # copy_abs(), because abs() rounds to the thread's 28 digits.
             return (
                 isinstance(response, Decimal)
-                and abs(EXACT.subtract(response, answer)) <= tolerance
+                and EXACT.subtract(response, answer).copy_abs() <= tolerance
             )
         case ShortTextKey():
             return isinstance(response, str) and _reads_like(key, response)
