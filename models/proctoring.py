@@ -1,0 +1,224 @@
+"""The proctoring_events table: what was observed. Rows are added, never changed.
+
+A report brings a batch of events; one audit entry holds all events of one batch, and
+the batch's id is that entry's entity id.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import LiteralString
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from models.database import Transaction, as_json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProctoringEvent:
+    """An event as it is stored.
+
+    `sequence` is None for what the server or a proctor reported.
+    """
+
+    id: UUID
+    attempt_id: UUID
+    batch_id: UUID
+    client_event_id: UUID
+    sequence: int | None
+    event_type: str
+    event_class: str
+    severity: str
+    occurred_at: datetime
+    received_at: datetime
+    payload: dict[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent(ProctoringEvent):
+    """An event with its place in the audit log."""
+
+    audit_seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """What a report changes about its attempt besides the events."""
+
+    # The client's counter up to which nothing is missing; None leaves it as it is,
+    # with the time at which the client was last heard of.
+    contiguous_sequence: int | None
+    # Whether the events bear on the risk.
+    is_analysis_due: bool
+
+
+INSERT_BATCH: LiteralString = """
+    WITH inserted AS (
+        INSERT INTO proctoring_events (
+            id, attempt_id, batch_id, client_event_id, sequence, event_type,
+            event_class, severity, occurred_at, received_at, payload)
+        SELECT id, %(attempt_id)s, %(batch_id)s, client_event_id, sequence, event_type,
+               event_class, severity, occurred_at, %(received_at)s, payload
+          FROM jsonb_to_recordset(%(events)s) AS reported (
+               id uuid, client_event_id uuid, sequence bigint, event_type text,
+               event_class text, severity text, occurred_at timestamptz, payload jsonb)
+        ON CONFLICT ON CONSTRAINT proctoring_events_client_event_id_key DO NOTHING
+        RETURNING client_event_id),
+    noted AS (
+        UPDATE attempt_activity
+           SET last_seen_at = CASE WHEN %(contiguous_sequence)s::bigint IS NULL
+                                   THEN last_seen_at ELSE %(received_at)s END,
+               contiguous_sequence =
+                   coalesce(%(contiguous_sequence)s, contiguous_sequence),
+               analysis_due_since = CASE WHEN %(is_analysis_due)s
+                   THEN coalesce(analysis_due_since, %(received_at)s)
+                   ELSE analysis_due_since END
+         WHERE attempt_id = %(attempt_id)s)
+    SELECT client_event_id FROM inserted
+"""
+
+COLUMNS: LiteralString = """
+    event.id, event.attempt_id, event.batch_id, event.client_event_id, event.sequence,
+    event.event_type, event.event_class, event.severity, event.occurred_at,
+    event.received_at, event.payload
+"""
+
+# One entry an event: the batch's. Everything that inserts events appends it.
+AUDITED: LiteralString = """
+      FROM proctoring_events AS event
+      JOIN audit_log ON audit_log.entity_type = 'event_batch'
+                    AND audit_log.entity_id = event.batch_id::text
+"""
+
+LIST_STORED: LiteralString = (
+    "SELECT"
+    + COLUMNS
+    + ", audit_log.seq AS audit_seq"
+    + AUDITED
+    + """
+     WHERE event.attempt_id = %(attempt_id)s
+       AND event.client_event_id = ANY (%(client_event_ids)s)
+"""
+)
+
+LIST_PAGE: LiteralString = (
+    "SELECT"
+    + COLUMNS
+    + ", audit_log.seq AS audit_seq"
+    + AUDITED
+    + """
+     WHERE event.attempt_id = %(attempt_id)s
+       AND (%(event_type)s::text IS NULL OR event.event_type = %(event_type)s)
+       AND (%(event_class)s::text IS NULL OR event.event_class = %(event_class)s)
+       AND (%(severity)s::text IS NULL OR event.severity = %(severity)s)
+       AND (%(since)s::timestamptz IS NULL OR event.occurred_at >= %(since)s)
+       AND (%(until)s::timestamptz IS NULL OR event.occurred_at < %(until)s)
+       AND (%(after_time)s::timestamptz IS NULL
+            OR (event.occurred_at, event.id)
+               > (%(after_time)s::timestamptz, %(after_id)s::uuid))
+     ORDER BY event.occurred_at, event.id
+     LIMIT %(limit)s
+"""
+)
+
+LIST_SEQUENCES: LiteralString = """
+    SELECT DISTINCT sequence FROM proctoring_events
+     WHERE attempt_id = %(attempt_id)s AND sequence > %(above)s
+     ORDER BY sequence
+     LIMIT %(limit)s
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """What to list. None leaves out the condition; `until` is exclusive."""
+
+    event_type: str | None = None
+    event_class: str | None = None
+    severity: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _ClientEventId:
+    client_event_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class _Sequence:
+    sequence: int
+
+
+def insert_batch(
+    tx: Transaction, events: Sequence[ProctoringEvent], activity: Activity
+) -> frozenset[UUID]:
+    """Insert the events of one batch, and return the client ids of the new ones.
+
+    At least one event; all of one attempt, one batch and one moment of arrival. An
+    event whose client id the attempt has already is left out.
+    """
+    first = events[0]
+    rows = [
+        {
+            "id": str(event.id),
+            "client_event_id": str(event.client_event_id),
+            "sequence": event.sequence,
+            "event_type": event.event_type,
+            "event_class": event.event_class,
+            "severity": event.severity,
+            "occurred_at": event.occurred_at.isoformat(),
+            "payload": event.payload,
+        }
+        for event in events
+    ]
+    names = {
+        "attempt_id": first.attempt_id,
+        "batch_id": first.batch_id,
+        "received_at": first.received_at,
+        "events": as_json(rows),
+        "contiguous_sequence": activity.contiguous_sequence,
+        "is_analysis_due": activity.is_analysis_due,
+    }
+    inserted = tx.all(_ClientEventId, INSERT_BATCH, names)
+    return frozenset(row.client_event_id for row in inserted)
+
+
+def list_stored(
+    tx: Transaction, attempt_id: UUID, client_event_ids: Sequence[UUID]
+) -> list[StoredEvent]:
+    """Read the events that have these client ids, in no particular order."""
+    names = {"attempt_id": attempt_id, "client_event_ids": list(client_event_ids)}
+    return tx.all(StoredEvent, LIST_STORED, names)
+
+
+def list_page(
+    tx: Transaction,
+    attempt_id: UUID,
+    wanted: EventFilter,
+    *,
+    limit: int,
+    after: tuple[datetime, UUID] | None = None,
+) -> list[StoredEvent]:
+    """Read an attempt's events in the order in which they occurred."""
+    names = {
+        "attempt_id": attempt_id,
+        "event_type": wanted.event_type,
+        "event_class": wanted.event_class,
+        "severity": wanted.severity,
+        "since": wanted.since,
+        "until": wanted.until,
+        "after_time": after[0] if after else None,
+        "after_id": after[1] if after else None,
+        "limit": limit,
+    }
+    return tx.all(StoredEvent, LIST_PAGE, names)
+
+
+def list_sequences(
+    tx: Transaction, attempt_id: UUID, *, above: int, limit: int
+) -> list[int]:
+    """Read the client's counters that have arrived, in ascending order."""
+    names = {"attempt_id": attempt_id, "above": above, "limit": limit}
+    return [row.sequence for row in tx.all(_Sequence, LIST_SEQUENCES, names)]

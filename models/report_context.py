@@ -1,0 +1,72 @@
+"""What a report is judged against: its attempt, the exam's policy and the clock."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import LiteralString
+from uuid import UUID
+
+from models.attempt import COLUMNS, Attempt
+from models.database import Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportContext(Attempt):
+    """An attempt with what is known of its reports so far.
+
+    `policy` is the exam's, as JSON text, and does not change once there is an attempt.
+    """
+
+    policy: str
+    # Every client sequence number up to and with this one has arrived.
+    contiguous_sequence: int
+    # The highest that has arrived; 0 if none has.
+    highest_sequence: int
+
+
+# The share lock keeps the attempt from ending or pausing meanwhile. The other one puts
+# the reports of one attempt in a row, so that each knows of all before it: which events
+# are new and which are missing is then a fact and no guess. Two statements, because a
+# single one would read the clock before it waits.
+LOCK: LiteralString = """
+    SELECT FROM attempts
+      JOIN attempt_activity ON attempt_activity.attempt_id = attempts.id
+     WHERE attempts.id = %(id)s AND attempts.student_id = %(student_id)s
+       FOR SHARE OF attempts FOR NO KEY UPDATE OF attempt_activity;
+"""
+READ: LiteralString = """
+         , exams.proctoring::text AS policy, attempt_activity.contiguous_sequence,
+           coalesce((SELECT max(sequence) FROM proctoring_events
+                      WHERE attempt_id = %(id)s AND sequence IS NOT NULL), 0)
+               AS highest_sequence
+      FROM attempts
+      JOIN exams ON exams.id = attempts.exam_id
+      JOIN attempt_activity ON attempt_activity.attempt_id = attempts.id
+     WHERE attempts.id = %(id)s AND attempts.student_id = %(student_id)s
+"""
+LOCK_AND_READ = LOCK + "SELECT " + COLUMNS + READ
+
+
+def lock(tx: Transaction, attempt_id: UUID, student_id: UUID) -> ReportContext | None:
+    """Lock and read the attempt, or return None if it is not this student's."""
+    names = {"id": attempt_id, "student_id": student_id}
+    return tx.one_or_none(ReportContext, LOCK_AND_READ, names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyNow:
+    """The policy of an attempt's exam, as JSON text, and the database's clock."""
+
+    policy: str
+    now: datetime
+
+
+GET_POLICY: LiteralString = """
+    SELECT exams.proctoring::text AS policy, clock_timestamp() AS now
+      FROM attempts JOIN exams ON exams.id = attempts.exam_id
+     WHERE attempts.id = %(id)s
+"""
+
+
+def get_policy(tx: Transaction, attempt_id: UUID) -> PolicyNow:
+    """Read the policy of an attempt that exists."""
+    return tx.one(PolicyNow, GET_POLICY, {"id": attempt_id})

@@ -1,0 +1,148 @@
+"""From what a client reports to what is stored: the rules for one event."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Final
+from uuid import UUID, uuid5
+
+from pydantic import JsonValue
+
+from models.attempt import NETWORK_LEEWAY
+from models.proctoring import ProctoringEvent
+from models.proctoring_report import ReportedEvent
+from models.report_context import ReportContext
+from services.event_catalogue import (
+    EventType,
+    Reporter,
+    UnknownEventTypeError,
+    resolve,
+)
+from services.proctoring_errors import (
+    AttemptClosedError,
+    ImplausibleTimeError,
+    InvalidPayloadError,
+    NotReportableError,
+    UnknownTypeError,
+)
+from services.proctoring_policy import PayloadError, ProctoringPolicy, classify
+from utils.uuid7 import uuid7
+
+# A laptop that lost its connection at the end must be able to deliver its evidence.
+LATE_DELIVERY: Final = timedelta(minutes=10)
+MAX_AHEAD: Final = timedelta(minutes=5)
+MAX_BEFORE_START: Final = timedelta(days=1)
+NOTED_SKEW: Final = timedelta(seconds=120)
+SKEW_CODE: Final = "client.clock_skew"
+
+
+@lru_cache(maxsize=256)
+def parse_policy(text: str) -> ProctoringPolicy:
+    """Return the policy that an exam stores as JSON text."""
+    return ProctoringPolicy.model_validate_json(text)
+
+
+def resolve_type(name: str, reporter: Reporter) -> EventType:
+    """Return the type that this reporter may claim under this name.
+
+    Raises UnknownTypeError and NotReportableError.
+    """
+    try:
+        event_type = resolve(name)
+    except UnknownEventTypeError as error:
+        raise UnknownTypeError(error) from error
+    if reporter not in event_type.reporters:
+        raise NotReportableError(event_type)
+    return event_type
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What the events of one report have in common."""
+
+    id: UUID
+    context: ReportContext
+    policy: ProctoringPolicy
+
+    def check_open(self) -> None:
+        """Raise AttemptClosedError if the attempt ended too long ago."""
+        context = self.context
+        ended_at = context.ended_at
+        if ended_at is not None and context.read_at > ended_at + LATE_DELIVERY:
+            raise AttemptClosedError(context.status, ended_at)
+
+    def judge(self, reported: ReportedEvent) -> ProctoringEvent:
+        """Return the event as it is to be stored.
+
+        Raises UnknownTypeError, NotReportableError, ImplausibleTimeError,
+        InvalidPayloadError and AttemptClosedError.
+        """
+        event_type = resolve_type(reported.event_type, Reporter.CLIENT)
+        self._check_time(reported.occurred_at)
+        return self._event(
+            event_type,
+            client_event_id=reported.client_event_id,
+            sequence=reported.sequence,
+            occurred_at=reported.occurred_at,
+            payload=reported.payload,
+        )
+
+    def skew_seen_in(self, events: list[ProctoringEvent]) -> ProctoringEvent | None:
+        """Return the server's note that the client's clock is ahead, if it is.
+
+        Its id follows from the attempt's, so an attempt gets one at most. That a clock
+        is behind can not be told from an event that was delivered late.
+        """
+        latest = max((event.occurred_at for event in events), default=None)
+        if latest is None or latest - self.context.read_at <= NOTED_SKEW:
+            return None
+        skew = latest - self.context.read_at
+        return self._event(
+            resolve(SKEW_CODE),
+            client_event_id=uuid5(self.context.id, SKEW_CODE),
+            sequence=None,
+            occurred_at=self.context.read_at,
+            payload={"skew_seconds": round(skew.total_seconds(), 3)},
+        )
+
+    def _check_time(self, occurred_at: datetime) -> None:
+        context = self.context
+        if occurred_at > context.read_at + MAX_AHEAD:
+            raise ImplausibleTimeError(
+                "It lies more than five minutes ahead of the server's clock, which "
+                f"shows {context.read_at:%Y-%m-%dT%H:%M:%SZ}."
+            )
+        if occurred_at < context.started_at - MAX_BEFORE_START:
+            raise ImplausibleTimeError(
+                "It lies more than a day before the start of the attempt."
+            )
+        ended_at = context.ended_at
+        if ended_at is not None and occurred_at > ended_at + NETWORK_LEEWAY:
+            raise AttemptClosedError(context.status, ended_at)
+
+    def _event(
+        self,
+        event_type: EventType,
+        *,
+        client_event_id: UUID,
+        sequence: int | None,
+        occurred_at: datetime,
+        payload: dict[str, JsonValue],
+    ) -> ProctoringEvent:
+        try:
+            classified = classify(event_type, payload, self.policy)
+        except PayloadError as error:
+            raise InvalidPayloadError(error) from error
+        return ProctoringEvent(
+            id=uuid7(),
+            attempt_id=self.context.id,
+            batch_id=self.id,
+            client_event_id=client_event_id,
+            sequence=sequence,
+            event_type=event_type.code,
+            event_class=classified.event_class,
+            severity=classified.severity,
+            occurred_at=occurred_at,
+            received_at=self.context.read_at,
+            payload=payload,
+        )

@@ -1,0 +1,79 @@
+"""Storing a batch of events together with the audit entry that holds them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+from models import proctoring
+from models.audit_entry import PendingEntry
+from models.audit_event import AuditEvent
+from models.database import Transaction
+from models.proctoring import Activity, ProctoringEvent
+from services import audit
+from services.event_catalogue import EventClass
+
+# Names the entries of batches; models/proctoring.py joins on it.
+ENTITY_TYPE = "event_batch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedBatch:
+    """The client ids of the events that were new, and their audit entry.
+
+    `entry` is None if no event was new.
+    """
+
+    new_ids: frozenset[UUID]
+    entry: PendingEntry | None
+
+
+def record_batch(
+    tx: Transaction,
+    events: Sequence[ProctoringEvent],
+    *,
+    contiguous_sequence: int | None,
+    actor: UUID | Literal[audit.Actor.SYSTEM],
+) -> RecordedBatch:
+    """Insert events of one batch and queue one audit entry for those that are new.
+
+    `contiguous_sequence` is None for what the client did not report.
+    """
+    activity = Activity(
+        contiguous_sequence=contiguous_sequence,
+        is_analysis_due=any(
+            event.event_class == EventClass.INTEGRITY for event in events
+        ),
+    )
+    new_ids = proctoring.insert_batch(tx, events, activity)
+    if not new_ids:
+        return RecordedBatch(new_ids=new_ids, entry=None)
+    first = events[0]
+    entry = audit.append(
+        tx,
+        AuditEvent.PROCTORING_EVENTS_RECORDED,
+        ENTITY_TYPE,
+        first.batch_id,
+        actor=actor,
+        attempt_id=first.attempt_id,
+        payload={
+            "events": [
+                _logged(event) for event in events if event.client_event_id in new_ids
+            ]
+        },
+    )
+    return RecordedBatch(new_ids=new_ids, entry=entry)
+
+
+def _logged(event: ProctoringEvent) -> dict[str, object]:
+    return {
+        "id": event.id,
+        "client_event_id": event.client_event_id,
+        "sequence": event.sequence,
+        "event_type": event.event_type,
+        "event_class": event.event_class,
+        "severity": event.severity,
+        "occurred_at": event.occurred_at,
+        "received_at": event.received_at,
+        "payload": event.payload,
+    }

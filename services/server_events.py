@@ -1,0 +1,51 @@
+"""Events that the server or a proctor reports, as part of another use case."""
+
+from collections.abc import Mapping
+from typing import Literal
+from uuid import UUID, uuid4
+
+from pydantic import JsonValue
+
+from models import report_context
+from models.database import Transaction
+from models.proctoring import ProctoringEvent
+from services import audit
+from services.event_catalogue import EventType, resolve
+from services.event_intake import parse_policy
+from services.event_recording import record_batch
+from services.proctoring_policy import classify
+from utils.uuid7 import uuid7
+
+
+def record_server_event(
+    tx: Transaction, attempt_id: UUID, code: str, payload: Mapping[str, JsonValue]
+) -> ProctoringEvent:
+    """Store an event that the server observed just now, with its own audit entry."""
+    return record_observation(tx, attempt_id, resolve(code), payload, audit.SYSTEM)
+
+
+def record_observation(
+    tx: Transaction,
+    attempt_id: UUID,
+    event_type: EventType,
+    payload: Mapping[str, JsonValue],
+    actor: UUID | Literal[audit.Actor.SYSTEM],
+) -> ProctoringEvent:
+    """Store an event that nobody's client reported; `actor` answers for it."""
+    found = report_context.get_policy(tx, attempt_id)
+    classified = classify(event_type, payload, parse_policy(found.policy))
+    event = ProctoringEvent(
+        id=uuid7(),
+        attempt_id=attempt_id,
+        batch_id=uuid7(),
+        client_event_id=uuid4(),
+        sequence=None,
+        event_type=event_type.code,
+        event_class=classified.event_class,
+        severity=classified.severity,
+        occurred_at=found.now,
+        received_at=found.now,
+        payload=dict(payload),
+    )
+    record_batch(tx, [event], contiguous_sequence=None, actor=actor)
+    return event
