@@ -131,7 +131,7 @@ class ProctoringPolicy(BaseModel):
     media_integrity_after_seconds: Seconds = 60
     clock_skew_low_after_seconds: Seconds = 120
     # How far from a technical failure an event may begin to be explained by it.
-    explained_within_seconds: Seconds = 5
+    explained_within_seconds: Seconds = 15
 
     # A report vouches for this much time before it.
     expected_report_interval_seconds: Seconds = 30

@@ -51,11 +51,12 @@ def most_similar(
     A pair is judged in both directions and the more probable of the two is believed.
     """
     own = _graded(answers)
+    wrong = sorted(q for q, answer in own.items() if answer.is_correct is False)
     pairs = (len(peers) + 1) * len(peers) // 2
     best: SimilarAttempt | None = None
     for peer in sorted(peers, key=lambda each: each.attempt_id):
         theirs = _graded(peer.answers)
-        shared = tuple(sorted(q for q in own if _is_shared(own[q], theirs.get(q))))
+        shared = tuple(q for q in wrong if _is_shared(own[q], theirs.get(q)))
         if len(shared) < minimum_shared:
             continue
         chances = max(
@@ -98,7 +99,6 @@ def _graded(answers: Sequence[TimedAnswer]) -> dict[UUID, TimedAnswer]:
 def _is_shared(mine: TimedAnswer, theirs: TimedAnswer | None) -> bool:
     return (
         theirs is not None
-        and mine.is_correct is False
         and theirs.is_correct is False
         and mine.response_digest == theirs.response_digest
     )
@@ -111,11 +111,7 @@ def _chances(
 ) -> list[float]:
     """Return the chance that `other` alone repeats each wrong answer of `source`."""
     common = sorted(source.keys() & other.keys())
-    difficulty = {
-        q: _share_wrong(items[q], source[q], other[q])
-        for q in sorted(other.keys())
-        if q in common
-    }
+    difficulty = {q: _share_wrong(items[q], source[q], other[q]) for q in common}
     odds_of_other = _relative_odds([other[q] for q in common], difficulty)
     chances: list[float] = []
     for question in common:
