@@ -60,6 +60,12 @@ LIST_OPEN_BY_EXAM: LiteralString = """
      ORDER BY position
 """
 
+LIST_OPEN: LiteralString = """
+    SELECT id, position, kind, text, points, body
+      FROM questions
+     WHERE exam_id = %(exam_id)s AND id = ANY (%(ids)s)
+"""
+
 GET: LiteralString = """
     SELECT id, exam_id, position, kind, text, points, body, answer_key
       FROM questions
@@ -109,6 +115,14 @@ def list_by_exam(tx: Transaction, exam_id: UUID) -> Sequence[Question]:
 def list_open_by_exam(tx: Transaction, exam_id: UUID) -> Sequence[OpenQuestion]:
     """Read all questions without their keys, in order."""
     return tx.all(OpenQuestion, LIST_OPEN_BY_EXAM, {"exam_id": exam_id})
+
+
+def list_open(
+    tx: Transaction, exam_id: UUID, question_ids: Sequence[UUID]
+) -> Sequence[OpenQuestion]:
+    """Read some questions without their keys, in no particular order."""
+    names = {"exam_id": exam_id, "ids": list(question_ids)}
+    return tx.all(OpenQuestion, LIST_OPEN, names)
 
 
 def get(tx: Transaction, exam_id: UUID, question_id: UUID) -> Question | None:
