@@ -125,8 +125,14 @@ LOCK_FOR_SHARE = "SELECT FROM attempts WHERE id = %(id)s FOR SHARE; "
 GET_FOR_UPDATE = LOCK_FOR_UPDATE + GET
 GET_FOR_SHARE = LOCK_FOR_SHARE + GET
 
-GET_RUNNING = (
-    SELECT
+LOCK_RUNNING = """
+    SELECT FROM attempts
+     WHERE student_id = %(student_id)s AND status IN ('in_progress', 'paused')
+       FOR UPDATE;
+"""
+GET_RUNNING_FOR_UPDATE = (
+    LOCK_RUNNING
+    + SELECT
     + """
      WHERE attempts.student_id = %(student_id)s
        AND attempts.status IN ('in_progress', 'paused')
@@ -173,7 +179,7 @@ LIST_OF_STUDENT = (
     + """
      WHERE attempts.student_id = %(student_id)s
        AND (%(exam_id)s::uuid IS NULL OR attempts.exam_id = %(exam_id)s)
-       AND (%(after)s::uuid IS NULL OR attempts.id < %(after)s)
+       AND (%(before)s::uuid IS NULL OR attempts.id < %(before)s)
      ORDER BY attempts.id DESC
      LIMIT %(limit)s
 """
@@ -202,8 +208,9 @@ def get_for_share(tx: Transaction, attempt_id: UUID) -> Attempt | None:
     return tx.one_or_none(Attempt, GET_FOR_SHARE, {"id": attempt_id})
 
 
-def get_running(tx: Transaction, student_id: UUID) -> Attempt | None:
-    return tx.one_or_none(Attempt, GET_RUNNING, {"student_id": student_id})
+def get_running_for_update(tx: Transaction, student_id: UUID) -> Attempt | None:
+    names = {"student_id": student_id}
+    return tx.one_or_none(Attempt, GET_RUNNING_FOR_UPDATE, names)
 
 
 def lock_running_of_exam(tx: Transaction, exam_id: UUID) -> list[Attempt]:
@@ -240,10 +247,10 @@ def list_of_student(
     student_id: UUID,
     *,
     exam_id: UUID | None,
-    after: UUID | None,
+    before: UUID | None,
     limit: int,
 ) -> list[Attempt]:
-    names = {"student_id": student_id, "exam_id": exam_id, "after": after}
+    names = {"student_id": student_id, "exam_id": exam_id, "before": before}
     return tx.all(Attempt, LIST_OF_STUDENT, names | {"limit": limit})
 
 

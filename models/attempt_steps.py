@@ -26,6 +26,7 @@ class NewAttempt:
     exam_id: UUID
     student_id: UUID
     session_id: UUID
+    max_attempts: int
     layout: Sequence[PlacedQuestion]
     max_score: Decimal
 
@@ -39,8 +40,9 @@ class Outcome:
     is_passed: bool | None
 
 
-# The other running attempt of the same student, or a start of his at this very moment,
-# makes this insert nothing. The deadline follows in the same message.
+# Another running attempt of the student, or a start of his at this very moment, makes
+# this insert nothing. Number and count come from one snapshot, so that an attempt begun
+# and ended after it collides with the number. The deadline follows in the same message.
 INSERT = """
     INSERT INTO attempts (id, exam_id, student_id, attempt_number, deadline_at,
                           held_by_session, layout, max_score)
@@ -49,7 +51,8 @@ INSERT = """
            %(session_id)s, %(layout)s::jsonb, %(max_score)s
       FROM attempts
      WHERE exam_id = %(exam_id)s AND student_id = %(student_id)s
-    ON CONFLICT DO NOTHING;
+    HAVING count(*) FILTER (WHERE status <> 'voided') < %(max_attempts)s
+        ON CONFLICT DO NOTHING;
 """
 INSERT_AND_SET_DEADLINE = INSERT + OF_ATTEMPT
 
@@ -117,7 +120,7 @@ SET_SCORE_RETURNING = SET_SCORE + RETURNING
 
 
 def insert(tx: Transaction, new: NewAttempt) -> Attempt | None:
-    """Insert an attempt that starts now, or return None if another one runs.
+    """Insert an attempt that starts now, or None if another runs or none is left.
 
     Raises ConstraintError `attempts_deadline_check` when the window has just closed.
     """
@@ -133,6 +136,7 @@ def insert(tx: Transaction, new: NewAttempt) -> Attempt | None:
         "exam_id": new.exam_id,
         "student_id": new.student_id,
         "session_id": new.session_id,
+        "max_attempts": new.max_attempts,
         "layout": as_json(layout),
         "max_score": new.max_score,
     }

@@ -34,6 +34,14 @@ def _why_not_open(exam: Exam, now: datetime) -> str:
     return "The exam is over."
 
 
+class ExamClosedMeanwhileError(errors.ConflictError):
+    slug = "exam-not-open"
+    title = "Exam not open"
+
+    def __init__(self) -> None:
+        super().__init__("The exam closed this very moment.")
+
+
 class NoAttemptsLeftError(errors.ConflictError):
     slug = "no-attempts-left"
     title = "No attempts left"

@@ -24,9 +24,10 @@ CONCURRENT_WITHIN: Final = timedelta(seconds=60)
 class HandOver(StrEnum):
     # The same login came again.
     NONE = "none"
-    # The device that held the attempt is logged out, or was silent: it died, most
-    # likely. That is no evidence of anything.
+    # The login that held the attempt has ended.
     RESUMED = "resumed"
+    # The other device was silent: most likely it died, which is no evidence.
+    TAKEN_OVER = "taken_over"
     # Two devices were at work within a minute.
     CONCURRENT = "concurrent"
 
@@ -45,7 +46,7 @@ def hand_over(
     if not take_over:
         raise AttemptHeldByAnotherDeviceError(running)
     is_concurrent = holder.silence <= CONCURRENT_WITHIN
-    return HandOver.CONCURRENT if is_concurrent else HandOver.RESUMED
+    return HandOver.CONCURRENT if is_concurrent else HandOver.TAKEN_OVER
 
 
 def require_hold(running: Attempt, session_id: UUID) -> None:

@@ -1,0 +1,178 @@
+"""How an attempt ends: what was saved is graded, and nothing is written any more.
+
+The one way for the student's submission, the deadline, the closing of the exam and the
+proctor. The functions take locked rows and belong to the caller's transaction.
+"""
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from itertools import groupby
+from typing import Literal
+from uuid import UUID
+
+from models import answer, attempt, attempt_activity, attempt_steps, exam, question
+from models.answer import Answer, Mark
+from models.attempt import Attempt, AttemptStatus, EndedBy
+from models.attempt_steps import Outcome
+from models.audit_event import AuditEvent
+from models.database import Transaction
+from models.exam import Exam
+from models.question import Question
+from models.question_response import parse_response
+from services import audit, grading
+from services.server_events import record_server_event
+from utils.blockchain_hasher import canonical_json
+
+Actor = UUID | Literal[audit.Actor.SYSTEM]
+
+
+def end(
+    tx: Transaction,
+    running: Sequence[Attempt],
+    ended_by: EndedBy,
+    actor: Actor,
+    *,
+    status: AttemptStatus = AttemptStatus.SUBMITTED,
+    reason: str | None = None,
+) -> list[Attempt]:
+    """Grade and end running attempts of one exam, in six statements for any number."""
+    if not running:
+        return []
+    its_exam = exam.get(tx, running[0].exam_id)
+    if its_exam is None:
+        raise LookupError("an attempt without its exam")
+    questions = {q.id: q for q in question.list_by_exam(tx, its_exam.id)}
+    ids = [one.id for one in running]
+    answers = _by_attempt(answer.list_by_attempts(tx, ids))
+    marks = {
+        attempt_id: [_mark(questions[each.question_id], each) for each in given]
+        for attempt_id, given in answers.items()
+    }
+    answer.mark(tx, [mark for each in marks.values() for mark in each])
+    outcomes = [outcome(its_exam, one, marks.get(one.id, [])) for one in running]
+    ended = attempt_steps.end(tx, outcomes, status, ended_by, reason)
+    attempt_activity.request_analysis(tx, ids)
+    for one in ended:
+        _record(tx, one, answers.get(one.id, []), actor)
+    return ended
+
+
+def end_all(tx: Transaction, exam_id: UUID, actor: Actor) -> list[Attempt]:
+    """Submit all that run of a closing exam, which the caller has locked."""
+    running = attempt.lock_running_of_exam(tx, exam_id)
+    return end(tx, running, EndedBy.EXAM_CLOSED, actor)
+
+
+def void_all(
+    tx: Transaction, exam_id: UUID, actor: Actor, reason: str
+) -> list[Attempt]:
+    """Void all that run of a cancelled exam, which the caller has locked."""
+    running = attempt.lock_running_of_exam(tx, exam_id)
+    return void(tx, running, EndedBy.EXAM_CLOSED, actor, reason)
+
+
+def void(
+    tx: Transaction,
+    attempts: Sequence[Attempt],
+    ended_by: EndedBy,
+    actor: Actor,
+    reason: str,
+) -> list[Attempt]:
+    """Declare locked attempts worth nothing. A voided attempt uses up no attempt."""
+    before = {one.id: one for one in attempts}
+    voided = attempt_steps.void(tx, list(before), ended_by, reason)
+    for one in voided:
+        audit.append(
+            tx,
+            AuditEvent.ATTEMPT_VOIDED,
+            "attempt",
+            one.id,
+            actor=actor,
+            attempt_id=one.id,
+            payload={
+                "previous_status": before[one.id].status,
+                "previous_score": before[one.id].score,
+                "reason": reason,
+            },
+        )
+    return voided
+
+
+def outcome(its_exam: Exam, one: Attempt, marks: Iterable[Mark]) -> Outcome:
+    """Return what an attempt is worth; an unanswered question is worth nothing."""
+    score = grading.total(mark.points for mark in marks)
+    return Outcome(
+        attempt_id=one.id,
+        score=score,
+        is_passed=None
+        if score is None
+        else grading.is_passed(score, one.max_score, its_exam.passing_score_percent),
+    )
+
+
+def answers_digest(answers: Iterable[Answer]) -> str:
+    """Return the SHA-256, in hex, of the RFC 8785 form of an attempt's answers.
+
+    `{"answers": [{question_id, response, client_version}, …]}`, by question_id.
+    """
+    given = [
+        {
+            "question_id": str(each.question_id),
+            "response": each.response,
+            "client_version": each.client_version,
+        }
+        for each in sorted(answers, key=lambda each: each.question_id)
+    ]
+    return sha256(canonical_json({"answers": given}).encode()).hexdigest()
+
+
+def _by_attempt(answers: Iterable[Answer]) -> dict[UUID, list[Answer]]:
+    # They come ordered by attempt.
+    grouped = groupby(answers, key=lambda each: each.attempt_id)
+    return {attempt_id: list(group) for attempt_id, group in grouped}
+
+
+def _mark(asked: Question, given: Answer) -> Mark:
+    response = parse_response(asked.kind, asked.body, given.response)
+    return Mark(
+        attempt_id=given.attempt_id,
+        question_id=given.question_id,
+        points=grading.grade(asked, response),
+    )
+
+
+def _record(
+    tx: Transaction, ended: Attempt, answers: Sequence[Answer], actor: Actor
+) -> None:
+    is_terminated = ended.status is AttemptStatus.TERMINATED
+    if is_terminated:
+        event_type = AuditEvent.ATTEMPT_TERMINATED
+    elif ended.ended_by is EndedBy.STUDENT:
+        event_type = AuditEvent.ATTEMPT_SUBMITTED
+    else:
+        event_type = AuditEvent.ATTEMPT_ENDED
+    audit.append(
+        tx,
+        event_type,
+        "attempt",
+        ended.id,
+        actor=actor,
+        attempt_id=ended.id,
+        payload={
+            "status": ended.status,
+            "ended_by": ended.ended_by,
+            "ended_at": ended.ended_at,
+            "reason": ended.end_reason,
+            "score": ended.score,
+            "max_score": ended.max_score,
+            "is_passed": ended.is_passed,
+            "answered": sum(each.response is not None for each in answers),
+            "answers_digest": answers_digest(answers),
+        },
+    )
+    record_server_event(
+        tx,
+        ended.id,
+        "session.terminated" if is_terminated else "session.submitted",
+        {"ended_by": str(ended.ended_by)},
+    )

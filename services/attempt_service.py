@@ -1,0 +1,257 @@
+"""What a student does with an attempt: start, go on, save, submit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from models import answer, attempt, attempt_activity, attempt_receipt, question
+from models.answer import Answer, NewAnswer, SavedVersion
+from models.attempt import Attempt, AttemptStatus, EndedBy
+from models.audit_event import AuditEvent
+from models.database import ConstraintError, Database, Transaction
+from models.page import Page, paged
+from models.principal import Principal
+from models.question import OpenQuestion
+from models.question_response import (
+    ResponseMismatchError,
+    parse_response,
+    response_to_json,
+)
+from services import attempt_ending, attempt_start, audit, paper
+from services.attempt_errors import (
+    AnswersInvalidError,
+    AttemptNotFoundError,
+    AttemptOverError,
+    AttemptPausedError,
+    ExamClosedMeanwhileError,
+)
+from services.exam_session_security import require_hold
+from services.paper import PaperQuestion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentAnswer:
+    """An answer as it came: nobody has looked at the response yet."""
+
+    question_id: UUID
+    response: JsonValue
+    client_version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paper:
+    """An attempt with its questions and answers, which are empty once it has ended."""
+
+    attempt: Attempt
+    questions: Sequence[PaperQuestion]
+    answers: Sequence[Answer]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartedPaper:
+    paper: Paper
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """What is stored now for each question of a save, in the order of the request."""
+
+    attempt: Attempt
+    saved: Sequence[SavedVersion]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What proves a submission: an audit entry, and the score as it was then."""
+
+    attempt: Attempt
+    score: Decimal | None
+    answers_digest: str
+    receipt_hash: str
+    audit_seq: int
+
+
+class AttemptService:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def start_attempt(
+        self, student: Principal, exam_id: UUID, *, take_over: bool
+    ) -> StartedPaper:
+        """Start an attempt, or give the running one again to the login that holds it.
+
+        Raises what `attempt_start.start` raises.
+        """
+        try:
+            with self._database.transaction() as tx:
+                started = attempt_start.start(tx, student, exam_id, take_over=take_over)
+                return StartedPaper(
+                    paper=_paper(tx, started.attempt), is_new=started.is_new
+                )
+        except ConstraintError as error:
+            if error.constraint != "attempts_deadline_check":
+                raise
+            raise ExamClosedMeanwhileError from error
+
+    def read_attempt(self, student: Principal, attempt_id: UUID) -> Paper:
+        """Return what the student needs in order to go on where he was.
+
+        Raises AttemptNotFoundError, and AttemptHeldElsewhereError while it runs: who
+        could read the paper from a second device could have it solved there.
+        """
+        with self._database.read() as tx:
+            own = _own(attempt.get(tx, attempt_id), student, attempt_id)
+            if own.is_running:
+                require_hold(own, student.session_id)
+            return _paper(tx, own)
+
+    def list_attempts(
+        self,
+        student: Principal,
+        *,
+        exam_id: UUID | None,
+        before: UUID | None,
+        limit: int,
+    ) -> Page[Attempt]:
+        with self._database.read() as tx:
+            rows = attempt.list_of_student(
+                tx, student.id, exam_id=exam_id, before=before, limit=limit + 1
+            )
+        return paged(rows, limit, lambda row: (row.id,))
+
+    def save_answers(
+        self, student: Principal, attempt_id: UUID, sent: Sequence[SentAnswer]
+    ) -> Saved:
+        """Store all answers or none. An older client_version changes nothing.
+
+        Raises AttemptNotFoundError, AttemptOverError, AttemptHeldElsewhereError,
+        AttemptPausedError and AnswersInvalidError.
+        """
+        with self._database.transaction() as tx:
+            # An end or a pause waits for us, or we for it: no answer comes too late.
+            held = _own(attempt.get_for_share(tx, attempt_id), student, attempt_id)
+            _require_writable(held, student)
+            ids = [each.question_id for each in sent]
+            checked = _check(sent, question.list_open(tx, held.exam_id, ids))
+            newer = answer.save(tx, held.id, held.exam_id, checked)
+            if newer:
+                attempt_activity.touch(tx, held.id)
+                _record_save(tx, held, checked, newer)
+            by_id = {each.question_id: each for each in newer}
+            if len(newer) < len(sent):
+                stored = answer.list_versions(tx, held.id, ids)
+                by_id = {each.question_id: each for each in stored}
+            saved = [by_id[question_id] for question_id in ids]
+            return Saved(attempt=held, saved=saved)
+
+    def submit_attempt(self, student: Principal, attempt_id: UUID) -> Receipt:
+        """End the attempt and return its receipt; again, the same receipt.
+
+        An attempt whose time is over is ended by the deadline, not by the student.
+        Raises AttemptNotFoundError, AttemptHeldElsewhereError, and AttemptOverError
+        for one that staff has terminated or voided.
+        """
+        with self._database.transaction() as tx:
+            own = _own(attempt.get_for_update(tx, attempt_id), student, attempt_id)
+            if own.is_overdue:
+                attempt_ending.end(tx, [own], EndedBy.DEADLINE, audit.SYSTEM)
+            elif own.is_running:
+                require_hold(own, student.session_id)
+                attempt_ending.end(tx, [own], EndedBy.STUDENT, student.id)
+            elif own.status is not AttemptStatus.SUBMITTED:
+                raise AttemptOverError(own)
+        # The entry has its hash since the commit.
+        with self._database.read() as tx:
+            ended = _own(attempt.get(tx, attempt_id), student, attempt_id)
+            entry = attempt_receipt.get(tx, attempt_id)
+        if entry is None:
+            raise LookupError("a submitted attempt without its audit entry")
+        return Receipt(
+            attempt=ended,
+            score=entry.score,
+            answers_digest=entry.answers_digest,
+            receipt_hash=entry.receipt_hash,
+            audit_seq=entry.audit_seq,
+        )
+
+
+def _own(found: Attempt | None, student: Principal, attempt_id: UUID) -> Attempt:
+    if found is None or found.student_id != student.id:
+        raise AttemptNotFoundError(attempt_id)
+    return found
+
+
+def _paper(tx: Transaction, own: Attempt) -> Paper:
+    # Who has finished would otherwise carry the questions to those who have not.
+    if not own.is_running:
+        return Paper(attempt=own, questions=(), answers=())
+    questions = paper.arrange(
+        attempt.get_layout(tx, own.id), question.list_open_by_exam(tx, own.exam_id)
+    )
+    answers = answer.list_by_attempts(tx, [own.id])
+    return Paper(attempt=own, questions=questions, answers=answers)
+
+
+def _require_writable(own: Attempt, student: Principal) -> None:
+    if not own.is_running or own.is_overdue:
+        raise AttemptOverError(own)
+    require_hold(own, student.session_id)
+    if own.status is AttemptStatus.PAUSED:
+        raise AttemptPausedError(own)
+
+
+def _check(
+    sent: Sequence[SentAnswer], questions: Sequence[OpenQuestion]
+) -> list[NewAnswer]:
+    """Return the answers in the form that is stored. Raises AnswersInvalidError."""
+    asked = {each.id: each for each in questions}
+    checked: dict[UUID, NewAnswer] = {}
+    problems = []
+    for index, each in enumerate(sent):
+        pointer = f"#/answers/{index}"
+        found = asked.get(each.question_id)
+        if found is None:
+            problems.append(
+                (f"{pointer}/question_id", "The exam has no such question.")
+            )
+            continue
+        if each.question_id in checked:
+            problems.append((f"{pointer}/question_id", "The question came before."))
+            continue
+        try:
+            response = parse_response(found.kind, found.body, each.response)
+        except ResponseMismatchError as error:
+            problems.append((f"{pointer}/response", str(error)))
+            continue
+        checked[each.question_id] = NewAnswer(
+            question_id=each.question_id,
+            response=response_to_json(response),
+            client_version=each.client_version,
+        )
+    if problems:
+        raise AnswersInvalidError(problems)
+    return list(checked.values())
+
+
+def _record_save(
+    tx: Transaction,
+    held: Attempt,
+    answers: Sequence[NewAnswer],
+    newer: Sequence[SavedVersion],
+) -> None:
+    saved_ids = {each.question_id for each in newer}
+    audit.append(
+        tx,
+        AuditEvent.ATTEMPT_ANSWERS_SAVED,
+        "attempt",
+        held.id,
+        actor=held.student_id,
+        attempt_id=held.id,
+        payload={
+            "answers": [each for each in answers if each.question_id in saved_ids],
+        },
+    )

@@ -1,0 +1,202 @@
+"""Starting an attempt, and going on with one that runs."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from models import (
+    assignment,
+    attempt,
+    attempt_activity,
+    attempt_steps,
+    exam,
+    question,
+)
+from models.attempt import Attempt, EndedBy
+from models.attempt_steps import NewAttempt
+from models.audit_event import AuditEvent
+from models.database import Transaction
+from models.exam import Exam, ExamStatus
+from models.principal import Principal
+from services import attempt_ending, audit, paper
+from services.access import ExamNotFoundError
+from services.attempt_errors import (
+    AnotherAttemptRunningError,
+    ExamNotOpenError,
+    NoAttemptsLeftError,
+)
+from services.exam_session_security import HandOver, hand_over
+from services.server_events import record_server_event
+from utils.uuid7 import uuid7
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    attempt: Attempt
+    is_new: bool
+
+
+def start(
+    tx: Transaction, student: Principal, exam_id: UUID, *, take_over: bool
+) -> Started:
+    """Begin an attempt, or go on with the one that runs.
+
+    Raises ExamNotFoundError, ExamNotOpenError, NoAttemptsLeftError,
+    AnotherAttemptRunningError and AttemptHeldByAnotherDeviceError.
+    """
+    # Shared with a change of the student's extra time, which is so always counted.
+    if assignment.get(tx, exam_id, student.id) is None:
+        raise ExamNotFoundError(exam_id)
+    its_exam = _lock_exam(tx, exam_id)
+    if assignment.get_for_share(tx, exam_id, student.id) is None:
+        raise ExamNotFoundError(exam_id)
+    running = attempt.get_running_for_update(tx, student.id)
+    if running is not None and running.is_overdue:
+        attempt_ending.end(tx, [running], EndedBy.DEADLINE, audit.SYSTEM)
+        running = None
+    if running is None:
+        begun = _begin(tx, student, its_exam)
+        if begun is not None:
+            return Started(begun, is_new=True)
+        # He has started it elsewhere at this very moment, and that is committed now.
+        running = attempt.get_running_for_update(tx, student.id)
+        if running is None:
+            raise NoAttemptsLeftError(its_exam)
+    if running.exam_id != exam_id:
+        raise AnotherAttemptRunningError(running)
+    return Started(_go_on(tx, student, running, take_over=take_over), is_new=False)
+
+
+def _lock_exam(tx: Transaction, exam_id: UUID) -> Exam:
+    """Open and freeze the exam if nobody has, and lock it against changes.
+
+    Only who finds it unopened or unfrozen has to wait for others; the thousand who
+    start afterwards share the lock. Sharing comes last, because two who share can't
+    both go on to change it.
+    """
+    found = exam.get(tx, exam_id)
+    if found is None:
+        raise ExamNotFoundError(exam_id)
+    now = exam.now(tx)
+    if _is_due(found, now):
+        _open(tx, exam_id, now)
+    if found.frozen_at is None and (_is_due(found, now) or _is_open(found, now)):
+        exam.freeze(tx, exam_id)
+    locked = exam.get_for_share(tx, exam_id)
+    if locked is None:
+        raise ExamNotFoundError(exam_id)
+    return locked
+
+
+def _is_due(found: Exam, now: datetime) -> bool:
+    return (
+        found.status is ExamStatus.SCHEDULED
+        and found.starts_at is not None
+        and found.starts_at <= now
+    )
+
+
+def _is_open(found: Exam, now: datetime) -> bool:
+    return (
+        found.status is ExamStatus.ACTIVE
+        and found.ends_at is not None
+        and now < found.ends_at
+    )
+
+
+def _open(tx: Transaction, exam_id: UUID, now: datetime) -> None:
+    """Open the exam before the sweeper comes by."""
+    found = exam.get_for_update(tx, exam_id)
+    if found is None or not _is_due(found, now):
+        return
+    opened = exam.set_status(tx, exam_id, ExamStatus.ACTIVE)
+    audit.append(
+        tx,
+        AuditEvent.EXAM_STATUS_CHANGED,
+        "exam",
+        exam_id,
+        actor=audit.SYSTEM,
+        payload={"from": found.status, "to": opened.status},
+    )
+
+
+def _begin(tx: Transaction, student: Principal, its_exam: Exam) -> Attempt | None:
+    now = exam.now(tx)
+    if not _is_open(its_exam, now):
+        raise ExamNotOpenError(its_exam, now)
+    if attempt.count_used(tx, its_exam.id, student.id) >= its_exam.max_attempts:
+        raise NoAttemptsLeftError(its_exam)
+    questions = question.list_open_by_exam(tx, its_exam.id)
+    attempt_id = uuid7()
+    begun = attempt_steps.insert(
+        tx,
+        NewAttempt(
+            id=attempt_id,
+            exam_id=its_exam.id,
+            student_id=student.id,
+            session_id=student.session_id,
+            max_attempts=its_exam.max_attempts,
+            layout=paper.draw_layout(its_exam, questions, attempt_id),
+            max_score=sum((each.points for each in questions), Decimal(0)),
+        ),
+    )
+    if begun is None:
+        return None
+    attempt_activity.insert(tx, attempt_id)
+    record_server_event(tx, attempt_id, "session.started", {})
+    audit.append(
+        tx,
+        AuditEvent.ATTEMPT_STARTED,
+        "attempt",
+        attempt_id,
+        actor=student.id,
+        attempt_id=attempt_id,
+        payload={
+            "exam_id": its_exam.id,
+            "exam_version": its_exam.version,
+            "attempt_number": begun.attempt_number,
+            "session_id": student.session_id,
+            "started_at": begun.started_at,
+            "deadline_at": begun.deadline_at,
+            "max_score": begun.max_score,
+        },
+    )
+    return begun
+
+
+def _go_on(
+    tx: Transaction, student: Principal, running: Attempt, *, take_over: bool
+) -> Attempt:
+    holder = attempt_activity.get_holder(tx, running.id)
+    how = hand_over(running, holder, student.session_id, take_over=take_over)
+    if how is HandOver.NONE:
+        return running
+    moved = attempt_steps.move_hold(tx, running.id, student.session_id)
+    attempt_activity.touch(tx, running.id)
+    is_concurrent = how is HandOver.CONCURRENT
+    record_server_event(
+        tx,
+        running.id,
+        "session.concurrent_device" if is_concurrent else "session.resumed",
+        {},
+    )
+    audit.append(
+        tx,
+        AuditEvent.ATTEMPT_RESUMED
+        if how is HandOver.RESUMED
+        else AuditEvent.ATTEMPT_TAKEN_OVER,
+        "attempt",
+        running.id,
+        actor=student.id,
+        attempt_id=running.id,
+        payload={
+            "from_session_id": running.held_by_session,
+            "to_session_id": student.session_id,
+            "is_concurrent": is_concurrent,
+            "silent_seconds": None
+            if holder is None
+            else int(holder.silence.total_seconds()),
+        },
+    )
+    return moved
