@@ -134,11 +134,10 @@ def list_by_exam(
     return tx.all(ListedAssignment, LIST_BY_EXAM, names)
 
 
-def get_listed(
-    tx: Transaction, exam_id: UUID, student_id: UUID
-) -> ListedAssignment | None:
+def get_listed(tx: Transaction, exam_id: UUID, student_id: UUID) -> ListedAssignment:
+    """Read one that is there."""
     names = {"exam_id": exam_id, "student_id": student_id, "after": None, "limit": 1}
-    return tx.one_or_none(ListedAssignment, LIST_BY_EXAM, names)
+    return tx.one(ListedAssignment, LIST_BY_EXAM, names)
 
 
 def update(

@@ -162,7 +162,7 @@ LIST: LiteralString = """
            SELECT count(*) AS question_count, coalesce(sum(points), 0) AS total_points
              FROM questions WHERE exam_id = exams.id) AS content
      WHERE (%(status)s::text IS NULL OR status = %(status)s)
-       AND (%(title_pattern)s::text IS NULL OR lower(title) LIKE %(title_pattern)s)
+       AND (%(title_pattern)s::text IS NULL OR lower(title) LIKE lower(%(title_pattern)s))
        AND (%(proctor_id)s::uuid IS NULL OR EXISTS (
                 SELECT FROM exam_proctors
                  WHERE exam_id = exams.id AND proctor_id = %(proctor_id)s))
@@ -269,7 +269,7 @@ def list_page(
     title_pattern: str | None = None,
     proctor_id: UUID | None = None,
 ) -> Sequence[ListedExam]:
-    """Read exams, newest first. `title_pattern` is for LIKE, in lower case."""
+    """Read exams, newest first. `title_pattern` is for LIKE; case is ignored."""
     return tx.all(
         ListedExam,
         LIST,

@@ -1,0 +1,292 @@
+"""What admins do with exams, and what proctors see of them."""
+
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from models import attempt, attempt_deadline, exam, question
+from models.audit_event import AuditEvent
+from models.database import Database, Transaction
+from models.exam import NEXT_STATUSES, Exam, ExamContent, ExamStatus, ListedExam
+from models.page import Page, paged
+from models.principal import Principal, Role
+from models.question import Question
+from services import attempt_ending, audit, errors
+from services.access import require_exam
+from services.exam_editing import (
+    FROZEN_FIELDS,
+    ExamDetail,
+    ExamFrozenError,
+    changes,
+    detail,
+    fingerprints,
+    lock_exam,
+    numbered,
+    require_open,
+)
+from services.exam_fields import ExamFields, NewExam
+from services.versions import ExpectedVersions
+from utils.like import prefix_pattern
+from utils.uuid7 import uuid7
+
+MAX_TITLE_LENGTH = 200
+COPY_SUFFIX = " (copy)"
+
+
+class IllegalStatusStepError(errors.ConflictError):
+    slug = "exam-status-step"
+    title = "No such step"
+
+    def __init__(self, found: Exam, wanted: ExamStatus) -> None:
+        super().__init__(
+            f"An exam that is {found.status} can not become {wanted}.",
+            current_status=found.status,
+            allowed_actions=NEXT_STATUSES[found.status],
+        )
+
+
+class ExamIncompleteError(errors.ConflictError):
+    slug = "exam-incomplete"
+    title = "The exam is not complete"
+
+    def __init__(self, found: Exam, missing: list[str]) -> None:
+        super().__init__(
+            f"The exam can not go on yet: {'; '.join(missing)}.",
+            current_status=found.status,
+            allowed_actions=["edit", ExamStatus.CANCELLED],
+        )
+
+
+class ExamHasAttemptsError(errors.ConflictError):
+    slug = "exam-has-attempts"
+    title = "The exam has attempts"
+
+    def __init__(self, found: Exam) -> None:
+        super().__init__(
+            "Somebody has sat this exam, so it is kept: archive it instead.",
+            current_status=found.status,
+            allowed_actions=NEXT_STATUSES[found.status],
+        )
+
+
+class WindowError(errors.UnprocessableError):
+    slug = "exam-window"
+    title = "The exam can not take place then"
+
+
+class ExamService:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create_exam(self, new: NewExam, admin: Principal) -> ExamDetail:
+        """Create a draft, with the questions that come with it."""
+        exam_id = uuid7()
+        questions = numbered(exam_id, new.questions, first=1)
+        return self._insert(exam_id, new.content(), questions, admin)
+
+    def duplicate_exam(self, admin: Principal, exam_id: UUID) -> ExamDetail:
+        """Copy an exam with its questions to a draft that has no date yet."""
+        with self._database.read() as tx:
+            original = require_exam(tx, admin, exam_id)
+            asked = question.list_by_exam(tx, exam_id)
+        copy_id = uuid7()
+        room = MAX_TITLE_LENGTH - len(COPY_SUFFIX)
+        content = replace(
+            _content(original),
+            title=original.title[:room] + COPY_SUFFIX,
+            starts_at=None,
+            ends_at=None,
+        )
+        questions = [replace(one, id=uuid7(), exam_id=copy_id) for one in asked]
+        return self._insert(copy_id, content, questions, admin, original=exam_id)
+
+    def list_exams(
+        self,
+        staff: Principal,
+        *,
+        limit: int,
+        before: UUID | None,
+        status: ExamStatus | None,
+        title_prefix: str | None,
+    ) -> Page[ListedExam]:
+        """List exams, newest first: all for an admin, his own for a proctor."""
+        with self._database.read() as tx:
+            rows = exam.list_page(
+                tx,
+                limit=limit + 1,
+                before=before,
+                status=status,
+                title_pattern=title_prefix and prefix_pattern(title_prefix),
+                proctor_id=None if staff.role is Role.ADMIN else staff.id,
+            )
+        return paged(rows, limit, lambda row: (row.id,))
+
+    def get_exam(self, staff: Principal, exam_id: UUID) -> ExamDetail:
+        """Return an exam; its questions and their keys are for admins alone."""
+        with self._database.read() as tx:
+            found = require_exam(tx, staff, exam_id)
+            return detail(tx, found, with_questions=staff.role is Role.ADMIN)
+
+    def replace_exam(
+        self,
+        new: ExamFields,
+        expected: ExpectedVersions,
+        admin: Principal,
+        exam_id: UUID,
+    ) -> ExamDetail:
+        """Write an exam's own fields anew. A new window moves running deadlines."""
+        content = new.content()
+        with self._database.transaction() as tx:
+            before = lock_exam(tx, exam_id, expected)
+            changed = changes(before, content)
+            if not changed:
+                return detail(tx, before)
+            require_open(before)
+            if before.frozen_at is not None and (
+                frozen := FROZEN_FIELDS & set(changed)
+            ):
+                raise ExamFrozenError(before, sorted(frozen))
+            if not changed.keys().isdisjoint({"starts_at", "ends_at"}):
+                _check_window(before, content, exam.now(tx))
+                attempt.lock_running_of_exam(tx, exam_id)
+            after = exam.replace(tx, exam_id, content)
+            if "ends_at" in changed:
+                attempt_deadline.recompute_of_exam(tx, exam_id)
+            audit.append(
+                tx,
+                AuditEvent.EXAM_UPDATED,
+                "exam",
+                exam_id,
+                actor=admin.id,
+                payload={"changes": changed, "version": after.version},
+            )
+            return detail(tx, after)
+
+    def change_status(
+        self,
+        wanted: ExamStatus,
+        expected: ExpectedVersions,
+        admin: Principal,
+        exam_id: UUID,
+    ) -> ExamDetail:
+        """Take a step. Closing submits what still runs, and cancelling voids it."""
+        with self._database.transaction() as tx:
+            before = lock_exam(tx, exam_id, expected)
+            if wanted not in NEXT_STATUSES[before.status]:
+                raise IllegalStatusStepError(before, wanted)
+            if wanted in (ExamStatus.SCHEDULED, ExamStatus.ACTIVE):
+                _require_complete(tx, before)
+            after = exam.set_status(tx, exam_id, wanted)
+            _end_attempts(tx, after, admin)
+            audit.append(
+                tx,
+                AuditEvent.EXAM_STATUS_CHANGED,
+                "exam",
+                exam_id,
+                actor=admin.id,
+                payload={
+                    "before": before.status,
+                    "after": after.status,
+                    "changes": changes(before, after),
+                    "version": after.version,
+                },
+            )
+            return detail(tx, after)
+
+    def delete_exam(
+        self, expected: ExpectedVersions, admin: Principal, exam_id: UUID
+    ) -> None:
+        """Delete an exam that nobody has sat, with its questions and assignments."""
+        with self._database.transaction() as tx:
+            # The lock makes a first attempt wait, so none comes in between.
+            found = lock_exam(tx, exam_id, expected)
+            if exam.has_attempts(tx, exam_id):
+                raise ExamHasAttemptsError(found)
+            asked = question.list_by_exam(tx, exam_id)
+            exam.delete(tx, exam_id)
+            audit.append(
+                tx,
+                AuditEvent.EXAM_DELETED,
+                "exam",
+                exam_id,
+                actor=admin.id,
+                payload={"exam": found, "questions": fingerprints(asked)},
+            )
+
+    def _insert(
+        self,
+        exam_id: UUID,
+        content: ExamContent,
+        questions: list[Question],
+        admin: Principal,
+        *,
+        original: UUID | None = None,
+    ) -> ExamDetail:
+        with self._database.transaction() as tx:
+            made = exam.insert(tx, exam_id, admin.id, content)
+            question.insert_many(tx, exam_id, questions)
+            audit.append(
+                tx,
+                AuditEvent.EXAM_CREATED,
+                "exam",
+                exam_id,
+                actor=admin.id,
+                payload={
+                    "exam": made,
+                    "questions": fingerprints(questions),
+                    "duplicated_from": original,
+                },
+            )
+            return detail(tx, made)
+
+
+def _content(found: Exam) -> ExamContent:
+    return ExamContent(
+        title=found.title,
+        description=found.description,
+        instructions=found.instructions,
+        duration_minutes=found.duration_minutes,
+        starts_at=found.starts_at,
+        ends_at=found.ends_at,
+        passing_score_percent=found.passing_score_percent,
+        shuffle_questions=found.shuffle_questions,
+        shuffle_options=found.shuffle_options,
+        max_attempts=found.max_attempts,
+        proctoring=found.proctoring,
+    )
+
+
+def _check_window(before: Exam, content: ExamContent, now: datetime) -> None:
+    if before.status is ExamStatus.DRAFT:
+        return
+    problems = []
+    if content.starts_at is None:
+        problems.append(("#/starts_at", "Only a draft may leave its window open."))
+    elif before.status is ExamStatus.ACTIVE and content.starts_at > now:
+        problems.append(("#/starts_at", "The exam has already begun."))
+    if content.ends_at is None:
+        problems.append(("#/ends_at", "Only a draft may leave its window open."))
+    elif content.ends_at != before.ends_at and content.ends_at <= now:
+        problems.append(("#/ends_at", "Must lie in the future; or close the exam."))
+    if problems:
+        raise WindowError(f"An exam that is {before.status} keeps a window.", problems)
+
+
+def _end_attempts(tx: Transaction, closing: Exam, admin: Principal) -> None:
+    if closing.status is ExamStatus.COMPLETED:
+        attempt_ending.end_all(tx, closing.id, admin.id)
+    elif closing.status is ExamStatus.CANCELLED:
+        reason = "The exam was cancelled."
+        attempt_ending.void_all(tx, closing.id, admin.id, reason)
+
+
+def _require_complete(tx: Transaction, found: Exam) -> None:
+    missing = []
+    if found.starts_at is None or found.ends_at is None:
+        missing.append("starts_at and ends_at must be set")
+    elif found.ends_at <= exam.now(tx):
+        missing.append("ends_at has passed")
+    if question.extent(tx, found.id).question_count == 0:
+        missing.append("it needs at least one question")
+    if missing:
+        raise ExamIncompleteError(found, missing)
