@@ -7,6 +7,7 @@ stamp that is left when all of it is there, so the second time takes no time.
 import fcntl
 import hashlib
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -58,7 +59,7 @@ def fingerprint(name: str) -> str:
 
 def is_installed(name: str) -> bool:
     return (
-        PYTHON.exists()
+        os.access(PYTHON, os.X_OK)
         and stamp(name).exists()
         and stamp(name).read_text() == fingerprint(name)
     )
@@ -161,4 +162,12 @@ def show(text: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("\nInterrupted: the next start goes on from here.")
+    except PermissionError as error:
+        sys.exit(
+            f"This account may not change {error.filename}: start with the account that"
+            " made it (root perhaps), or in a clone of your own."
+        )
