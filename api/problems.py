@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from models.database import ConstraintError, DatabaseUnavailableError
+from models.wire import problems_of
 from services import errors
 
 logger = logging.getLogger(__name__)
@@ -57,26 +58,9 @@ class InvalidRequestError(Exception):
 
     def __init__(self, cause: ValidationError, where: str = "") -> None:
         self.problems = [
-            {
-                "pointer": "/".join(["#", *([where] if where else []), *_path(e)]),
-                "detail": _sentence(e["msg"]),
-            }
-            # The input is left out: it may be a password.
-            for e in cause.errors(
-                include_url=False, include_context=False, include_input=False
-            )[:50]
+            {"pointer": pointer, "detail": detail}
+            for pointer, detail in problems_of(cause, *([where] if where else []))
         ]
-
-
-def _path(error: object) -> list[str]:
-    location = error["loc"] if isinstance(error, dict) else ()
-    # RFC 6901 escapes.
-    return [str(step).replace("~", "~0").replace("/", "~1") for step in location]
-
-
-def _sentence(message: str) -> str:
-    message = message.removeprefix("Value error, ")
-    return message[:1].upper() + message[1:]
 
 
 def problem(
@@ -101,20 +85,40 @@ def problem(
     return response
 
 
+def describe(error: errors.DomainError) -> dict[str, object]:
+    """Return the problem as an object, for a refusal inside a larger answer."""
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    return {
+        "type": f"/problems/{error.slug}",
+        "title": error.title,
+        "status": status,
+        "detail": str(error),
+        **_extra(error),
+    }
+
+
 def domain_error(error: errors.DomainError) -> Response:
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    extra: dict[str, object] = {}
-    if isinstance(error, errors.ConflictError):
-        extra["current_status"] = error.current_status
-        extra["allowed_actions"] = error.allowed_actions
-    if isinstance(error, errors.UnprocessableError):
-        extra["errors"] = [
-            {"pointer": pointer, "detail": detail} for pointer, detail in error.problems
-        ]
-    response = problem(status, error.slug, error.title, str(error), **extra)
+    response = problem(status, error.slug, error.title, str(error), **_extra(error))
     if isinstance(error, errors.LimitError):
         response.headers["Retry-After"] = str(error.retry_after_seconds)
     return response
+
+
+def _extra(error: errors.DomainError) -> dict[str, object]:
+    if isinstance(error, errors.ConflictError):
+        return {
+            "current_status": error.current_status,
+            "allowed_actions": error.allowed_actions,
+        }
+    if isinstance(error, errors.UnprocessableError):
+        return {
+            "errors": [
+                {"pointer": pointer, "detail": detail}
+                for pointer, detail in error.problems
+            ]
+        }
+    return {}
 
 
 def malformed_request(error: MalformedRequestError) -> Response:

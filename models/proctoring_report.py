@@ -5,9 +5,22 @@ from collections.abc import Iterator
 from typing import Annotated, Final, TypeAlias
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, JsonValue, StringConstraints
+from pydantic import (
+    AfterValidator,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+)
 
-from models.wire import CONTROLS, CONTROLS_BUT_NEWLINES, Instant, Sequence, WireModel
+from models.wire import (
+    CONTROLS,
+    CONTROLS_BUT_NEWLINES,
+    Instant,
+    Sequence,
+    WireModel,
+    problems_of,
+)
 
 MAX_PAYLOAD_BYTES: Final = 4096
 MAX_PAYLOAD_DEPTH: Final = 4
@@ -92,3 +105,21 @@ class NewEvents(WireModel):
         list[Annotated[ReportedEvent | JsonValue, Field(union_mode="left_to_right")]],
         Field(min_length=1, max_length=MAX_EVENTS),
     ]
+
+
+def misfit(raw: JsonValue) -> list[tuple[str, str]]:
+    """Say why a value is no ReportedEvent, as (JSON pointer, sentence)."""
+    try:
+        ReportedEvent.model_validate_json(json.dumps(raw), strict=True)
+    except ValidationError as error:
+        return problems_of(error)
+    return []
+
+
+def client_event_id_of(raw: JsonValue) -> UUID | None:
+    """Return the id that a value gives itself, whatever else is wrong with it."""
+    given = raw.get("client_event_id") if isinstance(raw, dict) else None
+    try:
+        return UUID(given) if isinstance(given, str) else None
+    except ValueError:
+        return None

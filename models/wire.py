@@ -18,6 +18,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     StringConstraints,
+    ValidationError,
 )
 
 # NUL can't be stored; the others have no business in a name and can forge a log line.
@@ -29,6 +30,29 @@ class WireModel(BaseModel):
     """A request body: immutable, and refusing what it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def problems_of(error: ValidationError, *where: str) -> list[tuple[str, str]]:
+    """Return what does not fit as (JSON pointer, sentence), at most 50 of them.
+
+    `where` are the steps that lead to what was validated. The input is left out: it
+    may be a password.
+    """
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return [
+        ("/".join(["#", *where, *map(_step, each["loc"])]), _sentence(each["msg"]))
+        for each in found[:50]
+    ]
+
+
+def _step(name: str | int) -> str:
+    # RFC 6901 escapes.
+    return str(name).replace("~", "~0").replace("/", "~1")
+
+
+def _sentence(message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    return message[:1].upper() + message[1:]
 
 
 def _one_line(value: str) -> str:

@@ -77,6 +77,7 @@ class Batch:
         Raises UnknownTypeError, NotReportableError, ImplausibleTimeError,
         InvalidPayloadError and AttemptClosedError.
         """
+        self.check_open()
         event_type = resolve_type(reported.event_type, Reporter.CLIENT)
         self._check_time(reported.occurred_at)
         return self._event(

@@ -1,0 +1,263 @@
+"""Recording what an exam client observes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from models import proctoring, report_context
+from models.audit_entry import PendingEntry
+from models.database import Database, Transaction
+from models.principal import Principal
+from models.proctoring import ProctoringEvent, StoredEvent
+from models.proctoring_report import (
+    NewEvent,
+    NewEvents,
+    ReportedEvent,
+    client_event_id_of,
+    misfit,
+)
+from models.report_context import ReportContext
+from services import errors
+from services.attempt_errors import AttemptNotFoundError
+from services.event_intake import Batch, parse_policy
+from services.event_recording import RecordedBatch, record_batch
+from services.event_sequences import Arrived, arrived
+from services.proctoring_errors import (
+    AttemptClosedError,
+    EventIdReusedError,
+    InvalidEventError,
+)
+from utils.uuid7 import uuid7
+
+# So many numbers above the first hole are looked at, to name the holes.
+MAX_LOOKED_AT = 5000
+
+
+class ResultStatus(StrEnum):
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedEvent:
+    """An event that is stored, and where in the audit log it is."""
+
+    event: ProctoringEvent
+    audit_seq: int
+    status: ResultStatus
+
+    @property
+    def client_event_id(self) -> UUID:
+        return self.event.client_event_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedEvent:
+    """An event that was not stored. Its id is None if none could be read."""
+
+    client_event_id: UUID | None
+    reason: errors.DomainError
+    status: ResultStatus = ResultStatus.REJECTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchReceipt:
+    """What became of each event, in the order in which they were sent.
+
+    `missing_sequences` are the first 1000 numbers below the highest that never came.
+    """
+
+    results: Sequence[RecordedEvent | RefusedEvent]
+    missing_sequences: Sequence[int]
+    server_time: datetime
+    deadline_at: datetime
+    seconds_remaining: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Refused:
+    """A report that is no event to store, unless it is stored already."""
+
+    client_event_id: UUID | None
+    reason: errors.DomainError
+
+
+_Judged = ProctoringEvent | _Refused
+
+
+class ProctoringService:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record_event(self, student: Principal, new: NewEvent) -> RecordedEvent:
+        """Store one event. Sent again, it gives what is stored.
+
+        Raises AttemptNotFoundError, EventIdReusedError and what `Batch.judge` raises.
+        """
+        (result,) = self._record(student, new.attempt_id, [new]).results
+        if isinstance(result, RefusedEvent):
+            raise result.reason
+        return result
+
+    def record_events(self, student: Principal, new: NewEvents) -> BatchReceipt:
+        """Store the events that can be stored; a bad one does not lose the others.
+
+        Raises AttemptNotFoundError, and AttemptClosedError if the attempt ended too
+        long ago for any event.
+        """
+        return self._record(student, new.attempt_id, new.events)
+
+    def _record(
+        self,
+        student: Principal,
+        attempt_id: UUID,
+        reports: Sequence[ReportedEvent | JsonValue],
+    ) -> BatchReceipt:
+        with self._database.transaction() as tx:
+            # Any login of the student may report, also one that lost its hold on the
+            # attempt: what it has seen is evidence all the same.
+            context = report_context.lock(tx, attempt_id, student.id)
+            if context is None:
+                raise AttemptNotFoundError(attempt_id)
+            batch = Batch(
+                id=uuid7(), context=context, policy=parse_policy(context.policy)
+            )
+            judged = [_judge(batch, report) for report in reports]
+            events: dict[UUID, ProctoringEvent] = {}
+            for each in judged:
+                if isinstance(each, ProctoringEvent):
+                    events.setdefault(each.client_event_id, each)
+            progress = _progress(tx, context, list(events.values()))
+            recorded = _store(tx, batch, list(events.values()), progress, student)
+            stored = _already_stored(tx, attempt_id, judged, recorded)
+            if not stored:
+                batch.check_open()
+        return BatchReceipt(
+            results=_results(judged, recorded.entry, stored),
+            missing_sequences=progress.missing,
+            server_time=context.read_at,
+            deadline_at=context.deadline_at,
+            seconds_remaining=context.seconds_remaining,
+        )
+
+
+def _judge(batch: Batch, report: ReportedEvent | JsonValue) -> _Judged:
+    if not isinstance(report, ReportedEvent):
+        return _Refused(
+            client_event_id=client_event_id_of(report),
+            reason=InvalidEventError(misfit(report)),
+        )
+    try:
+        return batch.judge(report)
+    except errors.DomainError as error:
+        return _Refused(client_event_id=report.client_event_id, reason=error)
+
+
+def _progress(
+    tx: Transaction, context: ReportContext, events: Sequence[ProctoringEvent]
+) -> Arrived:
+    numbers = [event.sequence for event in events if event.sequence is not None]
+    if context.highest_sequence > context.contiguous_sequence:
+        numbers += proctoring.list_sequences(
+            tx, context.id, above=context.contiguous_sequence, limit=MAX_LOOKED_AT
+        )
+    return arrived(context.contiguous_sequence, numbers)
+
+
+def _store(
+    tx: Transaction,
+    batch: Batch,
+    events: list[ProctoringEvent],
+    progress: Arrived,
+    student: Principal,
+) -> RecordedBatch:
+    if not events:
+        return RecordedBatch(new_ids=frozenset(), entry=None)
+    skew = batch.skew_seen_in(events)
+    return record_batch(
+        tx,
+        events if skew is None else [*events, skew],
+        contiguous_sequence=progress.contiguous,
+        actor=student.id,
+    )
+
+
+def _already_stored(
+    tx: Transaction,
+    attempt_id: UUID,
+    judged: Sequence[_Judged],
+    recorded: RecordedBatch,
+) -> list[StoredEvent]:
+    """Read what an earlier report brought of these events.
+
+    Among them those that would be too late today: who lost the answer of a delivery
+    in time asks again until he gets it.
+    """
+    wanted = {
+        each.client_event_id
+        for each in judged
+        if each.client_event_id is not None
+        and each.client_event_id not in recorded.new_ids
+        and (
+            isinstance(each, ProctoringEvent)
+            or isinstance(each.reason, AttemptClosedError)
+        )
+    }
+    if not wanted:
+        return []
+    return proctoring.list_stored(tx, attempt_id, list(wanted))
+
+
+def _results(
+    judged: Sequence[_Judged],
+    entry: PendingEntry | None,
+    stored: Sequence[StoredEvent],
+) -> list[RecordedEvent | RefusedEvent]:
+    results: list[RecordedEvent | RefusedEvent] = []
+    known = {
+        event.client_event_id: RecordedEvent(
+            event=event, audit_seq=event.audit_seq, status=ResultStatus.DUPLICATE
+        )
+        for event in stored
+    }
+    for each in judged:
+        earlier = known.get(each.client_event_id) if each.client_event_id else None
+        if isinstance(each, _Refused):
+            is_here = earlier is not None and isinstance(
+                each.reason, AttemptClosedError
+            )
+            results.append(
+                earlier
+                if earlier is not None and is_here
+                else RefusedEvent(
+                    client_event_id=each.client_event_id, reason=each.reason
+                )
+            )
+        elif earlier is not None:
+            results.append(_repeated(each, earlier))
+        elif entry is not None:
+            accepted = RecordedEvent(
+                event=each, audit_seq=entry.seq, status=ResultStatus.ACCEPTED
+            )
+            results.append(accepted)
+            known[each.client_event_id] = replace(
+                accepted, status=ResultStatus.DUPLICATE
+            )
+    return results
+
+
+def _repeated(
+    again: ProctoringEvent, earlier: RecordedEvent
+) -> RecordedEvent | RefusedEvent:
+    known = earlier.event
+    if (again.event_type, again.sequence) == (known.event_type, known.sequence):
+        return earlier
+    return RefusedEvent(
+        client_event_id=known.client_event_id,
+        reason=EventIdReusedError(known.client_event_id),
+    )
