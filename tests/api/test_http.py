@@ -1,0 +1,343 @@
+"""What holds for every endpoint: errors, bodies, headers, names of requests."""
+
+import json
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.serving import make_server
+from werkzeug.test import TestResponse
+
+from app import create_app
+from config import Settings
+from config.config import RateLimits
+from utils.logger import configure_logging
+
+LOGIN = "/api/auth/login"
+MEMBERS = {"type", "title", "status", "detail", "instance", "request_id"}
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+def assert_problem(response: TestResponse, status: int, slug: str) -> None:
+    assert response.status_code == status, response.text
+    assert response.mimetype == "application/problem+json"
+    body = response.json
+    assert body is not None
+    assert set(body) >= MEMBERS
+    assert body["type"] == f"/problems/{slug}"
+    assert body["status"] == status
+    assert body["request_id"] == response.headers["X-Request-ID"]
+
+
+def test_an_unknown_address_is_a_problem(client: FlaskClient) -> None:
+    assert_problem(client.get("/nowhere"), 404, "not-found")
+
+
+def test_a_wrong_method_names_the_right_ones(client: FlaskClient) -> None:
+    response = client.delete(LOGIN)
+
+    assert_problem(response, 405, "method-not-allowed")
+    assert "POST" in response.headers["Allow"]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b'{"email": "a", "email": "b"}',
+        b'{"email": NaN}',
+        b'{"email": Infinity}',
+        b'{"email": "\\ud800"}',
+        b"[" * 100_000,
+        b'{"a":' * 50_000,
+        b'{"email": ' + b"9" * 5000 + b"}",
+        b"\xef\xbb\xbf{}",
+    ],
+    ids=[
+        "empty",
+        "truncated",
+        "no UTF-8",
+        "doubled name",
+        "NaN",
+        "Infinity",
+        "lone surrogate",
+        "deep list",
+        "deep object",
+        "endless number",
+        "byte order mark",
+    ],
+)
+def test_what_is_no_json_is_refused(client: FlaskClient, raw: bytes) -> None:
+    response = client.post(LOGIN, data=raw, content_type="application/json")
+
+    assert_problem(response, 400, "bad-request")
+
+
+@pytest.mark.parametrize("raw", [b"null", b"[]", b'"text"', b"1", b"true"])
+def test_a_body_that_is_no_object_is_refused(client: FlaskClient, raw: bytes) -> None:
+    response = client.post(LOGIN, data=raw, content_type="application/json")
+
+    assert_problem(response, 422, "invalid-request")
+
+
+def test_every_bad_field_has_a_pointer_and_no_input_is_repeated(
+    client: FlaskClient,
+) -> None:
+    secret = "the password that I mistyped"
+    response = client.post(LOGIN, json={"passwort": secret, "email": 7})
+
+    assert_problem(response, 422, "invalid-request")
+    assert response.json is not None
+    pointers = {error["pointer"] for error in response.json["errors"]}
+    assert pointers == {"#/email", "#/password", "#/passwort"}
+    assert secret not in response.text
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "a\x1b[31mb", "a\nb", "a\u2028b"])
+def test_control_characters_are_refused_in_a_line(
+    client: FlaskClient, text: str
+) -> None:
+    response = client.post(
+        "/api/auth/register",
+        json={
+            "email": "new@example.edu",
+            "password": "correct horse battery",
+            "full_name": text,
+        },
+    )
+
+    assert_problem(response, 422, "invalid-request")
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", ""]
+)
+def test_another_media_type_is_refused(client: FlaskClient, content_type: str) -> None:
+    response = client.post(LOGIN, data=b"{}", content_type=content_type)
+
+    assert_problem(response, 415, "unsupported-media-type")
+
+
+def test_a_compressed_body_is_refused(client: FlaskClient) -> None:
+    response = client.post(
+        LOGIN,
+        data=b"{}",
+        content_type="application/json",
+        headers={"Content-Encoding": "gzip"},
+    )
+
+    assert_problem(response, 415, "unsupported-media-type")
+
+
+@pytest.mark.parametrize("size", [64 * 1024 + 1, 2 * 1024 * 1024])
+def test_a_body_that_is_too_large_is_refused(client: FlaskClient, size: int) -> None:
+    raw = b'{"email": "' + b"a" * size + b'"}'
+    response = client.post(LOGIN, data=raw, content_type="application/json")
+
+    assert_problem(response, 413, "body-too-large")
+
+
+@pytest.fixture
+def port(app: Flask) -> Iterator[int]:
+    """The app behind a real socket: a chunked body can't be made otherwise."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("size", [64 * 1024 + 1, 200_000])
+def test_a_chunked_body_that_is_too_large_is_refused_and_not_cut_off(
+    port: int, size: int
+) -> None:
+    body = b'{"email": "a@b.cc", "password": "' + b"x" * size + b'"}'
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as raw:
+        raw.sendall(
+            f"POST {LOGIN} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+            "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+            f"{len(body):x}\r\n".encode()
+            + body
+            + b"\r\n0\r\n\r\n"
+        )
+        status_line = raw.makefile("rb").readline()
+
+    assert b" 413 " in status_line
+
+
+def test_a_sane_request_id_is_kept_and_another_replaced(client: FlaskClient) -> None:
+    kept = client.get("/health/live", headers={"X-Request-ID": "abc-123._X"})
+    replaced = client.get("/health/live", headers={"X-Request-ID": "a b<script>"})
+    long = client.get("/health/live", headers={"X-Request-ID": "a" * 65})
+
+    assert kept.headers["X-Request-ID"] == "abc-123._X"
+    assert re.fullmatch(r"[0-9a-f]{16}", replaced.headers["X-Request-ID"])
+    assert re.fullmatch(r"[0-9a-f]{16}", long.headers["X-Request-ID"])
+
+
+def test_every_reply_has_the_headers_that_protect_it(client: FlaskClient) -> None:
+    for path in ("/health", "/nowhere", LOGIN, "/openapi.json", "/docs"):
+        headers = client.get(path).headers
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert "Set-Cookie" not in headers
+
+
+def test_no_foreign_origin_is_allowed_unless_configured(client: FlaskClient) -> None:
+    for origin in ("https://evil.example", "null"):
+        response = client.get("/health", headers={"Origin": origin})
+        assert "Access-Control-Allow-Origin" not in response.headers
+
+
+def test_a_configured_origin_and_no_other_is_allowed(settings: Settings) -> None:
+    exam = "https://exam.example.edu"
+    client = create_app(replace(settings, cors_origins=(exam,))).test_client()
+
+    preflight = client.options(LOGIN, headers={"Origin": exam})
+    foreign = client.options(LOGIN, headers={"Origin": "https://evil.example"})
+
+    assert preflight.headers["Access-Control-Allow-Origin"] == exam
+    assert "Access-Control-Allow-Credentials" not in preflight.headers
+    assert "Access-Control-Allow-Origin" not in foreign.headers
+
+
+def test_a_host_that_is_not_ours_is_refused(settings: Settings) -> None:
+    app = create_app(replace(settings, trusted_hosts=("exam.example.edu",)))
+    client = app.test_client()
+
+    good = client.get("/health/live", headers={"Host": "exam.example.edu"})
+    bad = client.get("/health/live", headers={"Host": "evil.example"})
+
+    assert good.status_code == 200
+    assert_problem(bad, 400, "bad-request")
+
+
+def test_forwarded_addresses_are_believed_only_from_a_proxy(
+    settings: Settings,
+) -> None:
+    limits = replace(settings.rate_limits, register="2 per hour")
+    body = {"email": "x"}
+
+    def tries(trusted_proxies: int) -> list[int]:
+        app = create_app(
+            replace(settings, rate_limits=limits, trusted_proxies=trusted_proxies)
+        )
+        return [
+            app.test_client()
+            .post(
+                "/api/auth/register",
+                json=body,
+                headers={"X-Forwarded-For": f"10.0.{trusted_proxies}.{number}"},
+            )
+            .status_code
+            for number in range(4)
+        ]
+
+    assert tries(1) == [422, 422, 422, 422]
+    assert tries(0) == [422, 422, 429, 429]
+
+
+def test_limits_hold_across_processes(settings: Settings) -> None:
+    limits = RateLimits(default="5 per minute")
+    apps = [create_app(replace(settings, rate_limits=limits)) for _ in range(3)]
+
+    answers = [
+        apps[number % 3].test_client().get("/docs").status_code for number in range(7)
+    ]
+
+    assert answers == [200] * 5 + [429] * 2
+
+
+def test_a_limited_caller_is_told_when_to_come_back(settings: Settings) -> None:
+    limits = RateLimits(default="1 per minute")
+    client = create_app(replace(settings, rate_limits=limits)).test_client()
+    client.get("/docs")
+
+    response = client.get("/docs")
+
+    assert_problem(response, 429, "too-many-requests")
+    assert 1 <= int(response.headers["Retry-After"]) <= 61
+
+
+def test_health_says_what_works(client: FlaskClient) -> None:
+    response = client.get("/health")
+
+    assert response.status_code == 200
+    assert response.json is not None
+    assert response.json["status"] == response.json["database"] == "ok"
+
+
+def test_health_keeps_its_shape_when_the_database_is_away(settings: Settings) -> None:
+    nowhere = replace(settings.database, host="127.0.0.1", port=1)
+    client = create_app(replace(settings, database=nowhere)).test_client()
+
+    response = client.get("/health")
+
+    assert response.status_code == 503
+    assert response.json is not None
+    assert response.json["database"] == "unavailable"
+    assert client.get("/health/live").status_code == 200
+
+
+def test_a_request_without_a_database_gets_503_and_when_to_retry(
+    settings: Settings,
+) -> None:
+    nowhere = replace(settings.database, host="127.0.0.1", port=1)
+    client = create_app(replace(settings, database=nowhere)).test_client()
+
+    response = client.post(LOGIN, json={"email": "a@example.edu", "password": "x"})
+
+    assert_problem(response, 503, "unavailable")
+    assert response.headers["Retry-After"] == "1"
+
+
+def test_the_docs_work_without_the_internet(client: FlaskClient) -> None:
+    page = client.get("/docs")
+    links = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+
+    assert links
+    for link in links:
+        assert link.startswith("/"), link
+        assert client.get(link).status_code == 200
+
+
+def test_a_failure_of_ours_tells_nothing_about_it(
+    app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    def explode() -> str:
+        raise ZeroDivisionError("SELECT secret FROM table")
+
+    app.add_url_rule("/explode", "explode", explode)
+    response = app.test_client().get("/explode")
+
+    assert_problem(response, 500, "internal-error")
+    assert "secret" not in response.text
+    assert "secret" in caplog.text
+
+
+def test_each_request_is_one_json_line(
+    client: FlaskClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging("INFO")
+    client.get("/nowhere\n{}", headers={"X-Request-ID": "one"})
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    (line,) = [line for line in lines if line.get("request_id") == "one"]
+    assert line["status"] == 404
+    assert line["method"] == "GET"
+    assert line["ms"] >= 0
