@@ -15,11 +15,14 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import problems
 from api.context import Services
-from api.routes import docs, health
+from api.routes import attempt_actions, attempts, docs, health
 from config import ConfigError, Settings
 from middleware import auth_middleware, rate_limit, request_log, security_headers
 from models.database import Database
+from services.attempt_service import AttemptService
+from services.grade_service import GradeService
 from services.health_service import HealthService
+from services.proctor_actions import ProctorActions
 from utils.logger import configure_logging
 
 logger = logging.getLogger(__name__)
@@ -29,6 +32,8 @@ MAX_BODY_BYTES = 1024 * 1024 + 1
 
 
 BLUEPRINTS = (
+    attempt_actions.bp,
+    attempts.bp,
     docs.bp,
     health.bp,
 )
@@ -42,8 +47,11 @@ def create_app(settings: Settings) -> Flask:
     database = Database(settings.database)
     app.extensions["database"] = database
     services = Services(
+        attempts=AttemptService(database),
         auth=AuthService(database, settings),
+        grades=GradeService(database),
         health=HealthService(database),
+        proctor_actions=ProctorActions(database),
     )
     app.extensions["services"] = services
 

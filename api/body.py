@@ -32,6 +32,15 @@ def read_body(schema: type[Body], max_bytes: int) -> Body:
         raise InvalidRequestError(error) from error
 
 
+def has_body() -> bool:
+    """Say whether the client announced a body, be it an empty one of some type."""
+    return (
+        "Content-Type" in request.headers
+        or "Transfer-Encoding" in request.headers
+        or bool(request.content_length)
+    )
+
+
 def read_bytes(max_bytes: int) -> bytes:
     """Read at most `max_bytes`, whether or not the client says how many there are."""
     # Werkzeug cuts a chunked body off at its limit without a word. One byte more than

@@ -20,7 +20,7 @@ from flask import Response, request
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from api import idempotency
-from api.body import DEFAULT_MAX_BYTES, read_body, read_bytes
+from api.body import DEFAULT_MAX_BYTES, has_body, read_body, read_bytes
 from api.paging import PageResponse, encode_cursor
 from api.problems import InvalidRequestError
 from middleware.auth_middleware import require_role
@@ -44,6 +44,8 @@ class Contract:
     roles: tuple[Role, ...] | None = None
     body: type[BaseModel] | None = None
     max_body_bytes: int = DEFAULT_MAX_BYTES
+    # No body at all means its defaults.
+    is_body_optional: bool = False
     query: type[BaseModel] | None = None
     response: Any = None
     status: int = 200
@@ -88,6 +90,25 @@ def accepts(
         @wraps(handler)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
             return handler(read_body(schema, max_bytes), *args, **kwargs)
+
+        return wrapper
+
+    return decorate
+
+
+def may_accept(
+    schema: type[Body],
+) -> Callable[[Callable[Concatenate[Body, P], R]], Callable[P, R]]:
+    """Do what `accepts` does; whoever sends no body means the defaults."""
+
+    def decorate(handler: Callable[Concatenate[Body, P], R]) -> Callable[P, R]:
+        contract = contract_of(handler)
+        contract.body, contract.is_body_optional = schema, True
+
+        @wraps(handler)
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+            body = read_body(schema, DEFAULT_MAX_BYTES) if has_body() else schema()
+            return handler(body, *args, **kwargs)
 
         return wrapper
 
@@ -233,6 +254,7 @@ __all__ = [
     "authenticated",
     "contract_of",
     "idempotent",
+    "may_accept",
     "may_fail",
     "public",
     "queries",

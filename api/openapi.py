@@ -152,7 +152,8 @@ def _operation(rule: Rule, contract: Contract, doc: str, schemas: _Schemas) -> J
     for media_type in contract.text_body:
         body[media_type] = {"schema": {"type": "string"}}
     if body:
-        operation["requestBody"] = {"required": True, "content": body}
+        required = not contract.is_body_optional
+        operation["requestBody"] = {"required": required, "content": body}
     return operation
 
 

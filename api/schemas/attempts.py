@@ -1,0 +1,214 @@
+"""Bodies of the attempts: what students and staff send, and what each may see."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import (
+    AliasGenerator,
+    AliasPath,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+)
+
+from api.paging import PageQuery
+from api.schemas.base import Number, ResponseModel, Time
+from models.attempt import AttemptStatus, EndedBy, ReviewStatus
+from models.attempt_board import Connection
+from models.question_storage import QuestionView
+from models.question_types import QuestionKind
+from models.wire import Integer, Text, WireModel
+from models.wire import Number as WireNumber
+
+MAX_ANSWERS = 500
+# A save of essays; its audit entry may have a mebibyte.
+MAX_ANSWERS_BYTES = 512 * 1024
+
+Reason = Annotated[Text, StringConstraints(min_length=1, max_length=2000)]
+
+
+class StartRequest(WireModel):
+    take_over: bool = Field(
+        default=False,
+        description="Go on here although another device of yours holds the attempt.",
+    )
+
+
+class SentAnswerBody(WireModel):
+    question_id: UUID
+    response: JsonValue = Field(
+        description="What the question's kind asks for; null clears the answer."
+    )
+    client_version: Annotated[Integer, Field(ge=0, le=2**53 - 1)] = Field(
+        description="Grows with every change of the answer; the highest one wins."
+    )
+
+
+class AnswersRequest(WireModel):
+    answers: Annotated[
+        list[SentAnswerBody], Field(min_length=1, max_length=MAX_ANSWERS)
+    ]
+
+
+class ReasonRequest(WireModel):
+    reason: Reason
+
+
+class ExtendRequest(WireModel):
+    minutes: Annotated[Integer, Field(ge=1, le=1440)]
+    reason: Reason
+
+
+class GradeBody(WireModel):
+    question_id: UUID
+    points: Annotated[WireNumber, Field(ge=0, le=1000, decimal_places=2)]
+    comment: Annotated[Text, StringConstraints(max_length=5000)] | None = None
+
+
+class GradesRequest(WireModel):
+    grades: Annotated[list[GradeBody], Field(min_length=1, max_length=MAX_ANSWERS)]
+
+
+class OwnAttemptsQuery(PageQuery):
+    exam_id: UUID | None = None
+
+
+class BoardQuery(PageQuery):
+    status: AttemptStatus | None = None
+
+
+class AttemptResponse(ResponseModel):
+    """An attempt as its student sees it."""
+
+    id: UUID
+    exam_id: UUID
+    attempt_number: int
+    status: AttemptStatus
+    started_at: Time
+    deadline_at: Time
+    paused_at: Time | None
+    paused_seconds: int
+    extended_seconds: int
+    ended_at: Time | None
+    ended_by: EndedBy | None
+    score: Number | None = Field(
+        description="null while it runs, and while an essay waits for a human."
+    )
+    max_score: Number
+    is_passed: bool | None
+
+
+class OptionResponse(ResponseModel):
+    id: UUID
+    text: str
+
+
+class PaperQuestionResponse(ResponseModel):
+    id: UUID
+    number: int = Field(description="Its place in this student's paper, from 1.")
+    kind: QuestionKind
+    text: str
+    points: Number
+    options: list[OptionResponse] | None = Field(
+        description="In this student's order; null for a kind without options."
+    )
+    max_characters: int | None = Field(description="Of an essay.")
+
+
+class OwnAnswerResponse(ResponseModel):
+    question_id: UUID
+    response: JsonValue
+    client_version: int
+    saved_at: Time
+
+
+def _within_attempt(name: str) -> str | AliasPath:
+    # These come beside the attempt, the others from it.
+    beside = {"questions", "answers", "saved", "allowed_actions"}
+    return name if name in beside else AliasPath("attempt", name)
+
+
+# For what a service returns as an attempt with something beside it, and the client
+# gets as one object.
+FLAT = ConfigDict(alias_generator=AliasGenerator(validation_alias=_within_attempt))
+
+
+class PaperResponse(AttemptResponse):
+    """An attempt with all that is needed to go on with it."""
+
+    model_config = FLAT
+
+    questions: list[PaperQuestionResponse] = Field(
+        description="In this student's order; empty once the attempt has ended."
+    )
+    answers: list[OwnAnswerResponse]
+    server_time: Time
+    seconds_remaining: int
+
+
+class SavedVersionResponse(ResponseModel):
+    question_id: UUID
+    client_version: int = Field(description="The stored one, whoever sent it.")
+    saved_at: Time
+
+
+class SavedResponse(ResponseModel):
+    model_config = FLAT
+
+    saved: list[SavedVersionResponse]
+    server_time: Time
+    deadline_at: Time
+    seconds_remaining: int
+
+
+class ReceiptResponse(ResponseModel):
+    attempt: AttemptResponse
+    score: Number | None = Field(
+        description="As it was at the end; null if an essay waited for a human."
+    )
+    answers_digest: str = Field(
+        description="SHA-256 of the RFC 8785 form of the answers, as it is logged."
+    )
+    receipt_hash: str = Field(description="The hash of the audit entry.")
+    audit_seq: int
+
+
+class ManagedAttemptResponse(AttemptResponse):
+    """An attempt as staff sees it."""
+
+    model_config = FLAT
+
+    student_id: UUID
+    student_name: str
+    student_email: str
+    end_reason: str | None
+    connection: Connection = Field(
+        description="How the client is heard of: no evidence of anything."
+    )
+    last_seen_at: Time
+    answered_count: int
+    risk_score: Number | None
+    review_status: ReviewStatus
+    server_time: Time
+    seconds_remaining: int
+    allowed_actions: list[
+        Literal["pause", "resume", "extend", "terminate", "grade", "void"]
+    ]
+
+
+class GivenAnswerResponse(OwnAnswerResponse):
+    first_saved_at: Time
+    points_awarded: Number | None
+    grader_comment: str | None
+    graded_by: UUID | None
+
+
+class GradedQuestionResponse(ResponseModel):
+    question: QuestionView
+    answer: GivenAnswerResponse | None = Field(description="null: not answered.")
+
+
+class GradedAttemptResponse(ResponseModel):
+    attempt: AttemptResponse
+    questions: list[GradedQuestionResponse]
