@@ -27,6 +27,7 @@ from services.question_import.result import (
     ImportResult,
     LineProblem,
     RefusedError,
+    checked,
     describe,
     parse_number,
     prepare,
@@ -152,6 +153,12 @@ def _rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         except StopIteration:
             return
         except csv.Error as error:
+            if "field limit" in str(error):
+                raise RefusedError(
+                    line,
+                    f"A cell has more than {csv.field_size_limit()} characters, and "
+                    "nothing from here on was read. Look for a missing quote.",
+                ) from error
             raise RefusedError(
                 line,
                 "The quotes of this record are wrong, and nothing from here on was "
@@ -198,8 +205,6 @@ def _read(record: _Record) -> NewQuestion:
 def _column(error: ValidationError) -> str:
     """Return the column that the first error is about."""
     match error.errors()[0]["loc"]:
-        case ("options", int(index), *_):
-            return OPTIONS[index]
         case ("options", *_):
             return OPTIONS[0]
         case (str(field), *_) if field != "answer":
@@ -284,6 +289,11 @@ def _options(record: _Record) -> tuple[NewOption, ...]:
             )
         correct.add(int(number))
     return tuple(
-        NewOption(text=text, is_correct=number in correct)
+        checked(
+            record.line,
+            partial(NewOption, text=text, is_correct=number in correct),
+            what="The option",
+            column=OPTIONS[number - 1],
+        )
         for number, text in enumerate(texts, start=1)
     )

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal
+from functools import partial
 from typing import Final
 
 from models.question_types import (
@@ -19,7 +20,12 @@ from models.question_types import (
     TrueFalse,
 )
 from services.question_import.gift_source import Span
-from services.question_import.result import Findings, RefusedError, parse_number
+from services.question_import.result import (
+    Findings,
+    RefusedError,
+    checked,
+    parse_number,
+)
 
 TRUE: Final = frozenset(("T", "TRUE"))
 FALSE: Final = frozenset(("F", "FALSE"))
@@ -155,9 +161,7 @@ def _choice(stem: Stem, answers: Sequence[Answer], findings: Findings) -> NewQue
             text=stem.text,
             points=stem.points,
             feedback=feedback,
-            options=tuple(
-                NewOption(text=a.text, is_correct=a in positive) for a in answers
-            ),
+            options=tuple(_option(a, is_correct=a in positive) for a in answers),
         )
     for answer in positive:
         if answer.weight == ALL:
@@ -174,10 +178,13 @@ def _choice(stem: Stem, answers: Sequence[Answer], findings: Findings) -> NewQue
         text=stem.text,
         points=stem.points,
         feedback=feedback,
-        options=tuple(
-            NewOption(text=a.text, is_correct=a.mark == "=") for a in answers
-        ),
+        options=tuple(_option(a, is_correct=a.mark == "=") for a in answers),
     )
+
+
+def _option(answer: Answer, *, is_correct: bool) -> NewOption:
+    make = partial(NewOption, text=answer.text, is_correct=is_correct)
+    return checked(answer.line, make, what="The answer")
 
 
 def _true_false(stem: Stem, answers: Span, *, is_true: bool) -> NewQuestion:

@@ -118,24 +118,31 @@ def prepare(text: str) -> str:
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
-def checked(line: int, make: Callable[[], Made]) -> Made:
-    """Return what `make` makes, with a validation error as a sentence."""
+def checked(
+    line: int,
+    make: Callable[[], Made],
+    *,
+    what: str = "The question",
+    column: str | None = None,
+) -> Made:
+    """Return what `make` makes, with a validation error as a sentence about `what`."""
     try:
         return make()
     except ValidationError as error:
-        raise RefusedError(line, describe(error)) from error
+        raise RefusedError(line, describe(error, what), column) from error
 
 
-def describe(error: ValidationError) -> str:
+def describe(error: ValidationError, what: str = "The question") -> str:
     sentences: list[str] = []
     for item in error.errors(include_url=False, include_input=False):
-        where = " ".join(
-            str(part + 1) if isinstance(part, int) else part.rstrip("s")
-            for part in item["loc"]
-            if part != "text"
-        )
-        what = item["msg"].removeprefix("Value error, ")
-        sentences.append(f"{where or 'The question'}: {what}.")
+        match item["loc"]:
+            case (str(field), int(index), *_):
+                where = f"{field.removesuffix('s').replace('_', ' ')} {index + 1}"
+            case (str(field), *_) if field != "text":
+                where = field.replace("_", " ")
+            case _:
+                where = what
+        sentences.append(f"{where}: {item['msg'].removeprefix('Value error, ')}.")
     return " ".join(sentences)
 
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
@@ -152,6 +152,7 @@ def test_a_number_may_differ_by_the_tolerance_exactly(
 BOUNDED = st.floats(-1e15, 1e15) | st.integers(-(10**15), 10**15)
 
 
+@settings(deadline=None)
 @given(answer=BOUNDED, tolerance=BOUNDED.map(abs), response=BOUNDED)
 def test_numbers_are_compared_as_rational_numbers_are(
     answer: float, tolerance: float, response: float
@@ -164,6 +165,7 @@ def test_numbers_are_compared_as_rational_numbers_are(
     assert (points_for(question, response) == question.points) is is_right
 
 
+@settings(deadline=None)
 @given(BOUNDED)
 def test_a_number_is_stored_as_it_was_sent(sent: float) -> None:
     question = stored(**KINDS[3])
@@ -272,7 +274,7 @@ def test_an_option_ticked_twice_is_refused() -> None:
         {"options": options("--")},
         {"options": options("+" + 20 * "-")},
         {"options": [{"text": "a", "is_correct": n == 0} for n in range(2)]},
-        {"options": [{"text": "a", "is_correct": 1}, *options("-")]},
+        {"options": [dict[str, JsonValue](text="a", is_correct=1), *options("-")]},
         {"kind": "multiple_choice", "options": options("--")},
     ],
     ids=str,
