@@ -176,6 +176,8 @@ def _own_answers(
     questions: Sequence[PlannedQuestion],
 ) -> tuple[PlannedAnswer, ...]:
     """Answer by oneself: right with the chance of a Rasch model, in random order."""
+    if not questions:
+        return ()
     paces = [rng.lognormvariate(0, 0.5) for _ in questions]
     used = duration_seconds * rng.uniform(0.55, 0.92) / sum(paces)
     order = list(range(len(questions)))

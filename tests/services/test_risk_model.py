@@ -156,7 +156,7 @@ def test_the_order_of_the_inputs_does_not_matter(
     cohort: Cohort,
     seed: int,
 ) -> None:
-    rng = Random(seed)  # noqa: S311  # No secret.
+    rng = Random(seed)
     pauses = (
         Pause(started_at=at(60), ended_at=at(90)),
         Pause(started_at=at(500), ended_at=None),
