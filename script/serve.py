@@ -21,7 +21,7 @@ from config import ConfigError, Settings
 from database import embedded
 from database.administration import admin_dsn, environment
 from database.embedded_home import EmbeddedServerError
-from database.migrate import MigrationError, migrate
+from database.migrate import ADVISORY_LOCK, MigrationError, migrate
 from database.seed import seed_if_empty
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -149,6 +149,8 @@ def create_database(server: embedded.Server) -> None:
 def make_login_role(dsn: str) -> None:
     role = sql.Identifier(LOGIN_ROLE)
     with closing(psycopg2.connect(dsn)) as session, session, session.cursor() as cursor:
+        # Another start at the same moment may be making it.
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
         cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [LOGIN_ROLE])
         if cursor.rowcount == 0:
             cursor.execute(sql.SQL("CREATE ROLE {} LOGIN NOINHERIT").format(role))
