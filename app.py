@@ -10,19 +10,33 @@ import sys
 
 from dotenv import load_dotenv
 from flask import Flask
-from services.auth_service import AuthService
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import problems
 from api.context import Services
-from api.routes import attempt_actions, attempts, docs, health
+from api.routes import (
+    assignments,
+    attempt_actions,
+    attempts,
+    docs,
+    exams,
+    health,
+    questions,
+    results,
+)
 from config import ConfigError, Settings
 from middleware import auth_middleware, rate_limit, request_log, security_headers
 from models.database import Database
+from services.assignment_service import AssignmentService
 from services.attempt_service import AttemptService
+from services.auth_service import AuthService
+from services.exam_service import ExamService
 from services.grade_service import GradeService
 from services.health_service import HealthService
 from services.proctor_actions import ProctorActions
+from services.question_service import QuestionService
+from services.results_service import ResultsService
+from services.sitting_service import SittingService
 from utils.logger import configure_logging
 
 logger = logging.getLogger(__name__)
@@ -36,6 +50,10 @@ BLUEPRINTS = (
     attempts.bp,
     docs.bp,
     health.bp,
+    exams.bp,
+    questions.bp,
+    assignments.bp,
+    results.bp,
 )
 
 
@@ -51,6 +69,11 @@ def create_app(settings: Settings) -> Flask:
         auth=AuthService(database, settings),
         grades=GradeService(database),
         health=HealthService(database),
+        exams=ExamService(database),
+        questions=QuestionService(database),
+        assignments=AssignmentService(database),
+        sittings=SittingService(database),
+        results=ResultsService(database),
         proctor_actions=ProctorActions(database),
     )
     app.extensions["services"] = services

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from flask import request
@@ -39,6 +40,24 @@ def has_body() -> bool:
         or "Transfer-Encoding" in request.headers
         or bool(request.content_length)
     )
+
+
+def read_text(media_types: Sequence[str], max_bytes: int) -> str:
+    """Read a body of UTF-8 text, a byte order mark or none before it.
+
+    Raises UnsupportedMediaType, RequestEntityTooLarge and MalformedRequestError.
+    """
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if (
+        request.mimetype not in media_types
+        or request.content_encoding
+        or charset not in ("utf-8", "us-ascii")
+    ):
+        raise UnsupportedMediaType
+    try:
+        return read_bytes(max_bytes).decode("utf-8-sig")
+    except UnicodeError as error:
+        raise MalformedRequestError("The body is not UTF-8 text.") from error
 
 
 def read_bytes(max_bytes: int) -> bytes:

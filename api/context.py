@@ -3,12 +3,17 @@
 from dataclasses import dataclass
 
 from flask import current_app
-from services.auth_service import AuthService
 
+from services.assignment_service import AssignmentService
 from services.attempt_service import AttemptService
+from services.auth_service import AuthService
+from services.exam_service import ExamService
 from services.grade_service import GradeService
 from services.health_service import HealthService
 from services.proctor_actions import ProctorActions
+from services.question_service import QuestionService
+from services.results_service import ResultsService
+from services.sitting_service import SittingService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +22,11 @@ class Services:
     auth: AuthService
     grades: GradeService
     health: HealthService
+    exams: ExamService
+    questions: QuestionService
+    assignments: AssignmentService
+    sittings: SittingService
+    results: ResultsService
     proctor_actions: ProctorActions
 
 

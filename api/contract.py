@@ -20,7 +20,7 @@ from flask import Response, request
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from api import idempotency
-from api.body import DEFAULT_MAX_BYTES, has_body, read_body, read_bytes
+from api.body import DEFAULT_MAX_BYTES, has_body, read_body, read_text
 from api.paging import PageResponse, encode_cursor
 from api.problems import InvalidRequestError
 from middleware.auth_middleware import require_role
@@ -58,6 +58,14 @@ class Contract:
     request_headers: tuple[str, ...] = ()
     problems: frozenset[int] = field(default_factory=frozenset)
     is_idempotent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TextFile:
+    """A body that is no JSON."""
+
+    media_type: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +117,25 @@ def may_accept(
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
             body = read_body(schema, DEFAULT_MAX_BYTES) if has_body() else schema()
             return handler(body, *args, **kwargs)
+
+        return wrapper
+
+    return decorate
+
+
+def accepts_text(
+    *media_types: str, max_bytes: int
+) -> Callable[[Callable[Concatenate[TextFile, P], R]], Callable[P, R]]:
+    """Read a body of UTF-8 text in one of `media_types` and pass it first."""
+
+    def decorate(handler: Callable[Concatenate[TextFile, P], R]) -> Callable[P, R]:
+        contract = contract_of(handler)
+        contract.text_body, contract.max_body_bytes = media_types, max_bytes
+
+        @wraps(handler)
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+            file = TextFile(request.mimetype, read_text(media_types, max_bytes))
+            return handler(file, *args, **kwargs)
 
         return wrapper
 
@@ -182,6 +209,16 @@ def may_fail(*statuses: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
+def also_as(*media_types: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Note other media types in which the handler gives the same answer."""
+
+    def decorate(handler: Callable[P, R]) -> Callable[P, R]:
+        contract_of(handler).media_types += media_types
+        return handler
+
+    return decorate
+
+
 def idempotent(handler: Callable[P, Response]) -> Callable[P, Response]:
     """Honour an Idempotency-Key. Stands above @returns, below @authenticated's user.
 
@@ -241,16 +278,14 @@ def _render(content: object, adapter: TypeAdapter[Any] | None) -> Response:
     return Response(adapter.dump_json(model), mimetype="application/json")
 
 
-def text_body(max_bytes: int) -> str:
-    """Read a body that is plain text. Raises what `read_body` raises."""
-    return read_bytes(max_bytes).decode("utf-8-sig")
-
-
 __all__ = [
     "Contract",
     "PageResponse",
     "Reply",
+    "TextFile",
     "accepts",
+    "accepts_text",
+    "also_as",
     "authenticated",
     "contract_of",
     "idempotent",
@@ -259,5 +294,4 @@ __all__ = [
     "public",
     "queries",
     "returns",
-    "text_body",
 ]
