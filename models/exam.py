@@ -171,6 +171,20 @@ LIST: LiteralString = """
      LIMIT %(limit)s
 """
 
+# Asked every second, so it takes no lock and can use the partial indexes.
+IS_ANY_DUE: LiteralString = """
+    SELECT EXISTS (
+               SELECT FROM exams
+                WHERE status = 'scheduled' AND starts_at <= statement_timestamp())
+        OR EXISTS (
+               SELECT FROM exams
+                WHERE status = 'active' AND ends_at <= statement_timestamp()
+                  AND NOT EXISTS (
+                      SELECT FROM attempts
+                       WHERE exam_id = exams.id
+                         AND status IN ('in_progress', 'paused')))
+"""
+
 # Another sweeper that has locked a row is opening it, so we need not.
 OPEN_DUE: LiteralString = """
     UPDATE exams
@@ -281,6 +295,11 @@ def list_page(
             "proctor_id": proctor_id,
         },
     )
+
+
+def is_any_due(tx: Transaction) -> bool:
+    """Say whether there is anything for `open_due` or `close_due`."""
+    return bool(tx.scalar(IS_ANY_DUE))
 
 
 def open_due(tx: Transaction) -> Sequence[Exam]:

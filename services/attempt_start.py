@@ -117,7 +117,11 @@ def _open(tx: Transaction, exam_id: UUID, now: datetime) -> None:
         "exam",
         exam_id,
         actor=audit.SYSTEM,
-        payload={"from": found.status, "to": opened.status},
+        payload={
+            "before": found.status,
+            "after": opened.status,
+            "version": opened.version,
+        },
     )
 
 

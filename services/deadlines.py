@@ -1,0 +1,74 @@
+"""What happens because time passes: exams open and close, and attempts end."""
+
+import random
+from collections.abc import Sequence
+
+from models import attempt, exam
+from models.attempt import EndedBy
+from models.audit_event import AuditEvent
+from models.database import Database, DatabaseUnavailableError, Transaction
+from models.exam import Exam, ExamStatus
+from services import attempt_ending, audit
+
+MAX_AT_ONCE = 1000
+
+
+def end_overdue_attempts(database: Database) -> int:
+    """End the attempts whose time is over, each in a transaction of its own.
+
+    One that can't be ended does not keep the others from it; raises ExceptionGroup of
+    such failures when it is done with the rest.
+    """
+    with database.read() as tx:
+        overdue = attempt.list_overdue(tx, MAX_AT_ONCE)
+    # Several processes that sweep at once do not wait for each other in one order.
+    random.shuffle(overdue)
+    ended = 0
+    failures: list[Exception] = []
+    for attempt_id in overdue:
+        try:
+            with database.transaction() as tx:
+                found = attempt.try_lock(tx, attempt_id)
+                # It may have been submitted or extended since we looked.
+                if found is not None and found.is_overdue:
+                    attempt_ending.end(tx, [found], EndedBy.DEADLINE, audit.SYSTEM)
+                    ended += 1
+        except DatabaseUnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001 - raised below, with its traceback.
+            failures.append(error)
+    if failures:
+        raise ExceptionGroup("attempts that could not be ended", failures)
+    return ended
+
+
+def open_and_close_exams(database: Database) -> int:
+    """Open the exams whose time has come, and close those that are over.
+
+    An exam that is over stays open until nobody sits it any more.
+    """
+    with database.read() as tx:
+        if not exam.is_any_due(tx):
+            return 0
+    with database.transaction() as tx:
+        opened = exam.open_due(tx)
+        closed = exam.close_due(tx)
+        _record(tx, opened, ExamStatus.SCHEDULED)
+        _record(tx, closed, ExamStatus.ACTIVE)
+    return len(opened) + len(closed)
+
+
+def _record(tx: Transaction, exams: Sequence[Exam], before: ExamStatus) -> None:
+    for each in exams:
+        audit.append(
+            tx,
+            AuditEvent.EXAM_STATUS_CHANGED,
+            "exam",
+            each.id,
+            actor=audit.SYSTEM,
+            payload={
+                "before": before,
+                "after": each.status,
+                "version": each.version,
+            },
+        )
