@@ -53,16 +53,22 @@ class Activity:
     is_analysis_due: bool
 
 
+# Returns what was not inserted, which is nothing but for a second delivery.
 INSERT_BATCH: LiteralString = """
-    WITH inserted AS (
+    WITH reported AS (
+        SELECT id, client_event_id, sequence, event_type, event_class, severity,
+               occurred_at, payload
+          FROM jsonb_to_recordset(%(events)s) AS event (
+               id uuid, client_event_id uuid, sequence bigint, event_type text,
+               event_class text, severity text, occurred_at timestamptz,
+               payload jsonb)),
+    inserted AS (
         INSERT INTO proctoring_events (
             id, attempt_id, batch_id, client_event_id, sequence, event_type,
             event_class, severity, occurred_at, received_at, payload)
         SELECT id, %(attempt_id)s, %(batch_id)s, client_event_id, sequence, event_type,
                event_class, severity, occurred_at, %(received_at)s, payload
-          FROM jsonb_to_recordset(%(events)s) AS reported (
-               id uuid, client_event_id uuid, sequence bigint, event_type text,
-               event_class text, severity text, occurred_at timestamptz, payload jsonb)
+          FROM reported
         ON CONFLICT ON CONSTRAINT proctoring_events_client_event_id_key DO NOTHING
         RETURNING client_event_id),
     noted AS (
@@ -75,7 +81,8 @@ INSERT_BATCH: LiteralString = """
                    THEN coalesce(analysis_due_since, %(received_at)s)
                    ELSE analysis_due_since END
          WHERE attempt_id = %(attempt_id)s)
-    SELECT client_event_id FROM inserted
+    SELECT client_event_id FROM reported
+     WHERE client_event_id NOT IN (SELECT client_event_id FROM inserted)
 """
 
 COLUMNS: LiteralString = """
@@ -129,6 +136,21 @@ LIST_SEQUENCES: LiteralString = """
      LIMIT %(limit)s
 """
 
+# Bounded in every direction: a client may call its second event 2^53 - 1.
+LIST_HOLES: LiteralString = """
+    SELECT hole AS sequence
+      FROM (SELECT sequence, lag(sequence, 1, %(above)s) OVER (ORDER BY sequence)
+                       AS previous
+              FROM (SELECT sequence FROM proctoring_events
+                     WHERE attempt_id = %(attempt_id)s AND sequence > %(above)s
+                     ORDER BY sequence
+                     LIMIT %(looked_at)s) AS some) AS arrived
+     CROSS JOIN LATERAL generate_series(
+           previous + 1, least(sequence - 1, previous + %(limit)s)) AS hole
+     ORDER BY hole
+     LIMIT %(limit)s
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFilter:
@@ -154,10 +176,10 @@ class _Sequence:
 def insert_batch(
     tx: Transaction, events: Sequence[ProctoringEvent], activity: Activity
 ) -> frozenset[UUID]:
-    """Insert the events of one batch, and return the client ids of the new ones.
+    """Insert the events of one batch, and return the client ids that were known.
 
-    At least one event; all of one attempt, one batch and one moment of arrival. An
-    event whose client id the attempt has already is left out.
+    At least one event; all of one attempt, one batch and one moment of arrival, with
+    different client ids. What the attempt has already is left as it is.
     """
     first = events[0]
     rows = [
@@ -181,8 +203,8 @@ def insert_batch(
         "contiguous_sequence": activity.contiguous_sequence,
         "is_analysis_due": activity.is_analysis_due,
     }
-    inserted = tx.all(_ClientEventId, INSERT_BATCH, names)
-    return frozenset(row.client_event_id for row in inserted)
+    known = tx.all(_ClientEventId, INSERT_BATCH, names)
+    return frozenset(row.client_event_id for row in known)
 
 
 def list_stored(
@@ -222,3 +244,15 @@ def list_sequences(
     """Read the client's counters that have arrived, in ascending order."""
     names = {"attempt_id": attempt_id, "above": above, "limit": limit}
     return [row.sequence for row in tx.all(_Sequence, LIST_SEQUENCES, names)]
+
+
+def list_holes(
+    tx: Transaction, attempt_id: UUID, *, above: int, looked_at: int, limit: int
+) -> list[int]:
+    """List the numbers between `above` and the highest that never came.
+
+    Of the first `looked_at` that came, at most `limit` holes in ascending order.
+    """
+    names = {"attempt_id": attempt_id, "above": above, "limit": limit}
+    rows = tx.all(_Sequence, LIST_HOLES, names | {"looked_at": looked_at})
+    return [row.sequence for row in rows]

@@ -19,12 +19,12 @@ ENTITY_TYPE = "event_batch"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedBatch:
-    """The client ids of the events that were new, and their audit entry.
+    """The client ids of the events that were stored before, and the others' entry.
 
     `entry` is None if no event was new.
     """
 
-    new_ids: frozenset[UUID]
+    known_ids: frozenset[UUID]
     entry: PendingEntry | None
 
 
@@ -45,9 +45,10 @@ def record_batch(
             event.event_class == EventClass.INTEGRITY for event in events
         ),
     )
-    new_ids = proctoring.insert_batch(tx, events, activity)
-    if not new_ids:
-        return RecordedBatch(new_ids=new_ids, entry=None)
+    known_ids = proctoring.insert_batch(tx, events, activity)
+    new = [event for event in events if event.client_event_id not in known_ids]
+    if not new:
+        return RecordedBatch(known_ids=known_ids, entry=None)
     first = events[0]
     entry = audit.append(
         tx,
@@ -56,13 +57,9 @@ def record_batch(
         first.batch_id,
         actor=actor,
         attempt_id=first.attempt_id,
-        payload={
-            "events": [
-                _logged(event) for event in events if event.client_event_id in new_ids
-            ]
-        },
+        payload={"events": [_logged(event) for event in new]},
     )
-    return RecordedBatch(new_ids=new_ids, entry=entry)
+    return RecordedBatch(known_ids=known_ids, entry=entry)
 
 
 def _logged(event: ProctoringEvent) -> dict[str, object]:

@@ -25,7 +25,6 @@ from services import errors
 from services.attempt_errors import AttemptNotFoundError
 from services.event_intake import Batch, parse_policy
 from services.event_recording import RecordedBatch, record_batch
-from services.event_sequences import Arrived, arrived
 from services.proctoring_errors import (
     AttemptClosedError,
     EventIdReusedError,
@@ -33,8 +32,9 @@ from services.proctoring_errors import (
 )
 from utils.uuid7 import uuid7
 
-# So many numbers above the first hole are looked at, to name the holes.
+# So many numbers above the first hole are looked at, to name this many holes.
 MAX_LOOKED_AT = 5000
+MAX_MISSING = 1000
 
 
 class ResultStatus(StrEnum):
@@ -99,7 +99,9 @@ class ProctoringService:
 
         Raises AttemptNotFoundError, EventIdReusedError and what `Batch.judge` raises.
         """
-        (result,) = self._record(student, new.attempt_id, [new]).results
+        with self._database.transaction() as tx:
+            report = _take_in(tx, student, new.attempt_id, [new])
+        (result,) = _results(report)
         if isinstance(result, RefusedEvent):
             raise result.reason
         return result
@@ -110,40 +112,61 @@ class ProctoringService:
         Raises AttemptNotFoundError, and AttemptClosedError if the attempt ended too
         long ago for any event.
         """
-        return self._record(student, new.attempt_id, new.events)
-
-    def _record(
-        self,
-        student: Principal,
-        attempt_id: UUID,
-        reports: Sequence[ReportedEvent | JsonValue],
-    ) -> BatchReceipt:
         with self._database.transaction() as tx:
-            # Any login of the student may report, also one that lost its hold on the
-            # attempt: what it has seen is evidence all the same.
-            context = report_context.lock(tx, attempt_id, student.id)
-            if context is None:
-                raise AttemptNotFoundError(attempt_id)
-            batch = Batch(
-                id=uuid7(), context=context, policy=parse_policy(context.policy)
-            )
-            judged = [_judge(batch, report) for report in reports]
-            events: dict[UUID, ProctoringEvent] = {}
-            for each in judged:
-                if isinstance(each, ProctoringEvent):
-                    events.setdefault(each.client_event_id, each)
-            progress = _progress(tx, context, list(events.values()))
-            recorded = _store(tx, batch, list(events.values()), progress, student)
-            stored = _already_stored(tx, attempt_id, judged, recorded)
-            if not stored:
-                batch.check_open()
+            report = _take_in(tx, student, new.attempt_id, new.events)
+            missing = _missing(tx, report)
+        context = report.context
         return BatchReceipt(
-            results=_results(judged, recorded.entry, stored),
-            missing_sequences=progress.missing,
+            results=_results(report),
+            missing_sequences=missing,
             server_time=context.read_at,
             deadline_at=context.deadline_at,
             seconds_remaining=context.seconds_remaining,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Report:
+    """What became of a report, before its audit entry has a number."""
+
+    context: ReportContext
+    judged: Sequence[_Judged]
+    # What earlier reports brought of the same events.
+    stored: Sequence[StoredEvent]
+    entry: PendingEntry | None
+    contiguous: int
+
+
+def _take_in(
+    tx: Transaction,
+    student: Principal,
+    attempt_id: UUID,
+    reports: Sequence[ReportedEvent | JsonValue],
+) -> _Report:
+    # Any login of the student may report, also one that lost its hold on the attempt:
+    # what it has seen is evidence all the same.
+    context = report_context.lock(tx, attempt_id, student.id)
+    if context is None:
+        raise AttemptNotFoundError(attempt_id)
+    batch = Batch(id=uuid7(), context=context, policy=parse_policy(context.policy))
+    judged = [_judge(batch, report) for report in reports]
+    by_id: dict[UUID, ProctoringEvent] = {}
+    for each in judged:
+        if isinstance(each, ProctoringEvent):
+            by_id.setdefault(each.client_event_id, each)
+    events = list(by_id.values())
+    contiguous = _contiguous(tx, context, events)
+    recorded = _store(tx, batch, events, contiguous, student)
+    stored = _already_stored(tx, attempt_id, judged, recorded.known_ids)
+    if not stored:
+        batch.check_open()
+    return _Report(
+        context=context,
+        judged=judged,
+        stored=stored,
+        entry=recorded.entry,
+        contiguous=contiguous,
+    )
 
 
 def _judge(batch: Batch, report: ReportedEvent | JsonValue) -> _Judged:
@@ -158,31 +181,49 @@ def _judge(batch: Batch, report: ReportedEvent | JsonValue) -> _Judged:
         return _Refused(client_event_id=report.client_event_id, reason=error)
 
 
-def _progress(
+def _contiguous(
     tx: Transaction, context: ReportContext, events: Sequence[ProctoringEvent]
-) -> Arrived:
-    numbers = [event.sequence for event in events if event.sequence is not None]
-    if context.highest_sequence > context.contiguous_sequence:
-        numbers += proctoring.list_sequences(
-            tx, context.id, above=context.contiguous_sequence, limit=MAX_LOOKED_AT
+) -> int:
+    """Return the number up to which nothing is missing, with these events."""
+    last = context.contiguous_sequence
+    numbers = {event.sequence for event in events}
+    if last + 1 in numbers and context.highest_sequence > last:
+        # The first hole is filled. What came after it is looked at this once.
+        numbers |= set(
+            proctoring.list_sequences(tx, context.id, above=last, limit=MAX_LOOKED_AT)
         )
-    return arrived(context.contiguous_sequence, numbers)
+    while last + 1 in numbers:
+        last += 1
+    return last
+
+
+def _missing(tx: Transaction, report: _Report) -> list[int]:
+    sent = [e.sequence or 0 for e in report.judged if isinstance(e, ProctoringEvent)]
+    if max(sent, default=0) <= report.contiguous >= report.context.highest_sequence:
+        return []
+    return proctoring.list_holes(
+        tx,
+        report.context.id,
+        above=report.contiguous,
+        looked_at=MAX_LOOKED_AT,
+        limit=MAX_MISSING,
+    )
 
 
 def _store(
     tx: Transaction,
     batch: Batch,
     events: list[ProctoringEvent],
-    progress: Arrived,
+    contiguous: int,
     student: Principal,
 ) -> RecordedBatch:
     if not events:
-        return RecordedBatch(new_ids=frozenset(), entry=None)
+        return RecordedBatch(known_ids=frozenset(), entry=None)
     skew = batch.skew_seen_in(events)
     return record_batch(
         tx,
         events if skew is None else [*events, skew],
-        contiguous_sequence=progress.contiguous,
+        contiguous_sequence=contiguous,
         actor=student.id,
     )
 
@@ -191,41 +232,34 @@ def _already_stored(
     tx: Transaction,
     attempt_id: UUID,
     judged: Sequence[_Judged],
-    recorded: RecordedBatch,
+    known_ids: frozenset[UUID],
 ) -> list[StoredEvent]:
     """Read what an earlier report brought of these events.
 
     Among them those that would be too late today: who lost the answer of a delivery
     in time asks again until he gets it.
     """
-    wanted = {
+    wanted = set(known_ids) | {
         each.client_event_id
         for each in judged
-        if each.client_event_id is not None
-        and each.client_event_id not in recorded.new_ids
-        and (
-            isinstance(each, ProctoringEvent)
-            or isinstance(each.reason, AttemptClosedError)
-        )
+        if isinstance(each, _Refused)
+        and isinstance(each.reason, AttemptClosedError)
+        and each.client_event_id is not None
     }
     if not wanted:
         return []
     return proctoring.list_stored(tx, attempt_id, list(wanted))
 
 
-def _results(
-    judged: Sequence[_Judged],
-    entry: PendingEntry | None,
-    stored: Sequence[StoredEvent],
-) -> list[RecordedEvent | RefusedEvent]:
+def _results(report: _Report) -> list[RecordedEvent | RefusedEvent]:
     results: list[RecordedEvent | RefusedEvent] = []
     known = {
         event.client_event_id: RecordedEvent(
             event=event, audit_seq=event.audit_seq, status=ResultStatus.DUPLICATE
         )
-        for event in stored
+        for event in report.stored
     }
-    for each in judged:
+    for each in report.judged:
         earlier = known.get(each.client_event_id) if each.client_event_id else None
         if isinstance(each, _Refused):
             is_here = earlier is not None and isinstance(
@@ -240,9 +274,9 @@ def _results(
             )
         elif earlier is not None:
             results.append(_repeated(each, earlier))
-        elif entry is not None:
+        elif report.entry is not None:
             accepted = RecordedEvent(
-                event=each, audit_seq=entry.seq, status=ResultStatus.ACCEPTED
+                event=each, audit_seq=report.entry.seq, status=ResultStatus.ACCEPTED
             )
             results.append(accepted)
             known[each.client_event_id] = replace(
