@@ -185,14 +185,7 @@ LIST_OF_STUDENT = (
 """
 )
 
-GET_LAYOUT = """
-    SELECT placed.question_id, placed.option_ids
-      FROM attempts,
-           jsonb_to_recordset(attempts.layout) WITH ORDINALITY
-           AS placed(question_id uuid, option_ids jsonb, position bigint)
-     WHERE attempts.id = %(id)s
-     ORDER BY placed.position
-"""
+GET_LAYOUT = "SELECT layout FROM attempts WHERE id = %(id)s"
 
 
 def get(tx: Transaction, attempt_id: UUID) -> Attempt | None:
@@ -254,5 +247,10 @@ def list_of_student(
     return tx.all(Attempt, LIST_OF_STUDENT, names | {"limit": limit})
 
 
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    layout: list[PlacedQuestion]
+
+
 def get_layout(tx: Transaction, attempt_id: UUID) -> list[PlacedQuestion]:
-    return tx.all(PlacedQuestion, GET_LAYOUT, {"id": attempt_id})
+    return tx.one(_Layout, GET_LAYOUT, {"id": attempt_id}).layout
