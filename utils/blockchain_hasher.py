@@ -12,7 +12,7 @@ from struct import Struct
 from typing import Any, Final
 
 import rfc8785
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 # 16 bytes each. A new layout gets a new tag; an old one is never read differently.
 ENTRY_TAG: Final = b"PROCTORAUDIT/e1\n"
@@ -30,13 +30,17 @@ _HEADER = Struct(">16s16sQ32sqQHI32s32s")
 _encoder = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
 )
-# Where the encoder and RFC 8785 may differ: floats and integers of 2**53 and above
-# (no colon after a digit: that is a time of day), and keys, which sort otherwise by
-# UTF-16 code units than by code points. What only looks so costs time, nothing else.
-_DELICATE_NUMBER = re.compile(r"[:\[,](?<!\d:)-?\d(?:\d*[.eE]|\d{15})")
+# Where the encoder and RFC 8785 may differ: floats with an exponent or without a
+# fraction (1.0 is written 1), integers of 2**53 and above, and keys, which sort
+# otherwise by UTF-16 code units than by code points. What only looks so costs time,
+# nothing else.
+_DELICATE_NUMBER = re.compile(r"[:\[,]-?\d(?:[\d.]*[eE]|\d*\.0(?!\d)|\d{15})")
 _DELICATE_CHARACTER = re.compile("[\ud800-\U0010ffff]")
 
-_any: TypeAdapter[Any] = TypeAdapter(Any)
+# "constants": by default NaN would quietly become null.
+_any: TypeAdapter[Any] = TypeAdapter(
+    Any, config=ConfigDict(ser_json_inf_nan="constants")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
