@@ -77,6 +77,23 @@ SELECT 'constraint', relname || '.' || conname, pg_get_constraintdef(pg_constrai
 FROM our_tables JOIN pg_constraint ON conrelid = our_tables.oid
 WHERE contype NOT IN ('n', 't')
 UNION ALL
+SELECT 'domain', typname,
+       concat_ws(', ', format_type(typbasetype, typtypmod),
+                 CASE WHEN typnotnull THEN 'NOT NULL' END,
+                 'DEFAULT ' || typdefault,
+                 'owner ' || coalesce(our_roles.rolname, 'the administrator'))
+FROM pg_type LEFT JOIN our_roles ON our_roles.oid = typowner
+WHERE typnamespace = 'public'::regnamespace AND typtype = 'd'
+UNION ALL
+SELECT 'constraint', typname || '.' || conname, pg_get_constraintdef(pg_constraint.oid)
+FROM pg_type JOIN pg_constraint ON contypid = pg_type.oid
+WHERE typnamespace = 'public'::regnamespace AND contype = 'c'
+UNION ALL
+SELECT 'enum', typname, string_agg(enumlabel, ', ' ORDER BY enumsortorder)
+FROM pg_type JOIN pg_enum ON enumtypid = pg_type.oid
+WHERE typnamespace = 'public'::regnamespace
+GROUP BY typname
+UNION ALL
 SELECT 'index', indexrelid::regclass::text,
        pg_get_indexdef(indexrelid) || CASE WHEN indisvalid THEN '' ELSE ' INVALID' END
 FROM our_tables JOIN pg_index ON indrelid = our_tables.oid

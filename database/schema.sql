@@ -66,7 +66,7 @@ BEGIN;
 RESET ROLE;
 INSERT INTO schema_migrations (version, name, sha256) VALUES
     (3, 'audit_log',
-     '3559fd4083bfd0261a2aaa4833911929bcaf707b9742a798b518c40fbfc0deaa');
+     '9f3a258e51cf5a0d037e2d1c40dfa6413fcfc6ece1524e50f1dc93d36655115e');
 COMMIT;
 \endif
 
