@@ -144,7 +144,7 @@ LIST_HOLES: LiteralString = """
               FROM (SELECT sequence FROM proctoring_events
                      WHERE attempt_id = %(attempt_id)s AND sequence > %(above)s
                      ORDER BY sequence
-                     LIMIT %(looked_at)s) AS some) AS arrived
+                     LIMIT %(looked_at)s) AS came) AS arrived
      CROSS JOIN LATERAL generate_series(
            previous + 1, least(sequence - 1, previous + %(limit)s)) AS hole
      ORDER BY hole
