@@ -1,16 +1,12 @@
 """Starting an attempt, and going on with one: AttemptService.start_attempt."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from threading import Barrier
-from typing import TypeVar
+from functools import partial
 
 import pytest
 from psycopg2.extensions import connection
 
 from models.attempt import AttemptStatus
-from models.database import Database
 from models.exam import ExamStatus
 from services.access import ExamNotFoundError
 from services.attempt_errors import (
@@ -19,31 +15,8 @@ from services.attempt_errors import (
     NoAttemptsLeftError,
 )
 from services.attempt_service import AttemptService
+from tests.at_once import at_once
 from tests.exam_room import ExamRoom
-
-T = TypeVar("T")
-
-
-@pytest.fixture
-def room(sql: connection) -> ExamRoom:
-    return ExamRoom(sql)
-
-
-@pytest.fixture
-def attempts(database: Database) -> AttemptService:
-    return AttemptService(database)
-
-
-def at_once(count: int, work: Callable[[int], T]) -> list[T]:
-    """Run `work` in so many threads that all begin at the same moment."""
-    barrier = Barrier(count)
-
-    def begin(index: int) -> T:
-        barrier.wait()
-        return work(index)
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(begin, range(count)))
 
 
 def test_an_attempt_starts_with_its_paper(
@@ -89,9 +62,8 @@ def test_twenty_starts_at_once_make_one_attempt(
 ) -> None:
     alice = room.new_student()
 
-    started = at_once(
-        20, lambda _: attempts.start_attempt(alice, room.exam_id, take_over=False)
-    )
+    start = partial(attempts.start_attempt, alice, room.exam_id, take_over=False)
+    started = at_once([start] * 20)
 
     assert sum(each.is_new for each in started) == 1
     assert len({each.paper.attempt.id for each in started}) == 1
@@ -104,10 +76,10 @@ def test_twenty_students_start_an_unfrozen_exam_at_once(
     students = [room.new_student() for _ in range(20)]
 
     started = at_once(
-        20,
-        lambda index: attempts.start_attempt(
-            students[index], room.exam_id, take_over=False
-        ),
+        [
+            partial(attempts.start_attempt, student, room.exam_id, take_over=False)
+            for student in students
+        ]
     )
 
     assert all(each.is_new for each in started)
@@ -121,10 +93,10 @@ def test_a_scheduled_exam_is_opened_by_the_first_who_starts(
     students = [room.new_student() for _ in range(8)]
 
     started = at_once(
-        8,
-        lambda index: attempts.start_attempt(
-            students[index], room.exam_id, take_over=False
-        ),
+        [
+            partial(attempts.start_attempt, student, room.exam_id, take_over=False)
+            for student in students
+        ]
     )
 
     assert all(each.is_new for each in started)

@@ -1,0 +1,167 @@
+"""Saving answers: AttemptService.save_answers."""
+
+from uuid import UUID
+
+import pytest
+from psycopg2.extensions import connection
+
+from services.attempt_errors import (
+    AnswersInvalidError,
+    AttemptNotFoundError,
+    AttemptOverError,
+    AttemptPausedError,
+)
+from services.attempt_service import AttemptService, SentAnswer
+from services.proctor_actions import ProctorActions
+from tests.exam_room import ExamRoom
+
+
+def sent(question_id: UUID, response: object, version: int = 1) -> SentAnswer:
+    # The tests also send what is no JSON value of the question's kind.
+    return SentAnswer(
+        question_id=question_id,
+        response=response,  # type: ignore[arg-type]
+        client_version=version,
+    )
+
+
+def test_answers_are_stored_and_audited_together(
+    room: ExamRoom, attempts: AttemptService
+) -> None:
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    capital, product = room.questions
+    vienna = str(capital.option_ids[0])
+
+    saved = attempts.save_answers(
+        alice, own.id, [sent(product.id, 41.5), sent(capital.id, vienna)]
+    )
+
+    assert [s.question_id for s in saved.saved] == [product.id, capital.id]
+    assert saved.attempt.seconds_remaining > 3500
+    found = attempts.read_attempt(alice, own.id).answers
+    assert {a.question_id: a.response for a in found} == {
+        capital.id: vienna,
+        product.id: 41.5,
+    }
+    assert room.event_types(own.id) == ["attempt.started", "attempt.answers_saved"]
+    logged = room.scalar(
+        "SELECT payload::jsonb -> 'answers' FROM audit_log"
+        " WHERE event_type = 'attempt.answers_saved'"
+    )
+    assert logged == [
+        {"question_id": str(product.id), "response": 41.5, "client_version": 1},
+        {"question_id": str(capital.id), "response": vienna, "client_version": 1},
+    ]
+
+
+def test_the_highest_client_version_wins(
+    room: ExamRoom, attempts: AttemptService
+) -> None:
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    capital, product = room.questions
+    first = attempts.save_answers(alice, own.id, [sent(product.id, 1, version=5)])
+
+    second = attempts.save_answers(
+        alice, own.id, [sent(product.id, 2, version=4), sent(capital.id, None)]
+    )
+    same = attempts.save_answers(alice, own.id, [sent(product.id, 3, version=5)])
+
+    assert second.saved[0] == first.saved[0]
+    assert same.saved[0] == first.saved[0]
+    found = attempts.read_attempt(alice, own.id).answers
+    assert {a.question_id: a.response for a in found} == {
+        capital.id: None,
+        product.id: 1,
+    }
+    # What changed nothing left no entry, and the second save names one answer only.
+    logged = "SELECT count(*) FROM audit_log WHERE event_type = 'attempt.answers_saved'"
+    assert room.scalar(logged) == 2
+
+
+def test_one_bad_answer_saves_none_and_each_is_named(
+    sql: connection, room: ExamRoom, attempts: AttemptService
+) -> None:
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    capital, product = room.questions
+    foreign = ExamRoom(sql).questions[1].id
+
+    with pytest.raises(AnswersInvalidError) as refused:
+        attempts.save_answers(
+            alice,
+            own.id,
+            [
+                sent(product.id, 42),
+                sent(capital.id, "Vienna"),
+                sent(product.id, 43),
+                sent(foreign, 42),
+            ],
+        )
+
+    assert [pointer for pointer, _ in refused.value.problems] == [
+        "#/answers/1/response",
+        "#/answers/2/question_id",
+        "#/answers/3/question_id",
+    ]
+    assert room.scalar("SELECT count(*) FROM answers") == 0
+
+
+def test_another_student_finds_no_attempt(
+    room: ExamRoom, attempts: AttemptService
+) -> None:
+    alice, mallory = room.new_student(), room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+
+    with pytest.raises(AttemptNotFoundError):
+        attempts.save_answers(mallory, own.id, [sent(room.questions[1].id, 42)])
+    with pytest.raises(AttemptNotFoundError):
+        attempts.read_attempt(mallory, own.id)
+    with pytest.raises(AttemptNotFoundError):
+        attempts.submit_attempt(mallory, own.id)
+
+
+def test_a_paused_attempt_takes_no_answers(
+    room: ExamRoom, attempts: AttemptService, actions: ProctorActions
+) -> None:
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    actions.pause_attempt(room.admin, own.id, "fire alarm")
+
+    with pytest.raises(AttemptPausedError):
+        attempts.save_answers(alice, own.id, [sent(room.questions[1].id, 42)])
+
+
+@pytest.mark.parametrize(
+    ("seconds_late", "is_taken"), [(-1, True), (1, True), (3, False)]
+)
+def test_answers_are_taken_until_the_deadline_and_two_seconds(
+    room: ExamRoom, attempts: AttemptService, seconds_late: int, *, is_taken: bool
+) -> None:
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    room.let_time_pass(own.id, 3600 + seconds_late)
+    answers = [sent(room.questions[1].id, 42)]
+
+    if is_taken:
+        attempts.save_answers(alice, own.id, answers)
+    else:
+        with pytest.raises(AttemptOverError) as refused:
+            attempts.save_answers(alice, own.id, answers)
+        assert refused.value.allowed_actions == ("submit",)
+
+    assert room.scalar("SELECT count(*) FROM answers") == int(is_taken)
+
+
+def test_nothing_is_saved_after_the_end(
+    room: ExamRoom, attempts: AttemptService
+) -> None:
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    attempts.submit_attempt(alice, own.id)
+
+    with pytest.raises(AttemptOverError) as refused:
+        attempts.save_answers(alice, own.id, [sent(room.questions[1].id, 42)])
+
+    assert refused.value.current_status == "submitted"

@@ -1,0 +1,183 @@
+"""Submitting: AttemptService.submit_attempt, its receipt and its races."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+from hashlib import sha256
+
+import pytest
+from psycopg2.extensions import connection
+
+from models.attempt import AttemptStatus, EndedBy
+from models.database import Database
+from services.attempt_errors import AttemptOverError
+from services.attempt_service import AttemptService, Receipt, SentAnswer
+from services.deadlines import end_overdue_attempts
+from services.proctor_actions import ProctorActions
+from tests.at_once import at_once
+from tests.exam_room import CAPITAL, ESSAY, PRODUCT, ExamRoom
+from utils.blockchain_hasher import canonical_json
+
+
+def answers(room: ExamRoom, product: int = 42, version: int = 1) -> list[SentAnswer]:
+    capital_, product_ = room.questions[:2]
+    return [
+        SentAnswer(
+            question_id=capital_.id,
+            response=str(capital_.option_ids[0]),
+            client_version=version,
+        ),
+        SentAnswer(question_id=product_.id, response=product, client_version=version),
+    ]
+
+
+def test_a_submission_is_graded_and_its_receipt_is_in_the_log(
+    room: ExamRoom, attempts: AttemptService
+) -> None:
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    attempts.save_answers(alice, own.id, answers(room, product=41))
+
+    receipt = attempts.submit_attempt(alice, own.id)
+
+    assert receipt.attempt.status is AttemptStatus.SUBMITTED
+    assert receipt.attempt.ended_by is EndedBy.STUDENT
+    assert (receipt.score, receipt.attempt.score) == (Decimal(2), Decimal(2))
+    assert receipt.attempt.is_passed is False
+    logged = room.scalar(
+        "SELECT encode(hash, 'hex') FROM audit_log WHERE seq = %s", receipt.audit_seq
+    )
+    assert logged == receipt.receipt_hash
+    given = [
+        {
+            "question_id": str(each.question_id),
+            "response": each.response,
+            "client_version": 1,
+        }
+        for each in sorted(answers(room, product=41), key=lambda a: a.question_id)
+    ]
+    digest = sha256(canonical_json({"answers": given}).encode()).hexdigest()
+    assert receipt.answers_digest == digest
+    assert room.observed(own.id) == ["session.started", "session.submitted"]
+    assert room.scalar("SELECT analysis_due_since IS NOT NULL FROM attempt_activity")
+
+
+def test_submitting_again_gives_the_same_receipt(
+    room: ExamRoom, attempts: AttemptService
+) -> None:
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    first = attempts.submit_attempt(alice, own.id)
+
+    # From another device too: nothing is written any more.
+    again = attempts.submit_attempt(room.login(alice.id), own.id)
+
+    assert proof(again) == proof(first)
+    assert room.event_types(own.id) == ["attempt.started", "attempt.submitted"]
+
+
+def proof(receipt: Receipt) -> tuple[object, ...]:
+    return receipt.audit_seq, receipt.receipt_hash, receipt.score, receipt.attempt.score
+
+
+def test_twenty_submissions_at_once_are_one(
+    room: ExamRoom, attempts: AttemptService
+) -> None:
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    attempts.save_answers(alice, own.id, answers(room))
+
+    receipts = at_once([partial(attempts.submit_attempt, alice, own.id)] * 20)
+
+    assert len({proof(receipt) for receipt in receipts}) == 1
+    assert receipts[0].score == Decimal(5)
+    assert room.event_types(own.id).count("attempt.submitted") == 1
+
+
+def test_the_score_waits_for_an_essay(
+    sql: connection, attempts: AttemptService
+) -> None:
+    room = ExamRoom(sql, questions=(CAPITAL, PRODUCT, ESSAY))
+    alice, bert = room.new_student(), room.new_student()
+    hers = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    his = attempts.start_attempt(bert, room.exam_id, take_over=False).paper.attempt
+    essay = room.questions[2].id
+    written = SentAnswer(question_id=essay, response="Because.", client_version=1)
+    attempts.save_answers(alice, hers.id, [*answers(room), written])
+    attempts.save_answers(bert, his.id, answers(room))
+
+    assert attempts.submit_attempt(alice, hers.id).score is None
+    # Who wrote nothing needs no reader.
+    assert attempts.submit_attempt(bert, his.id).score == Decimal(5)
+
+
+def test_a_submission_after_the_deadline_is_the_deadlines(
+    room: ExamRoom, attempts: AttemptService
+) -> None:
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    attempts.save_answers(alice, own.id, answers(room))
+    room.let_time_pass(own.id, 3603)
+
+    receipt = attempts.submit_attempt(alice, own.id)
+
+    assert receipt.attempt.ended_by is EndedBy.DEADLINE
+    assert receipt.attempt.ended_at == receipt.attempt.deadline_at
+    assert receipt.score == Decimal(5)
+    assert room.event_types(own.id)[-1] == "attempt.ended"
+    assert proof(attempts.submit_attempt(alice, own.id)) == proof(receipt)
+
+
+def test_what_staff_ended_can_not_be_submitted(
+    room: ExamRoom, attempts: AttemptService, actions: ProctorActions
+) -> None:
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    actions.terminate_attempt(room.admin, own.id, "somebody else sat there")
+
+    with pytest.raises(AttemptOverError) as refused:
+        attempts.submit_attempt(alice, own.id)
+
+    assert refused.value.current_status == "terminated"
+    assert refused.value.allowed_actions == ()
+
+
+@pytest.mark.parametrize("seconds_late", [0, 1.99, 2.01])
+def test_saves_race_with_a_submission_and_the_sweeper(
+    room: ExamRoom,
+    attempts: AttemptService,
+    database: Database,
+    seconds_late: float,
+) -> None:
+    """Whatever was acknowledged is graded, and nothing is acknowledged afterwards."""
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    room.let_time_pass(own.id, 3600 + seconds_late)
+
+    def save(version: int) -> int:
+        sent = answers(room, product=version, version=version)
+        try:
+            attempts.save_answers(alice, own.id, sent)
+        except AttemptOverError:
+            return 0
+        return version
+
+    def submit() -> int:
+        attempts.submit_attempt(alice, own.id)
+        return 0
+
+    def sweep() -> int:
+        end_overdue_attempts(database)
+        return 0
+
+    work: list[Callable[[], int]] = [submit, sweep]
+    work += [partial(save, version) for version in range(1, 11)]
+    acknowledged = max(at_once(work))
+
+    stored = "SELECT coalesce(max(client_version), 0) FROM answers"
+    assert room.scalar(stored) == acknowledged
+    entries = room.event_types(own.id)
+    assert entries[-1] in {"attempt.submitted", "attempt.ended"}
+    assert not {"attempt.submitted", "attempt.ended"} & set(entries[:-1])
+    ungraded = "SELECT count(*) FROM answers WHERE points_awarded IS NULL"
+    assert room.scalar(ungraded) == 0

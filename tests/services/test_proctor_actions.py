@@ -1,0 +1,234 @@
+"""What staff does to attempts: ProctorActions."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+from uuid import UUID
+
+import pytest
+from psycopg2.extensions import connection
+
+from models.attempt import Attempt, AttemptStatus, EndedBy, ReviewStatus
+from models.attempt_board import Connection
+from models.principal import Principal, Role
+from services.access import ExamNotFoundError
+from services.attempt_errors import (
+    AttemptNotFoundError,
+    AttemptOverError,
+    AttemptStepError,
+    ExtensionTooLongError,
+)
+from services.attempt_service import AttemptService, SentAnswer
+from services.proctor_actions import ManagedAttempt, ProctorActions
+from tests.exam_room import ExamRoom
+
+Step = Callable[[Principal, UUID, str], ManagedAttempt]
+
+
+@pytest.fixture
+def alice(room: ExamRoom) -> Principal:
+    return room.new_student()
+
+
+@pytest.fixture
+def running(room: ExamRoom, alice: Principal, attempts: AttemptService) -> Attempt:
+    return attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+
+
+def steps(actions: ProctorActions) -> dict[str, Step]:
+    def extend(staff: Principal, attempt_id: UUID, reason: str) -> ManagedAttempt:
+        return actions.extend_attempt(staff, attempt_id, 5, reason)
+
+    return {
+        "pause": actions.pause_attempt,
+        "resume": actions.resume_attempt,
+        "extend": extend,
+        "terminate": actions.terminate_attempt,
+        "void": actions.void_attempt,
+    }
+
+
+def test_a_pause_costs_no_time(
+    room: ExamRoom, running: Attempt, actions: ProctorActions
+) -> None:
+    bob = room.new_proctor()
+    paused = actions.pause_attempt(bob, running.id, "fire alarm").attempt
+    room.let_time_pass(running.id, 600)
+    still = actions.read_attempt(bob, running.id).attempt
+
+    resumed = actions.resume_attempt(bob, running.id, "all clear").attempt
+
+    assert paused.status is AttemptStatus.PAUSED
+    assert still.seconds_remaining == paused.seconds_remaining
+    assert resumed.status is AttemptStatus.IN_PROGRESS
+    assert 600 <= resumed.paused_seconds <= 610
+    assert resumed.seconds_remaining == pytest.approx(paused.seconds_remaining, abs=2)
+    assert room.event_types(running.id) == [
+        "attempt.started",
+        "attempt.paused",
+        "attempt.unpaused",
+    ]
+    assert room.observed(running.id) == [
+        "session.started",
+        "session.paused",
+        "session.resumed",
+    ]
+
+
+def test_an_extension_moves_the_deadline_beyond_the_window(
+    sql: connection, attempts: AttemptService, actions: ProctorActions
+) -> None:
+    room = ExamRoom(sql, ends_in="10 minutes")
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+
+    extended = actions.extend_attempt(room.admin, own.id, 15, "late start").attempt
+
+    assert (extended.deadline_at - own.deadline_at).total_seconds() == 900
+    assert room.event_types(own.id)[-1] == "attempt.extended"
+
+
+def test_a_day_is_the_most_that_can_be_given(
+    room: ExamRoom, running: Attempt, actions: ProctorActions
+) -> None:
+    actions.extend_attempt(room.admin, running.id, 1440, "an outage")
+
+    with pytest.raises(ExtensionTooLongError):
+        actions.extend_attempt(room.admin, running.id, 1, "one more")
+
+
+def test_a_terminated_attempt_is_graded_and_queued_for_review(
+    room: ExamRoom,
+    alice: Principal,
+    running: Attempt,
+    attempts: AttemptService,
+    actions: ProctorActions,
+) -> None:
+    product = room.questions[1].id
+    answer = SentAnswer(question_id=product, response=42, client_version=1)
+    attempts.save_answers(alice, running.id, [answer])
+    bob = room.new_proctor()
+
+    ended = actions.terminate_attempt(bob, running.id, "a second person").attempt
+
+    assert ended.status is AttemptStatus.TERMINATED
+    assert (ended.ended_by, ended.end_reason) == (EndedBy.PROCTOR, "a second person")
+    assert ended.review_status is ReviewStatus.QUEUED
+    assert ended.score == Decimal(3)
+    assert ended.connection is Connection.CLOSED
+    assert room.event_types(running.id)[-1] == "attempt.terminated"
+    assert room.observed(running.id)[-1] == "session.terminated"
+    with pytest.raises(AttemptOverError):
+        attempts.save_answers(alice, running.id, [answer])
+
+
+def test_a_voided_attempt_is_worth_nothing_and_uses_up_none(
+    room: ExamRoom,
+    alice: Principal,
+    running: Attempt,
+    attempts: AttemptService,
+    actions: ProctorActions,
+) -> None:
+    attempts.submit_attempt(alice, running.id)
+
+    voided = actions.void_attempt(room.admin, running.id, "the paper leaked").attempt
+
+    assert voided.status is AttemptStatus.VOIDED
+    assert (voided.score, voided.is_passed) == (None, None)
+    assert voided.ended_by is EndedBy.STUDENT
+    again = attempts.start_attempt(alice, room.exam_id, take_over=False)
+    assert again.is_new
+    assert again.paper.attempt.attempt_number == 2
+
+
+@pytest.mark.parametrize(
+    ("state", "allowed"),
+    [
+        ("in_progress", ["pause", "extend", "terminate", "void"]),
+        ("paused", ["resume", "extend", "terminate", "void"]),
+        ("submitted", ["grade", "void"]),
+        ("terminated", ["grade", "void"]),
+        ("voided", []),
+        ("overdue", ["terminate", "void"]),
+    ],
+)
+def test_every_step_is_taken_or_refused_as_announced(
+    sql: connection,
+    attempts: AttemptService,
+    actions: ProctorActions,
+    state: str,
+    allowed: list[str],
+) -> None:
+    for name, step in steps(actions).items():
+        room = ExamRoom(sql)
+        alice = room.new_student()
+        own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+        into: dict[str, Callable[[], object]] = {
+            "in_progress": lambda: None,
+            "paused": partial(actions.pause_attempt, room.admin, own.id, "so"),
+            "submitted": partial(attempts.submit_attempt, alice, own.id),
+            "terminated": partial(actions.terminate_attempt, room.admin, own.id, "so"),
+            "voided": partial(actions.void_attempt, room.admin, own.id, "so"),
+            "overdue": partial(room.let_time_pass, own.id, 3700),
+        }
+        into[state]()
+        assert actions.read_attempt(room.admin, own.id).allowed_actions == allowed
+        before = room.event_types(own.id)
+
+        if name in allowed:
+            step(room.admin, own.id, "because")
+            assert len(room.event_types(own.id)) == len(before) + 1
+        else:
+            with pytest.raises(AttemptStepError) as refused:
+                step(room.admin, own.id, "because")
+            assert list(refused.value.allowed_actions) == allowed
+            assert room.event_types(own.id) == before
+
+
+def test_a_proctor_of_another_exam_finds_no_attempt(
+    sql: connection, room: ExamRoom, running: Attempt, actions: ProctorActions
+) -> None:
+    eve = ExamRoom(sql).new_proctor()
+
+    for step in steps(actions).values():
+        with pytest.raises(AttemptNotFoundError):
+            step(eve, running.id, "because")
+    with pytest.raises(ExamNotFoundError):
+        actions.list_attempts(eve, room.exam_id, status=None, before=None, limit=10)
+
+    assert room.event_types(running.id) == ["attempt.started"]
+
+
+def test_the_board_shows_who_is_heard_of(
+    room: ExamRoom,
+    alice: Principal,
+    running: Attempt,
+    attempts: AttemptService,
+    actions: ProctorActions,
+) -> None:
+    late, missing = room.new_student(), room.new_student()
+    for student, silence in ((late, 30), (missing, 50)):
+        own = attempts.start_attempt(student, room.exam_id, take_over=False)
+        room.let_time_pass(own.paper.attempt.id, silence)
+    bob = room.new_proctor()
+    board = partial(actions.list_attempts, bob, room.exam_id, status=None)
+
+    first = board(before=None, limit=2)
+    assert first.next_key == (first.items[-1].attempt.id,)
+    rest = board(before=first.items[-1].attempt.id, limit=2)
+
+    shown = [*first.items, *rest.items]
+    assert rest.next_key is None
+    assert [(m.attempt.student_id, m.attempt.connection) for m in shown] == [
+        (missing.id, Connection.MISSING),
+        (late.id, Connection.LATE),
+        (alice.id, Connection.ONLINE),
+    ]
+    assert shown[-1].attempt.id == running.id
+    # Voiding is for admins.
+    assert shown[-1].allowed_actions == ["pause", "extend", "terminate"]
+    assert bob.role is Role.PROCTOR
+    nobody = actions.list_attempts(
+        bob, room.exam_id, status=AttemptStatus.VOIDED, before=None, limit=2
+    )
+    assert nobody.items == []

@@ -1,0 +1,270 @@
+"""The sweeper, and what it does to attempts and exams when their time has come."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from decimal import Decimal
+from functools import partial
+
+import pytest
+from psycopg2.extensions import connection
+
+from models.attempt import EndedBy
+from models.database import Database, DatabaseUnavailableError
+from services.attempt_errors import AttemptStepError
+from services.attempt_service import AttemptService, SentAnswer
+from services.deadlines import end_overdue_attempts, open_and_close_exams
+from services.proctor_actions import ProctorActions
+from services.sweeper import Job, Sweeper
+from tests.at_once import at_once
+from tests.exam_room import ExamRoom
+
+PATIENCE_SECONDS = 10
+
+
+@contextmanager
+def sweeping(*jobs: Job, interval_seconds: float = 0.01) -> Iterator[Sweeper]:
+    sweeper = Sweeper(jobs, interval_seconds)
+    sweeper.start()
+    try:
+        yield sweeper
+    finally:
+        sweeper.stop()
+
+
+def test_an_overdue_attempt_ends_by_itself_with_what_was_saved(
+    room: ExamRoom, attempts: AttemptService, database: Database
+) -> None:
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    product = room.questions[1].id
+    saved = SentAnswer(question_id=product, response=42, client_version=1)
+    attempts.save_answers(alice, own.id, [saved])
+    room.let_time_pass(own.id, 3602.5)
+
+    has_ended = threading.Event()
+
+    def job() -> int:
+        done = end_overdue_attempts(database)
+        if done:
+            has_ended.set()
+        return done
+
+    with sweeping(Job("end attempts", job)):
+        assert has_ended.wait(PATIENCE_SECONDS)
+
+    ended = attempts.read_attempt(alice, own.id).attempt
+    assert ended.ended_by is EndedBy.DEADLINE
+    assert ended.ended_at == ended.deadline_at
+    assert ended.score == Decimal(3)
+    assert room.event_types(own.id)[-1] == "attempt.ended"
+    actor = "SELECT actor_id FROM audit_log WHERE event_type = 'attempt.ended'"
+    assert room.scalar(actor) == "system"
+    assert room.observed(own.id) == ["session.started", "session.submitted"]
+
+
+def test_an_attempt_in_time_or_paused_is_left_alone(
+    room: ExamRoom,
+    attempts: AttemptService,
+    actions: ProctorActions,
+    database: Database,
+) -> None:
+    alice, bert = room.new_student(), room.new_student()
+    start = partial(attempts.start_attempt, exam_id=room.exam_id, take_over=False)
+    in_time, paused = start(alice).paper.attempt, start(bert).paper.attempt
+    actions.pause_attempt(room.admin, paused.id, "fire alarm")
+    # Within the leeway for what is still on its way.
+    room.let_time_pass(in_time.id, 3601)
+    room.let_time_pass(paused.id, 7200)
+
+    assert end_overdue_attempts(database) == 0
+
+
+def test_two_sweepers_end_each_attempt_once(
+    room: ExamRoom, attempts: AttemptService, database: Database
+) -> None:
+    ids = []
+    for _ in range(12):
+        student = room.new_student()
+        started = attempts.start_attempt(student, room.exam_id, take_over=False)
+        ids.append(started.paper.attempt.id)
+        room.let_time_pass(ids[-1], 3700)
+
+    done = at_once([partial(end_overdue_attempts, database)] * 3)
+
+    assert sum(done) == len(ids)
+    for attempt_id in ids:
+        assert room.event_types(attempt_id) == ["attempt.started", "attempt.ended"]
+
+
+def test_a_locked_attempt_is_skipped_and_keeps_no_other_waiting(
+    sql: connection, room: ExamRoom, attempts: AttemptService, database: Database
+) -> None:
+    ids = []
+    for _ in range(2):
+        student = room.new_student()
+        started = attempts.start_attempt(student, room.exam_id, take_over=False)
+        ids.append(started.paper.attempt.id)
+        room.let_time_pass(ids[-1], 3700)
+    with sql.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT FROM attempts WHERE id = %s FOR SHARE", [ids[0]])
+
+        assert end_overdue_attempts(database) == 1
+
+        cursor.execute("ROLLBACK")
+    assert end_overdue_attempts(database) == 1
+
+
+@pytest.mark.parametrize("seconds_late", [3601.9, 3601.98, 3602.01])
+def test_an_extension_races_with_the_deadline(
+    room: ExamRoom,
+    attempts: AttemptService,
+    actions: ProctorActions,
+    database: Database,
+    seconds_late: float,
+) -> None:
+    """Either the extension came in time and the attempt runs, or it ended."""
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    room.let_time_pass(own.id, seconds_late)
+
+    def extend() -> bool:
+        try:
+            actions.extend_attempt(room.admin, own.id, 10, "late start")
+        except AttemptStepError:
+            return False
+        return True
+
+    def sweep() -> bool:
+        return end_overdue_attempts(database) == 1
+
+    is_extended, *_ = at_once([extend, sweep, sweep])
+    if not is_extended:
+        room.let_time_pass(own.id, 1)
+    end_overdue_attempts(database)
+
+    last = "attempt.extended" if is_extended else "attempt.ended"
+    assert room.event_types(own.id) == ["attempt.started", last]
+
+
+def test_exams_open_and_close_by_the_clock(
+    sql: connection, database: Database, attempts: AttemptService
+) -> None:
+    opening = ExamRoom(sql, status="scheduled", starts_in="-1 second")
+    later = ExamRoom(sql, status="scheduled", starts_in="1 hour")
+    over = ExamRoom(sql, ends_in="-1 second")
+    busy = ExamRoom(sql)
+    alice = busy.new_student(extra_time_minutes=30)
+    own = attempts.start_attempt(alice, busy.exam_id, take_over=False).paper.attempt
+    with sql.cursor() as cursor:
+        cursor.execute(
+            "UPDATE exams SET ends_at = clock_timestamp() WHERE id = %s",
+            [busy.exam_id],
+        )
+
+    assert open_and_close_exams(database) == 2
+
+    assert status_of(opening) == "active"
+    assert status_of(later) == "scheduled"
+    assert status_of(over) == "completed"
+    # Somebody with extra time still sits in it.
+    assert status_of(busy) == "active"
+    attempts.submit_attempt(alice, own.id)
+    assert open_and_close_exams(database) == 1
+    assert status_of(busy) == "completed"
+    changed = "SELECT count(*) FROM audit_log WHERE event_type = 'exam.status_changed'"
+    assert opening.scalar(changed) == 3
+
+
+def status_of(room: ExamRoom) -> object:
+    return room.scalar("SELECT status FROM exams WHERE id = %s", room.exam_id)
+
+
+def test_a_failing_job_is_logged_once_and_keeps_no_other_from_running(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail() -> int:
+        raise ValueError("a defect")
+
+    has_run_thrice = threading.Event()
+    runs = iter(range(3))
+
+    def succeed() -> int:
+        if next(runs, None) is None:
+            has_run_thrice.set()
+        return 0
+
+    with sweeping(Job("bad", fail), Job("good", succeed)):
+        assert has_run_thrice.wait(PATIENCE_SECONDS)
+
+    assert [record.message for record in caplog.records] == ["job failed"]
+
+
+def test_it_goes_on_when_the_database_is_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    is_back = threading.Event()
+    outcomes = iter([DatabaseUnavailableError("restarting")] * 3)
+
+    def job() -> int:
+        if (error := next(outcomes, None)) is not None:
+            raise error
+        is_back.set()
+        return 1
+
+    with sweeping(Job("job", job)):
+        assert is_back.wait(PATIENCE_SECONDS)
+
+    errors = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert len(errors) == 1
+
+
+def test_a_forked_process_sweeps_too() -> None:
+    reader, writer = os.pipe()
+    parent = os.getpid()
+
+    def job() -> int:
+        if os.getpid() != parent:
+            os.write(writer, b"swept")
+            os._exit(0)
+        return 0
+
+    with sweeping(Job("job", job)):
+        child = os.fork()
+        if child == 0:
+            threading.Event().wait(PATIENCE_SECONDS)
+            os._exit(1)
+        _, status = os.waitpid(child, 0)
+
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert os.read(reader, 5) == b"swept"
+    os.close(reader)
+    os.close(writer)
+
+
+def test_it_stops_before_the_next_job() -> None:
+    is_running, may_finish = threading.Event(), threading.Event()
+    done: list[str] = []
+
+    def slow() -> int:
+        is_running.set()
+        may_finish.wait(PATIENCE_SECONDS)
+        done.append("slow")
+        return 0
+
+    def never() -> int:
+        done.append("never")
+        return 0
+
+    sweeper = Sweeper([Job("slow", slow), Job("never", never)], 0.01)
+    sweeper.start()
+    assert is_running.wait(PATIENCE_SECONDS)
+    stopper = threading.Thread(target=sweeper.stop)
+    stopper.start()
+    may_finish.set()
+    stopper.join(timedelta(seconds=PATIENCE_SECONDS).total_seconds())
+
+    assert done == ["slow"]
