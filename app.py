@@ -18,11 +18,14 @@ from api.routes import (
     assignments,
     attempt_actions,
     attempts,
+    auth,
     docs,
     exams,
     health,
+    proctoring,
     questions,
     results,
+    users,
 )
 from config import ConfigError, Settings
 from middleware import auth_middleware, rate_limit, request_log, security_headers
@@ -34,9 +37,11 @@ from services.exam_service import ExamService
 from services.grade_service import GradeService
 from services.health_service import HealthService
 from services.proctor_actions import ProctorActions
+from services.proctoring_service import ProctoringService
 from services.question_service import QuestionService
 from services.results_service import ResultsService
 from services.sitting_service import SittingService
+from services.user_service import UserService
 from utils.logger import configure_logging
 
 logger = logging.getLogger(__name__)
@@ -46,6 +51,9 @@ MAX_BODY_BYTES = 1024 * 1024 + 1
 
 
 BLUEPRINTS = (
+    auth.bp,
+    users.bp,
+    proctoring.bp,
     attempt_actions.bp,
     attempts.bp,
     docs.bp,
@@ -64,9 +72,11 @@ def create_app(settings: Settings) -> Flask:
     app.config["TRUSTED_HOSTS"] = list(settings.trusted_hosts) or None
     database = Database(settings.database)
     app.extensions["database"] = database
+    auth_service = AuthService(database, settings)
     services = Services(
         attempts=AttemptService(database),
-        auth=AuthService(database, settings),
+        auth=auth_service,
+        users=UserService(database, auth_service.hasher),
         grades=GradeService(database),
         health=HealthService(database),
         exams=ExamService(database),
@@ -75,6 +85,7 @@ def create_app(settings: Settings) -> Flask:
         sittings=SittingService(database),
         results=ResultsService(database),
         proctor_actions=ProctorActions(database),
+        proctoring=ProctoringService(database),
     )
     app.extensions["services"] = services
 

@@ -11,15 +11,18 @@ from services.exam_service import ExamService
 from services.grade_service import GradeService
 from services.health_service import HealthService
 from services.proctor_actions import ProctorActions
+from services.proctoring_service import ProctoringService
 from services.question_service import QuestionService
 from services.results_service import ResultsService
 from services.sitting_service import SittingService
+from services.user_service import UserService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     attempts: AttemptService
     auth: AuthService
+    users: UserService
     grades: GradeService
     health: HealthService
     exams: ExamService
@@ -28,6 +31,7 @@ class Services:
     sittings: SittingService
     results: ResultsService
     proctor_actions: ProctorActions
+    proctoring: ProctoringService
 
 
 def services() -> Services:

@@ -15,11 +15,17 @@ from uuid import uuid4
 
 import psycopg2
 import pytest
+from flask import Flask
 from psycopg2.extensions import connection, make_dsn, parse_dsn
 
+from app import create_app
+from config import Settings
+from config.config import Environment, RateLimits
 from database import embedded
 from database.migrate import migrate, read_migrations
 from models.database import ConnectionSettings, Database
+from models.principal import Role
+from tests.personas import Api, Enrol, Persona, enrol
 
 # Nothing that a test writes has to survive a power cut.
 CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -103,3 +109,71 @@ def sql(dsn: str) -> Iterator[connection]:
     with closing(psycopg2.connect(dsn)) as observer:
         observer.autocommit = True
         yield observer
+
+
+MANY = "100000 per minute"
+
+
+@pytest.fixture
+def settings(connection_settings: ConnectionSettings) -> Settings:
+    """Production's, but for cheap passwords and limits that tests do not reach."""
+    return Settings(
+        database=connection_settings,
+        environment=Environment.TESTING,
+        secret_key="kq8Zt1vWc3Rb7Ym5Xn9Lp2Hd4Gf6Js0A",
+        jwt_secret_key="0aBc9DeF8gHi7JkL6mNo5PqR4sTu3VwX",
+        bcrypt_rounds=4,
+        hashing_queue=100,
+        rate_limits=RateLimits(
+            default=MANY,
+            login_failures=MANY,
+            login_failures_address=MANY,
+            refresh=MANY,
+            register=MANY,
+            events=MANY,
+        ),
+        # Tests that want the background work do it themselves, when they want it.
+        sweeper_interval_seconds=0,
+    )
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    application = create_app(settings)
+    yield application
+    application.extensions["database"].close()
+
+
+@pytest.fixture
+def api(app: Flask) -> Api:
+    return Api(app)
+
+
+@pytest.fixture
+def enrol_as(sql: connection, settings: Settings) -> Enrol:
+    """How to make another account."""
+    return lambda name, role: enrol(sql, settings, name, role)
+
+
+@pytest.fixture
+def alice(enrol_as: Enrol) -> Persona:
+    """A student."""
+    return enrol_as("alice", Role.STUDENT)
+
+
+@pytest.fixture
+def mallory(enrol_as: Enrol) -> Persona:
+    """Another student, who tries things."""
+    return enrol_as("mallory", Role.STUDENT)
+
+
+@pytest.fixture
+def bob(enrol_as: Enrol) -> Persona:
+    """A proctor."""
+    return enrol_as("bob", Role.PROCTOR)
+
+
+@pytest.fixture
+def ada(enrol_as: Enrol) -> Persona:
+    """An admin."""
+    return enrol_as("ada", Role.ADMIN)

@@ -1,0 +1,142 @@
+"""Passwords: which are accepted, and hashing them without starving everybody else."""
+
+import random
+import threading
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import bcrypt
+
+from services import errors
+
+MIN_BYTES: Final = 12
+# bcrypt reads no more; what it would not read is refused instead of cut off.
+MAX_BYTES: Final = 72
+# Has been printed in documentation, so everybody knows it.
+DEFAULT_PASSWORD: Final = "StrongPassword123!"  # noqa: S105
+# What people think of when they have to think of something for this application.
+APPLICATION_WORDS: Final = ("smart proctoring system", "proctoring", "proctor")
+# Shorter words occur in good passwords by chance.
+MIN_CONTEXT_LENGTH: Final = 4
+# So much has to be left when the words that an attacker knows are taken away.
+MIN_OWN_LENGTH: Final = 8
+
+COMMON_PASSWORDS: Final = Path(__file__).parent / "data" / "common_passwords.txt"
+
+
+class PasswordRefusedError(errors.UnprocessableError):
+    slug = "password-refused"
+    title = "Password refused"
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__("Choose another password.", [(f"#/{field}", detail)])
+
+
+class HashingBusyError(errors.BusyError):
+    slug = "too-many-logins"
+    title = "Too many logins at once"
+
+    def __init__(self) -> None:
+        # Those who were turned away together must not come back together.
+        seconds = random.randint(1, 5)  # noqa: S311
+        super().__init__(
+            "Many people are logging in at this moment. Try again.",
+            retry_after_seconds=seconds,
+        )
+
+
+def check_new(password: str, field: str, context: Sequence[str] = ()) -> None:
+    """Refuse a password that is too short, too long, common, or made of what is known.
+
+    `field` is its name in the body; `context` the user's address and name. Raises
+    PasswordRefusedError. There are no rules about kinds of characters (NIST SP
+    800-63B-4 section 3.1.1.2).
+    """
+    normal = _normal(password)
+    size = len(normal.encode())
+    if size < MIN_BYTES:
+        raise PasswordRefusedError(field, f"Must have at least {MIN_BYTES} bytes.")
+    if size > MAX_BYTES:
+        raise PasswordRefusedError(
+            field, f"Must have at most {MAX_BYTES} bytes, and has {size} in UTF-8."
+        )
+    folded = normal.casefold()
+    if folded == DEFAULT_PASSWORD.casefold() or folded in _common_passwords():
+        raise PasswordRefusedError(field, "Is among the first that anybody would try.")
+    if _own_length(folded, context) < MIN_OWN_LENGTH:
+        raise PasswordRefusedError(
+            field, "Consists of little but your name, your address or ours."
+        )
+
+
+def is_default(password: str) -> bool:
+    return _normal(password) == DEFAULT_PASSWORD
+
+
+def _own_length(folded: str, context: Sequence[str]) -> int:
+    words = [*APPLICATION_WORDS]
+    for each in context:
+        whole = _normal(each).casefold()
+        words += [whole, whole.partition("@")[0], *whole.split()]
+    for word in sorted(words, key=len, reverse=True):
+        if len(word) >= MIN_CONTEXT_LENGTH:
+            folded = folded.replace(word, "")
+    return len(folded)
+
+
+@cache
+def _common_passwords() -> frozenset[str]:
+    lines = COMMON_PASSWORDS.read_text(encoding="utf-8").splitlines()
+    return frozenset(line for line in lines if not line.startswith("#"))
+
+
+def _normal(password: str) -> str:
+    # An é is one character or two, depending on the keyboard (RFC 8265 section 4.2).
+    return unicodedata.normalize("NFC", password)
+
+
+class PasswordHasher:
+    """bcrypt behind a bulkhead: a storm of logins leaves the other routes alone.
+
+    `concurrency` hashes are made at once and `queue` wait for that; more are refused
+    with HashingBusyError. Called outside of transactions.
+    """
+
+    def __init__(self, *, rounds: int, concurrency: int, queue: int) -> None:
+        self._rounds = rounds
+        self._turns = threading.Semaphore(concurrency)
+        self._places = threading.BoundedSemaphore(concurrency + queue)
+        # No password has this hash, and to find that out takes as long as ever.
+        self._nobodys_hash = f"$2b${rounds:02d}$" + "." * 53
+
+    def hash(self, password: str) -> str:
+        """Hash a password that `check_new` has accepted."""
+        with self._turn():
+            salt = bcrypt.gensalt(self._rounds)
+            return bcrypt.hashpw(_normal(password).encode(), salt).decode()
+
+    def verify(self, password: str, password_hash: str | None) -> bool:
+        """Compare; with no hash at all it takes as long, and fails."""
+        raw = _normal(password).encode()
+        known = (password_hash or self._nobodys_hash).encode()
+        with self._turn():
+            is_same = bcrypt.checkpw(raw[:MAX_BYTES], known)
+        return is_same and password_hash is not None and len(raw) <= MAX_BYTES
+
+    def is_outdated(self, password_hash: str) -> bool:
+        """Say whether a hash has another cost than new ones get."""
+        return int(password_hash.split("$")[2]) != self._rounds
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._places.acquire(blocking=False):
+            raise HashingBusyError
+        try:
+            with self._turns:
+                yield
+        finally:
+            self._places.release()
