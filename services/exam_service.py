@@ -185,8 +185,8 @@ class ExamService:
                 exam_id,
                 actor=admin.id,
                 payload={
-                    "before": before.status,
-                    "after": after.status,
+                    "from": before.status,
+                    "to": after.status,
                     "changes": changes(before, after),
                     "version": after.version,
                 },

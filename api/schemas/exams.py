@@ -18,7 +18,6 @@ class ExamResponse(ResponseModel):
     id: UUID
     title: str
     description: str
-    instructions: str
     duration_minutes: int
     starts_at: Time | None
     ends_at: Time | None
@@ -26,7 +25,6 @@ class ExamResponse(ResponseModel):
     shuffle_questions: bool
     shuffle_options: bool
     max_attempts: int
-    proctoring: ProctoringPolicy
     status: ExamStatus
     version: int = Field(description="Counts every change; the ETag.")
     frozen_at: Time | None = Field(
@@ -45,6 +43,8 @@ class ListedExamResponse(ExamResponse):
 
 
 class ExamDetailResponse(ExamResponse):
+    instructions: str
+    proctoring: ProctoringPolicy
     allowed_statuses: Sequence[ExamStatus] = Field(
         description="What PATCH …/status can make of it now."
     )
