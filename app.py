@@ -30,6 +30,7 @@ from api.routes import (
 from config import ConfigError, Settings
 from middleware import auth_middleware, rate_limit, request_log, security_headers
 from models.database import Database
+from services import background
 from services.assignment_service import AssignmentService
 from services.attempt_service import AttemptService
 from services.auth_service import AuthService
@@ -41,6 +42,7 @@ from services.proctoring_service import ProctoringService
 from services.question_service import QuestionService
 from services.results_service import ResultsService
 from services.sitting_service import SittingService
+from services.sweeper import Sweeper
 from services.user_service import UserService
 from utils.logger import configure_logging
 
@@ -66,7 +68,10 @@ BLUEPRINTS = (
 
 
 def create_app(settings: Settings) -> Flask:
-    """Build the application. Opens no connection and reads no environment."""
+    """Build the application. Reads no environment and opens no connection itself.
+
+    With `sweeper_interval_seconds` above 0 it starts this process's background thread.
+    """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["TRUSTED_HOSTS"] = list(settings.trusted_hosts) or None
@@ -96,6 +101,10 @@ def create_app(settings: Settings) -> Flask:
         app.register_blueprint(blueprint)
     rate_limit.init_app(app, settings.rate_limits, database)
     problems.init_app(app)
+    if settings.sweeper_interval_seconds > 0:
+        sweeper = Sweeper(background.jobs(database), settings.sweeper_interval_seconds)
+        sweeper.start()
+        app.extensions["sweeper"] = sweeper
     if hops := settings.trusted_proxies:
         proxied = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)
         app.wsgi_app = proxied  # type: ignore[method-assign]

@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import threading
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ class Job:
 
     name: str
     run: Callable[[], int]
+    # Not more often than this, in one process.
+    every_seconds: float = 0.0
 
 
 class Sweeper:
@@ -42,6 +45,7 @@ class Sweeper:
         # Jobs whose last run failed: each failure is logged once, not every second.
         self._failing: set[str] = set()
         self._failed_rounds = 0
+        self._not_before: dict[str, float] = {}
 
     def start(self) -> None:
         """Begin to sweep, here and in every process forked from here."""
@@ -65,6 +69,8 @@ class Sweeper:
         for job in self._jobs:
             if self._stopping.is_set():
                 break
+            if not self._is_due(job):
+                continue
             try:
                 done = job.run()
             except DatabaseUnavailableError as error:
@@ -79,6 +85,13 @@ class Sweeper:
                 if done:
                     logger.info("swept", extra={"job": job.name, "done": done})
         return not self._failing
+
+    def _is_due(self, job: Job) -> bool:
+        now = time.monotonic()
+        if now < self._not_before.get(job.name, now):
+            return False
+        self._not_before[job.name] = now + job.every_seconds
+        return True
 
     def _begin(self) -> None:
         self._thread = threading.Thread(

@@ -183,6 +183,26 @@ def status_of(room: ExamRoom) -> object:
     return room.scalar("SELECT status FROM exams WHERE id = %s", room.exam_id)
 
 
+def test_a_rare_job_runs_rarely() -> None:
+    runs: list[str] = []
+    has_run_thrice = threading.Event()
+
+    def often() -> int:
+        runs.append("often")
+        if runs.count("often") == 3:
+            has_run_thrice.set()
+        return 0
+
+    def rarely() -> int:
+        runs.append("rarely")
+        return 0
+
+    with sweeping(Job("often", often), Job("rarely", rarely, every_seconds=600)):
+        assert has_run_thrice.wait(PATIENCE_SECONDS)
+
+    assert runs.count("rarely") == 1
+
+
 def test_a_failing_job_is_logged_once_and_keeps_no_other_from_running(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
