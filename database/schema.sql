@@ -50,7 +50,7 @@ BEGIN;
 RESET ROLE;
 INSERT INTO schema_migrations (version, name, sha256) VALUES
     (2, 'schema',
-     'bda483e8da60258aabddb2844007a39993be9b70e38ea80311fcb33f1aa5397e');
+     '1e646ce2cffaa1e5d44d23b7fa5a01ec3d84cb34a458dcb68c03e9e379de8edc');
 COMMIT;
 \endif
 

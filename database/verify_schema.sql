@@ -39,6 +39,7 @@ INSERT INTO expected_schema VALUES
     ('column', 'attempt_activity.last_seen_at', 'timestamp with time zone NOT NULL DEFAULT clock_timestamp()'),
     ('column', 'attempt_risk.analysis_id', 'uuid NOT NULL'),
     ('column', 'attempt_risk.attempt_id', 'uuid NOT NULL'),
+    ('column', 'attempt_risk.checked_at', 'timestamp with time zone NOT NULL'),
     ('column', 'attempt_risk.exam_id', 'uuid NOT NULL'),
     ('column', 'attempt_risk.risk_score', 'numeric(5,2) NOT NULL'),
     ('column', 'attempts.attempt_number', 'integer NOT NULL'),

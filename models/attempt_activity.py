@@ -33,7 +33,8 @@ GET_HOLDER = """
 """
 
 INSERT = """
-    INSERT INTO attempt_activity (attempt_id) VALUES (%(attempt_id)s)
+    INSERT INTO attempt_activity (attempt_id, analysis_due_since)
+    VALUES (%(attempt_id)s, clock_timestamp())
 """
 
 TOUCH = """
@@ -41,9 +42,11 @@ TOUCH = """
      WHERE attempt_id = %(attempt_id)s
 """
 
+# NULL is no least; a time in the future belongs to an analysis that has not seen what
+# asks for this one.
 REQUEST_ANALYSIS = """
     UPDATE attempt_activity
-       SET analysis_due_since = coalesce(analysis_due_since, clock_timestamp())
+       SET analysis_due_since = least(analysis_due_since, clock_timestamp())
      WHERE attempt_id = ANY(%(attempt_ids)s)
 """
 
@@ -53,6 +56,7 @@ def get_holder(tx: Transaction, attempt_id: UUID) -> Holder | None:
 
 
 def insert(tx: Transaction, attempt_id: UUID) -> None:
+    """Begin to watch an attempt. Its first analysis is due at once."""
     tx.execute(INSERT, {"attempt_id": attempt_id})
 
 

@@ -78,7 +78,7 @@ INSERT_BATCH: LiteralString = """
                contiguous_sequence =
                    coalesce(%(contiguous_sequence)s, contiguous_sequence),
                analysis_due_since = CASE WHEN %(is_analysis_due)s
-                   THEN coalesce(analysis_due_since, %(received_at)s)
+                   THEN least(analysis_due_since, %(received_at)s)
                    ELSE analysis_due_since END
          WHERE attempt_id = %(attempt_id)s)
     SELECT client_event_id FROM reported

@@ -445,6 +445,17 @@ ALIASES: Mapping[str, str] = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """All that a client's author has to know."""
+
+    items: tuple[EventType, ...]
+    payload_keys: Mapping[str, str]
+
+
+CATALOGUE = Catalogue(items=_TYPES, payload_keys=PAYLOAD_KEYS)
+
+
 def resolve(name: str) -> EventType:
     """Return the type that `name` is the code or an alias of.
 

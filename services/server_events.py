@@ -1,12 +1,14 @@
 """Events that the server or a proctor reports, as part of another use case."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID, uuid4
 
 from pydantic import JsonValue
 
 from models import report_context
+from models.audit_entry import PendingEntry
 from models.database import Transaction
 from models.proctoring import ProctoringEvent
 from services import audit
@@ -17,11 +19,21 @@ from services.proctoring_policy import classify
 from utils.uuid7 import uuid7
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """An event, and its audit entry, which has a number after the commit."""
+
+    event: ProctoringEvent
+    entry: PendingEntry
+
+
 def record_server_event(
     tx: Transaction, attempt_id: UUID, code: str, payload: Mapping[str, JsonValue]
 ) -> ProctoringEvent:
     """Store an event that the server observed just now, with its own audit entry."""
-    return record_observation(tx, attempt_id, resolve(code), payload, audit.SYSTEM)
+    return record_observation(
+        tx, attempt_id, resolve(code), payload, audit.SYSTEM
+    ).event
 
 
 def record_observation(
@@ -30,7 +42,7 @@ def record_observation(
     event_type: EventType,
     payload: Mapping[str, JsonValue],
     actor: UUID | Literal[audit.Actor.SYSTEM],
-) -> ProctoringEvent:
+) -> Observation:
     """Store an event that nobody's client reported; `actor` answers for it."""
     found = report_context.get_policy(tx, attempt_id)
     classified = classify(event_type, payload, parse_policy(found.policy))
@@ -47,5 +59,7 @@ def record_observation(
         received_at=found.now,
         payload=dict(payload),
     )
-    record_batch(tx, [event], contiguous_sequence=None, actor=actor)
-    return event
+    recorded = record_batch(tx, [event], contiguous_sequence=None, actor=actor)
+    if recorded.entry is None:
+        raise LookupError("a new id was known already")
+    return Observation(event=event, entry=recorded.entry)

@@ -238,7 +238,8 @@ CREATE TABLE attempt_activity (
     last_seen_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- Every client sequence number up to and with this one has arrived.
     contiguous_sequence bigint      NOT NULL DEFAULT 0,
-    -- Integrity events came that no analysis has seen yet.
+    -- Something came that no analysis has seen yet. In the future: somebody is at it,
+    -- and until then nobody else need be.
     analysis_due_since  timestamptz,
     CONSTRAINT attempt_activity_pkey PRIMARY KEY (attempt_id),
     CONSTRAINT attempt_activity_attempt_id_fkey
@@ -342,6 +343,8 @@ CREATE TABLE attempt_risk (
     exam_id     uuid          NOT NULL,
     analysis_id uuid          NOT NULL,
     risk_score  numeric(5, 2) NOT NULL,
+    -- When it was last found to be what the analysis says, by the data of that moment.
+    checked_at  timestamptz   NOT NULL,
     CONSTRAINT attempt_risk_pkey PRIMARY KEY (attempt_id),
     CONSTRAINT attempt_risk_attempt_fkey
         FOREIGN KEY (exam_id, attempt_id) REFERENCES attempts (exam_id, id),

@@ -1,0 +1,100 @@
+"""Which attempts wait for an analysis: attempt_activity.analysis_due_since.
+
+Derived state: what is lost here is found again, and none of it is evidence. So its
+statements are bookkeeping, and leave no audit entry.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import LiteralString
+from uuid import UUID
+
+from models.database import Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """An attempt that the holder analyses. `until` is also the claim's name."""
+
+    attempt_id: UUID
+    exam_id: UUID
+    until: datetime
+
+
+# A claim is a time in the future: who dies with it leaves the attempt due by then, and
+# an event that comes meanwhile puts its own time in place of the claim.
+CLAIM: LiteralString = """
+    UPDATE attempt_activity
+       SET analysis_due_since = clock_timestamp() + %(lease)s
+      FROM attempts
+     WHERE attempts.id = attempt_activity.attempt_id
+       AND attempt_activity.attempt_id IN (
+           SELECT due.attempt_id
+             FROM attempt_activity AS due
+             LEFT JOIN attempt_risk ON attempt_risk.attempt_id = due.attempt_id
+            WHERE due.analysis_due_since <= statement_timestamp()
+              AND (attempt_risk.checked_at IS NULL
+                   OR attempt_risk.checked_at < statement_timestamp() - %(spacing)s)
+            ORDER BY due.analysis_due_since
+            LIMIT %(limit)s
+              FOR UPDATE OF due SKIP LOCKED)
+ RETURNING attempt_activity.attempt_id, attempts.exam_id,
+           attempt_activity.analysis_due_since AS until
+"""
+
+# Neither touches an attempt of which something new has come: the claim is gone.
+SETTLE: LiteralString = """
+    UPDATE attempt_activity SET analysis_due_since = NULL
+     WHERE attempt_id = %(attempt_id)s AND analysis_due_since = %(until)s
+"""
+
+GIVE_BACK: LiteralString = """
+    UPDATE attempt_activity SET analysis_due_since = clock_timestamp()
+      FROM unnest(%(attempt_ids)s::uuid[], %(untils)s::timestamptz[])
+           AS claim(attempt_id, until)
+     WHERE attempt_activity.attempt_id = claim.attempt_id
+       AND analysis_due_since = claim.until
+"""
+
+# What an attempt is compared with is complete once all attempts have ended.
+REQUEST_FINAL: LiteralString = """
+    UPDATE attempt_activity SET analysis_due_since = clock_timestamp()
+     WHERE analysis_due_since IS NULL AND attempt_id IN (
+           SELECT attempt_risk.attempt_id
+             FROM exams
+            CROSS JOIN LATERAL (
+                  SELECT max(ended_at) AS ended_at FROM attempts
+                   WHERE exam_id = exams.id) AS last
+             JOIN attempt_risk ON attempt_risk.exam_id = exams.id
+            WHERE exams.status = 'completed'
+              AND exams.ends_at > statement_timestamp() - interval '1 day'
+              AND attempt_risk.checked_at < last.ended_at)
+"""
+
+
+def claim(
+    tx: Transaction, *, limit: int, lease: timedelta, spacing: timedelta
+) -> list[Claim]:
+    """Take the attempts that have waited longest, but none twice within `spacing`."""
+    names = {"limit": limit, "lease": lease, "spacing": spacing}
+    return tx.all(Claim, CLAIM, names)
+
+
+def settle(tx: Transaction, done: Claim) -> None:
+    """End a claim whose analysis is stored."""
+    tx.execute(SETTLE, {"attempt_id": done.attempt_id, "until": done.until})
+
+
+def give_back(tx: Transaction, claims: Sequence[Claim]) -> None:
+    """Let others have what was claimed and not analysed."""
+    names = {
+        "attempt_ids": [each.attempt_id for each in claims],
+        "untils": [each.until for each in claims],
+    }
+    tx.execute(GIVE_BACK, names)
+
+
+def request_final(tx: Transaction) -> int:
+    """Have the attempts of completed exams analysed against all others once more."""
+    return tx.execute(REQUEST_FINAL)

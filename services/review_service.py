@@ -1,0 +1,111 @@
+"""What staff adds to an attempt's evidence: reviews, and notes of a proctor."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from models import attempt_review
+from models.attempt import Attempt
+from models.attempt_review import NEXT_STATUSES, VERDICTS, Review
+from models.audit_event import AuditEvent
+from models.database import Database
+from models.principal import Principal
+from models.proctoring import ProctoringEvent
+from services import audit, errors
+from services.attempt_access import lock_attempt, require_attempt
+from services.event_catalogue import Reporter
+from services.event_intake import resolve_type
+from services.server_events import record_observation
+
+
+class ReviewStepError(errors.ConflictError):
+    slug = "review-step-not-allowed"
+    title = "Review step not allowed"
+
+    def __init__(self, attempt: Attempt, wanted: Review) -> None:
+        steps = allowed_steps(attempt)
+        super().__init__(
+            f"A review that is {attempt.review_status} can not become {wanted.status}"
+            + (" while the attempt runs." if attempt.is_running else "."),
+            current_status=attempt.review_status,
+            allowed_actions=steps,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewedAttempt:
+    attempt: Attempt
+    allowed_statuses: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedNote:
+    event: ProctoringEvent
+    audit_seq: int
+
+
+class ReviewService:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def review_attempt(
+        self, staff: Principal, attempt_id: UUID, review: Review
+    ) -> ReviewedAttempt:
+        """Take the review a step further; the same review again changes nothing.
+
+        Only here, and so only by a human, is a violation ever confirmed. Raises
+        AttemptNotFoundError and ReviewStepError.
+        """
+        with self._database.transaction() as tx:
+            before = lock_attempt(tx, staff, attempt_id)
+            is_same_step = review.status is before.review_status
+            if is_same_step and review.note == before.review_note:
+                return _reviewed(before)
+            if not is_same_step and review.status not in allowed_steps(before):
+                raise ReviewStepError(before, review)
+            after = attempt_review.set_review(tx, before.id, review, staff.id)
+            audit.append(
+                tx,
+                AuditEvent.ATTEMPT_REVIEWED,
+                "attempt",
+                after.id,
+                actor=staff.id,
+                attempt_id=after.id,
+                payload={
+                    "previous_status": before.review_status,
+                    "status": after.review_status,
+                    "previous_note": before.review_note,
+                    "note": after.review_note,
+                },
+            )
+            return _reviewed(after)
+
+    def record_note(
+        self, proctor: Principal, attempt_id: UUID, event_type: str, text: str
+    ) -> RecordedNote:
+        """Record what a proctor observed, as an event of the attempt.
+
+        Raises AttemptNotFoundError, UnknownTypeError and NotReportableError.
+        """
+        with self._database.transaction() as tx:
+            require_attempt(tx, proctor, attempt_id)
+            noted = record_observation(
+                tx,
+                attempt_id,
+                resolve_type(event_type, Reporter.PROCTOR),
+                {"text": text, "reported_by": str(proctor.id)},
+                proctor.id,
+            )
+        return RecordedNote(event=noted.event, audit_seq=noted.entry.seq)
+
+
+def allowed_steps(attempt: Attempt) -> list[str]:
+    """Return what the review may become now."""
+    return [
+        status
+        for status in NEXT_STATUSES[attempt.review_status]
+        if not (attempt.is_running and status in VERDICTS)
+    ]
+
+
+def _reviewed(attempt: Attempt) -> ReviewedAttempt:
+    return ReviewedAttempt(attempt=attempt, allowed_statuses=allowed_steps(attempt))
