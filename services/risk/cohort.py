@@ -52,6 +52,14 @@ class ItemStatistics:
     wrong_responses: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradedAnswers:
+    """`wrong` holds question and response: an intersection is what two share."""
+
+    answers: Mapping[UUID, TimedAnswer]
+    wrong: frozenset[tuple[UUID, str]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cohort:
     """All attempts of one exam; an attempt is compared with those of other students.
@@ -80,14 +88,20 @@ class Cohort:
         return tuple(_digest(each) for each in self.members)
 
     @cached_property
+    def graded(self) -> Mapping[UUID, "GradedAnswers"]:
+        """The graded answers of each member, by attempt."""
+        return {each.attempt_id: graded(each.answers) for each in self.members}
+
+    @cached_property
     def items(self) -> Mapping[UUID, ItemStatistics]:
         """Statistics of each question over all members."""
-        graded: dict[UUID, list[TimedAnswer]] = {}
-        for member in self.members:
-            for answer in member.answers:
-                if answer.is_correct is not None:
-                    graded.setdefault(answer.question_id, []).append(answer)
-        return {question: _statistics(answers) for question, answers in graded.items()}
+        by_question: dict[UUID, list[TimedAnswer]] = {}
+        for each in self.graded.values():
+            for question, answer in each.answers.items():
+                by_question.setdefault(question, []).append(answer)
+        return {
+            question: _statistics(answers) for question, answers in by_question.items()
+        }
 
     @cached_property
     def median_seconds(self) -> Mapping[UUID, float]:
@@ -124,6 +138,16 @@ def deviation(
         spread = MEAN_DEVIATION_TO_SIGMA * fmean(deviations)
     spread = max(spread, minimum_spread)
     return Deviation(median=center, spread=spread, robust_z=(value - center) / spread)
+
+
+def graded(answers: Sequence[TimedAnswer]) -> GradedAnswers:
+    """Leave out what waits for a grade."""
+    return GradedAnswers(
+        answers={a.question_id: a for a in answers if a.is_correct is not None},
+        wrong=frozenset(
+            (a.question_id, a.response_digest) for a in answers if a.is_correct is False
+        ),
+    )
 
 
 def tempering(robust_z: float, weighting: Weighting) -> float:

@@ -15,7 +15,13 @@ from dataclasses import dataclass
 from math import log10
 from uuid import UUID
 
-from services.risk.cohort import Cohort, CohortMember, ItemStatistics, TimedAnswer
+from services.risk.cohort import (
+    Cohort,
+    CohortMember,
+    ItemStatistics,
+    TimedAnswer,
+    graded,
+)
 
 # Below this the sum of products is noise; it also keeps log10 finite.
 SMALLEST_PROBABILITY = 1e-15
@@ -50,18 +56,17 @@ def most_similar(
 
     A pair is judged in both directions and the more probable of the two is believed.
     """
-    own = _graded(answers)
-    wrong = sorted(q for q, answer in own.items() if answer.is_correct is False)
+    own = graded(answers)
     pairs = (len(peers) + 1) * len(peers) // 2
     best: SimilarAttempt | None = None
     for peer in sorted(peers, key=lambda each: each.attempt_id):
-        theirs = _graded(peer.answers)
-        shared = tuple(q for q in wrong if _is_shared(own[q], theirs.get(q)))
+        theirs = cohort.graded[peer.attempt_id]
+        shared = own.wrong & theirs.wrong
         if len(shared) < minimum_shared:
             continue
         chances = max(
-            _chances(own, theirs, cohort.items),
-            _chances(theirs, own, cohort.items),
+            _chances(own.answers, theirs.answers, cohort.items),
+            _chances(theirs.answers, own.answers, cohort.items),
             key=lambda each: tail(each, len(shared)),
         )
         found = SimilarAttempt(
@@ -69,7 +74,7 @@ def most_similar(
             shared_wrong_answers=len(shared),
             expected=sum(chances),
             probability=min(1.0, tail(chances, len(shared)) * pairs),
-            question_ids=shared,
+            question_ids=tuple(sorted(question for question, _ in shared)),
         )
         if best is None or found.probability < best.probability:
             best = found
@@ -90,18 +95,6 @@ def tail(chances: Sequence[float], at_least: int) -> float:
             cells[count] += (cells[count - 1] - cells[count]) * chance
         cells[0] *= 1 - chance
     return min(1.0, max(0.0, cells[at_least]))
-
-
-def _graded(answers: Sequence[TimedAnswer]) -> dict[UUID, TimedAnswer]:
-    return {each.question_id: each for each in answers if each.is_correct is not None}
-
-
-def _is_shared(mine: TimedAnswer, theirs: TimedAnswer | None) -> bool:
-    return (
-        theirs is not None
-        and theirs.is_correct is False
-        and mine.response_digest == theirs.response_digest
-    )
 
 
 def _chances(

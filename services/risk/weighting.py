@@ -1,7 +1,7 @@
 """The model's constants, one set a version, so that an old score can be had again."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.event_catalogue import LTI_NUMBERS, Severity
 from services.proctoring_policy import FACTOR_CODES, ProctoringPolicy
@@ -149,7 +149,20 @@ CURRENT = Weighting(
     fast_answer_height=0.3,
     confidence_without_cohort=0.9,
 )
-WEIGHTINGS: Mapping[str, Weighting] = {CURRENT.version: CURRENT}
+# Not for judging anyone: they show, on an old exam or a simulated one, what a part of
+# the model is good for.
+WITHOUT_COHORT = replace(
+    CURRENT,
+    version=f"{MODEL_VERSION}-without-cohort",
+    typical_share=1.0,
+    raised_factor=1.0,
+)
+WITHOUT_CONTEXT = replace(
+    CURRENT, version=f"{MODEL_VERSION}-without-context", explained_share=1.0
+)
+WEIGHTINGS: Mapping[str, Weighting] = {
+    each.version: each for each in (CURRENT, WITHOUT_COHORT, WITHOUT_CONTEXT)
+}
 
 
 def weighting_of(version: str) -> Weighting:

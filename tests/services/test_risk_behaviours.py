@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from bench.risk_simulation import simulate
+from bench.risk_simulation import Setting, simulate
 from script.demo_behaviours import Behaviour, Plan, draw_questions, plan, plan_pair
 from services.event_catalogue import Reporter, resolve
 from services.proctoring_policy import read_facts
@@ -71,7 +71,7 @@ def test_a_pair_is_not_planned_alone() -> None:
 
 
 def test_the_model_ranks_cheaters_above_honest_students() -> None:
-    exam = simulate(2000, 40)
+    exam = simulate(2000, Setting(students=40))
     cheating = [s.risk for s in exam if s.behaviour.is_cheating]
     honest = [s.risk for s in exam if not s.behaviour.is_cheating]
     above = sum(c > h for c in cheating for h in honest)

@@ -373,7 +373,23 @@ def test_a_camera_that_was_off_for_long_excuses_nothing() -> None:
     short = event("media.webcam_disconnected", 595, 55)
     long = event("media.webcam_disconnected", 595, 61)
 
-    assert score(missing, short) < score(missing) < score(missing, long)
+    assert score(missing, short) < score(missing)
+    with_long = measure(attempt(missing, long), POLICY).exposures
+    assert (
+        with_long["absence"] == measure(attempt(missing), POLICY).exposures["absence"]
+    )
+
+
+def test_what_is_excused_helps_nothing_else_to_count() -> None:
+    frames = [event("face.not_visible", each) for each in (600, 620, 1200)]
+    outage = event("media.webcam_disconnected", 595, 30)
+
+    analysis = analyse(attempt(*frames, outage), Cohort(), POLICY)
+
+    assert score(*frames) > 0
+    (factor,) = analysis.factors
+    # The two that are excused still count for a little, in the company of the third.
+    assert set(factor.evidence) == {frames[0].id, frames[1].id}
 
 
 def test_a_break_that_was_granted_is_not_held_against_anyone() -> None:
