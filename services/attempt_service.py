@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from models import answer, attempt, attempt_activity, attempt_receipt, question
-from models.answer import Answer, NewAnswer, SavedVersion
+from models.answer import NewAnswer, SavedVersion
 from models.attempt import Attempt, AttemptStatus, EndedBy
 from models.audit_event import AuditEvent
 from models.database import ConstraintError, Database, Transaction
@@ -28,8 +28,9 @@ from services.attempt_errors import (
     AttemptPausedError,
     ExamClosedMeanwhileError,
 )
+from services.attempt_start import Started
 from services.exam_session_security import require_hold
-from services.paper import PaperQuestion
+from services.paper import Paper
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,21 +40,6 @@ class SentAnswer:
     question_id: UUID
     response: JsonValue
     client_version: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paper:
-    """An attempt with its questions and answers, which are empty once it has ended."""
-
-    attempt: Attempt
-    questions: Sequence[PaperQuestion]
-    answers: Sequence[Answer]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartedPaper:
-    paper: Paper
-    is_new: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,17 +67,14 @@ class AttemptService:
 
     def start_attempt(
         self, student: Principal, exam_id: UUID, *, take_over: bool
-    ) -> StartedPaper:
+    ) -> Started:
         """Start an attempt, or give the running one again to the login that holds it.
 
         Raises what `attempt_start.start` raises.
         """
         try:
             with self._database.transaction() as tx:
-                started = attempt_start.start(tx, student, exam_id, take_over=take_over)
-                return StartedPaper(
-                    paper=_paper(tx, started.attempt), is_new=started.is_new
-                )
+                return attempt_start.start(tx, student, exam_id, take_over=take_over)
         except ConstraintError as error:
             if error.constraint != "attempts_deadline_check":
                 raise
@@ -107,7 +90,7 @@ class AttemptService:
             own = _own(attempt.get(tx, attempt_id), student, attempt_id)
             if own.is_running:
                 require_hold(own, student.session_id)
-            return _paper(tx, own)
+            return paper.read(tx, own)
 
     def list_attempts(
         self,
@@ -183,17 +166,6 @@ def _own(found: Attempt | None, student: Principal, attempt_id: UUID) -> Attempt
     if found is None or found.student_id != student.id:
         raise AttemptNotFoundError(attempt_id)
     return found
-
-
-def _paper(tx: Transaction, own: Attempt) -> Paper:
-    # Who has finished would otherwise carry the questions to those who have not.
-    if not own.is_running:
-        return Paper(attempt=own, questions=(), answers=())
-    questions = paper.arrange(
-        attempt.get_layout(tx, own.id), question.list_open_by_exam(tx, own.exam_id)
-    )
-    answers = answer.list_by_attempts(tx, [own.id])
-    return Paper(attempt=own, questions=questions, answers=answers)
 
 
 def _require_writable(own: Attempt, student: Principal) -> None:

@@ -27,13 +27,14 @@ from services.attempt_errors import (
     NoAttemptsLeftError,
 )
 from services.exam_session_security import HandOver, hand_over
+from services.paper import Paper
 from services.server_events import record_server_event
 from utils.uuid7 import uuid7
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    attempt: Attempt
+    paper: Paper
     is_new: bool
 
 
@@ -65,7 +66,8 @@ def start(
             raise NoAttemptsLeftError(its_exam)
     if running.exam_id != exam_id:
         raise AnotherAttemptRunningError(running)
-    return Started(_go_on(tx, student, running, take_over=take_over), is_new=False)
+    held = _go_on(tx, student, running, take_over=take_over)
+    return Started(paper.read(tx, held), is_new=False)
 
 
 def _lock_exam(tx: Transaction, exam_id: UUID) -> Exam:
@@ -125,7 +127,7 @@ def _open(tx: Transaction, exam_id: UUID, now: datetime) -> None:
     )
 
 
-def _begin(tx: Transaction, student: Principal, its_exam: Exam) -> Attempt | None:
+def _begin(tx: Transaction, student: Principal, its_exam: Exam) -> Paper | None:
     now = exam.now(tx)
     if not _is_open(its_exam, now):
         raise ExamNotOpenError(its_exam, now)
@@ -133,6 +135,7 @@ def _begin(tx: Transaction, student: Principal, its_exam: Exam) -> Attempt | Non
         raise NoAttemptsLeftError(its_exam)
     questions = question.list_open_by_exam(tx, its_exam.id)
     attempt_id = uuid7()
+    layout = paper.draw_layout(its_exam, questions, attempt_id)
     begun = attempt_steps.insert(
         tx,
         NewAttempt(
@@ -141,7 +144,7 @@ def _begin(tx: Transaction, student: Principal, its_exam: Exam) -> Attempt | Non
             student_id=student.id,
             session_id=student.session_id,
             max_attempts=its_exam.max_attempts,
-            layout=paper.draw_layout(its_exam, questions, attempt_id),
+            layout=layout,
             max_score=sum((each.points for each in questions), Decimal(0)),
         ),
     )
@@ -166,7 +169,7 @@ def _begin(tx: Transaction, student: Principal, its_exam: Exam) -> Attempt | Non
             "max_score": begun.max_score,
         },
     )
-    return begun
+    return Paper(attempt=begun, questions=paper.arrange(layout, questions), answers=())
 
 
 def _go_on(

@@ -9,7 +9,10 @@ from decimal import Decimal
 from random import Random
 from uuid import UUID
 
-from models.attempt import PlacedQuestion
+from models import answer, attempt, question
+from models.answer import Answer
+from models.attempt import Attempt, PlacedQuestion
+from models.database import Transaction
 from models.exam import Exam
 from models.question import OpenQuestion
 from models.question_storage import ChoiceBody, EssayBody, Option, parse_body
@@ -29,6 +32,29 @@ class PaperQuestion:
     max_characters: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paper:
+    """An attempt with its questions and answers, which are empty once it has ended."""
+
+    attempt: Attempt
+    questions: Sequence[PaperQuestion]
+    answers: Sequence[Answer]
+
+
+def read(tx: Transaction, own: Attempt) -> Paper:
+    """Read what an attempt's student may see of it."""
+    # Who has finished would otherwise carry the questions to those who have not.
+    if not own.is_running:
+        return Paper(attempt=own, questions=(), answers=())
+    layout = attempt.get_layout(tx, own.id)
+    questions = question.list_open_by_exam(tx, own.exam_id)
+    return Paper(
+        attempt=own,
+        questions=arrange(layout, questions),
+        answers=answer.list_by_attempts(tx, [own.id]),
+    )
+
+
 def draw_layout(
     exam: Exam, questions: Sequence[OpenQuestion], attempt_id: UUID
 ) -> list[PlacedQuestion]:
@@ -36,12 +62,14 @@ def draw_layout(
     # The order is no secret: its owner sees it, and nobody gains by guessing another's.
     random = Random(attempt_id.int)  # noqa: S311
     layout = []
-    for question in questions:
-        option_ids = [option.id for option in _options(question) or ()]
+    for asked in questions:
+        body = parse_body(asked.kind, asked.body)
+        options = body.options if isinstance(body, ChoiceBody) else ()
+        option_ids = [option.id for option in options]
         if exam.shuffle_options:
             random.shuffle(option_ids)
         layout.append(
-            PlacedQuestion(question_id=question.id, option_ids=tuple(option_ids))
+            PlacedQuestion(question_id=asked.id, option_ids=tuple(option_ids))
         )
     if exam.shuffle_questions:
         random.shuffle(layout)
@@ -52,32 +80,25 @@ def arrange(
     layout: Sequence[PlacedQuestion], questions: Sequence[OpenQuestion]
 ) -> list[PaperQuestion]:
     """Put the questions into the order of a layout."""
-    by_id = {question.id: question for question in questions}
+    by_id = {asked.id: asked for asked in questions}
     return [
         _placed(by_id[placed.question_id], placed, number)
         for number, placed in enumerate(layout, start=1)
     ]
 
 
-def _placed(
-    question: OpenQuestion, placed: PlacedQuestion, number: int
-) -> PaperQuestion:
-    body = parse_body(question.kind, question.body)
+def _placed(asked: OpenQuestion, placed: PlacedQuestion, number: int) -> PaperQuestion:
+    body = parse_body(asked.kind, asked.body)
     options = None
     if isinstance(body, ChoiceBody):
         by_id = {option.id: option for option in body.options}
         options = tuple(by_id[option_id] for option_id in placed.option_ids)
     return PaperQuestion(
-        id=question.id,
+        id=asked.id,
         number=number,
-        kind=question.kind,
-        text=question.text,
-        points=question.points,
+        kind=asked.kind,
+        text=asked.text,
+        points=asked.points,
         options=options,
         max_characters=body.max_characters if isinstance(body, EssayBody) else None,
     )
-
-
-def _options(question: OpenQuestion) -> tuple[Option, ...] | None:
-    body = parse_body(question.kind, question.body)
-    return body.options if isinstance(body, ChoiceBody) else None

@@ -30,7 +30,8 @@ from api.schemas.attempts import (
 from models.attempt import Attempt
 from models.page import Page
 from models.principal import Principal, Role
-from services.attempt_service import Paper, Receipt, Saved, SentAnswer
+from services.attempt_service import Receipt, Saved, SentAnswer
+from services.paper import Paper
 
 bp = Blueprint("attempts", __name__, url_prefix="/api/exams")
 

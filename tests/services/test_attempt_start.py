@@ -35,7 +35,7 @@ def test_an_attempt_starts_with_its_paper(
     assert (own.deadline_at - own.started_at).total_seconds() == 3600
     assert 3590 <= own.seconds_remaining <= 3600
     assert [q.id for q in started.paper.questions] == [q.id for q in room.questions]
-    assert started.paper.answers == []
+    assert started.paper.answers == ()
     assert room.event_types(own.id) == ["attempt.started"]
     assert room.observed(own.id) == ["session.started"]
     assert room.scalar(
