@@ -152,6 +152,22 @@ LIST_HOLES: LiteralString = """
 """
 
 
+COUNT: LiteralString = """
+    SELECT event_class, severity, count(*) AS count
+      FROM proctoring_events
+     WHERE attempt_id = %(attempt_id)s
+     GROUP BY event_class, severity
+     ORDER BY event_class, severity
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventCount:
+    event_class: str
+    severity: str
+    count: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFilter:
     """What to list. None leaves out the condition; `until` is exclusive."""
@@ -236,6 +252,11 @@ def list_page(
         "limit": limit,
     }
     return tx.all(StoredEvent, LIST_PAGE, names)
+
+
+def count(tx: Transaction, attempt_id: UUID) -> list[EventCount]:
+    """Count an attempt's events by class and severity."""
+    return tx.all(EventCount, COUNT, {"attempt_id": attempt_id})
 
 
 def list_sequences(

@@ -1,6 +1,6 @@
 """An analysis as it is stored and shown."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -125,17 +125,6 @@ def from_row(row: AiAnalysis) -> RecordedAnalysis:
 def read_result(document: object) -> Result:
     """Give a stored result its type."""
     return _result.validate_python(document)
-
-
-def without_answers(analysis: RecordedAnalysis) -> RecordedAnalysis:
-    """Leave out what comes of answers.
-
-    While an attempt runs, that answers were fast and right must not be told.
-    """
-    return replace(
-        analysis,
-        factors=tuple(each for each in analysis.factors if not each.questions),
-    )
 
 
 def _bounded(factor: Factor) -> StoredFactor:

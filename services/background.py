@@ -4,6 +4,7 @@ from functools import partial
 
 from models import idempotency_key, rate_limit
 from models.database import Database
+from services.analysis_job import AnalysisJob
 from services.deadlines import end_overdue_attempts, open_and_close_exams
 from services.sweeper import Job
 
@@ -14,6 +15,7 @@ def jobs(database: Database) -> list[Job]:
     return [
         Job("end attempts", partial(end_overdue_attempts, database)),
         Job("open and close exams", partial(open_and_close_exams, database)),
+        Job("analyse attempts", AnalysisJob(database).run),
         Job("prune", partial(prune, database), every_seconds=PRUNE_EVERY_SECONDS),
     ]
 

@@ -59,7 +59,7 @@ class ReviewService:
             before = lock_attempt(tx, staff, attempt_id)
             is_same_step = review.status is before.review_status
             if is_same_step and review.note == before.review_note:
-                return _reviewed(before)
+                return reviewed(before)
             if not is_same_step and review.status not in allowed_steps(before):
                 raise ReviewStepError(before, review)
             after = attempt_review.set_review(tx, before.id, review, staff.id)
@@ -77,7 +77,7 @@ class ReviewService:
                     "note": after.review_note,
                 },
             )
-            return _reviewed(after)
+            return reviewed(after)
 
     def record_note(
         self, proctor: Principal, attempt_id: UUID, event_type: str, text: str
@@ -107,5 +107,6 @@ def allowed_steps(attempt: Attempt) -> list[str]:
     ]
 
 
-def _reviewed(attempt: Attempt) -> ReviewedAttempt:
+def reviewed(attempt: Attempt) -> ReviewedAttempt:
+    """Put what may come next beside the review as it is."""
     return ReviewedAttempt(attempt=attempt, allowed_statuses=allowed_steps(attempt))

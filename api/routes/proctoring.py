@@ -1,9 +1,12 @@
-"""Endpoints through which the exam client reports what it observes."""
+"""Endpoints of the exam client: it reports, and its student sees what is held."""
+
+from uuid import UUID
 
 from flask import Blueprint
 
 from api.context import services
 from api.contract import Reply, accepts, authenticated, may_fail, returns
+from api.schemas.analysis import OwnAttemptResponse
 from api.schemas.proctoring import (
     BatchResponse,
     EventTypesResponse,
@@ -13,6 +16,7 @@ from models.principal import Principal, Role
 from models.proctoring_report import MAX_BATCH_BYTES, NewEvent, NewEvents
 from services import event_catalogue
 from services.event_catalogue import Catalogue
+from services.proctoring_reads import OwnAttempt
 from services.proctoring_service import BatchReceipt, ResultStatus
 
 bp = Blueprint("proctoring", __name__, url_prefix="/api/proctoring")
@@ -45,3 +49,12 @@ def record_events(new: NewEvents, student: Principal) -> BatchReceipt:
 def list_event_types(_: Principal) -> Catalogue:
     """List every type of event, who may report it, and what its payload can say."""
     return event_catalogue.CATALOGUE
+
+
+@bp.get("/my-attempt/<uuid:attempt_id>")
+@returns(OwnAttemptResponse)
+@may_fail(404)
+@authenticated(Role.STUDENT)
+def read_own_attempt(student: Principal, attempt_id: UUID) -> OwnAttempt:
+    """Return one's own attempt with the flags held on it and what each weighs."""
+    return services().proctoring_reads.read_own_attempt(student, attempt_id)

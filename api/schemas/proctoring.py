@@ -1,6 +1,5 @@
 """Bodies of the proctoring endpoints: events, and what became of them."""
 
-from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -160,4 +159,5 @@ class EventTypesResponse(ResponseModel):
     )
 
 
-EventKey = tuple[datetime, UUID]
+# The sort key of the list of events.
+EventKey = tuple[Instant, UUID]
