@@ -15,6 +15,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from api import problems
 from api.context import Services
 from api.routes import (
+    analysis,
     assignments,
     attempt_actions,
     attempts,
@@ -31,18 +32,24 @@ from config import ConfigError, Settings
 from middleware import auth_middleware, rate_limit, request_log, security_headers
 from models.database import Database
 from services import background
+from services.account_service import AccountService
+from services.analysis_service import AnalysisService
 from services.assignment_service import AssignmentService
 from services.attempt_service import AttemptService
 from services.auth_service import AuthService
 from services.exam_service import ExamService
 from services.grade_service import GradeService
 from services.health_service import HealthService
+from services.passwords import PasswordHasher
 from services.proctor_actions import ProctorActions
+from services.proctoring_reads import ProctoringReads
 from services.proctoring_service import ProctoringService
 from services.question_service import QuestionService
 from services.results_service import ResultsService
+from services.review_service import ReviewService
 from services.sitting_service import SittingService
 from services.sweeper import Sweeper
+from services.tokens import Tokens
 from services.user_service import UserService
 from utils.logger import configure_logging
 
@@ -56,6 +63,7 @@ BLUEPRINTS = (
     auth.bp,
     users.bp,
     proctoring.bp,
+    analysis.bp,
     attempt_actions.bp,
     attempts.bp,
     docs.bp,
@@ -77,11 +85,22 @@ def create_app(settings: Settings) -> Flask:
     app.config["TRUSTED_HOSTS"] = list(settings.trusted_hosts) or None
     database = Database(settings.database)
     app.extensions["database"] = database
-    auth_service = AuthService(database, settings)
+    passwords = PasswordHasher(
+        rounds=settings.bcrypt_rounds,
+        concurrency=settings.hashing_concurrency,
+        queue=settings.hashing_queue,
+    )
+    tokens = Tokens(
+        settings.jwt_secret_key,
+        settings.jwt_previous_secret_key,
+        access_seconds=settings.access_token_seconds,
+        refresh_seconds=settings.refresh_token_seconds,
+    )
     services = Services(
         attempts=AttemptService(database),
-        auth=auth_service,
-        users=UserService(database, auth_service.hasher),
+        accounts=AccountService(database, passwords),
+        auth=AuthService(database, settings, passwords, tokens),
+        users=UserService(database, passwords),
         grades=GradeService(database),
         health=HealthService(database),
         exams=ExamService(database),
@@ -91,6 +110,9 @@ def create_app(settings: Settings) -> Flask:
         results=ResultsService(database),
         proctor_actions=ProctorActions(database),
         proctoring=ProctoringService(database),
+        proctoring_reads=ProctoringReads(database),
+        analysis=AnalysisService(database),
+        reviews=ReviewService(database),
     )
     app.extensions["services"] = services
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from flask import current_app
 
+from services.account_service import AccountService
+from services.analysis_service import AnalysisService
 from services.assignment_service import AssignmentService
 from services.attempt_service import AttemptService
 from services.auth_service import AuthService
@@ -11,9 +13,11 @@ from services.exam_service import ExamService
 from services.grade_service import GradeService
 from services.health_service import HealthService
 from services.proctor_actions import ProctorActions
+from services.proctoring_reads import ProctoringReads
 from services.proctoring_service import ProctoringService
 from services.question_service import QuestionService
 from services.results_service import ResultsService
+from services.review_service import ReviewService
 from services.sitting_service import SittingService
 from services.user_service import UserService
 
@@ -21,6 +25,7 @@ from services.user_service import UserService
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     attempts: AttemptService
+    accounts: AccountService
     auth: AuthService
     users: UserService
     grades: GradeService
@@ -32,6 +37,9 @@ class Services:
     results: ResultsService
     proctor_actions: ProctorActions
     proctoring: ProctoringService
+    proctoring_reads: ProctoringReads
+    analysis: AnalysisService
+    reviews: ReviewService
 
 
 def services() -> Services:

@@ -287,15 +287,17 @@ class Database:
         self._idle: deque[_Pooled] = deque()
 
     @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    def transaction(self, *, is_aside: bool = False) -> Iterator[Transaction]:
         """Write: commit with the queued audit entries, or not at all.
 
-        Raises DatabaseUnavailableError and ConstraintError.
+        `is_aside` is for what is noted beside the request's own work (a refusal): it
+        does not claim the request's idempotency key. Raises DatabaseUnavailableError
+        and ConstraintError.
         """
         with self._connection() as connection:
             tx = Transaction(connection, BEGIN_WRITING)
             yield tx
-            if (hook := before_commit.get()) is not None:
+            if not is_aside and (hook := before_commit.get()) is not None:
                 hook(tx)
             tx.finish_writing()
 

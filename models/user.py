@@ -204,7 +204,9 @@ def set_password(
     tx: Transaction, user_id: UUID, password_hash: str, *, must_change: bool
 ) -> User | None:
     names = {"id": user_id, "password_hash": password_hash}
-    return tx.one_or_none(User, SET_PASSWORD, names | {"must_change_password": must_change})
+    return tx.one_or_none(
+        User, SET_PASSWORD, names | {"must_change_password": must_change}
+    )
 
 
 def rehash(tx: Transaction, user_id: UUID, password_hash: str) -> None:

@@ -1,42 +1,40 @@
-"""Registering, logging in, refreshing, logging out, and who a token speaks for."""
+"""Who is speaking: logging in, staying logged in, and logging out."""
 
 import hmac
-import secrets
-import time
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Final
-from uuid import UUID
 
 from config import Settings
 from models import refresh_token, session, user
-from models.accounts import Login, PasswordChange, Registration
 from models.audit_event import AuditEvent
-from models.database import ConstraintError, Database, Transaction
-from models.principal import Principal, Role
-from models.session import EndReason, Session
-from models.user import User
+from models.database import Database, DatabaseUnavailableError, Transaction
+from models.principal import Principal
+from models.session import Client, EndedReason, Session
+from models.user import Credentials, User
 from models.wire import canonical_email
 from services import audit, errors
-from services.passwords import (
-    DEFAULT_PASSWORD,
-    PasswordHasher,
-    PasswordRefusedError,
-    check_new_password,
-)
+from services.account_fields import Login
+from services.passwords import DEFAULT_PASSWORD, PasswordHasher, is_default
 from services.tokens import (
-    Claims,
+    ACCESS,
+    LEEWAY_SECONDS,
+    REFRESH,
     InvalidTokenError,
-    TokenKind,
     Tokens,
-    token_hash,
+    new_token_id,
+    seconds_of,
+    stored_form,
 )
 from utils.uuid7 import uuid7
 
-# Two tabs that refresh at the same moment both get the same successor (RFC 9700 4.14).
-GRACE_SECONDS: Final = 10.0
-SEEDED_EMAIL: Final = "admin@gmail.com"
+logger = logging.getLogger(__name__)
+
+# Two tabs that refresh at once, or a lost answer, are no theft (RFC 9700 section 4.14).
+GRACE_SECONDS = 10
+# The account of database/seed_data.sql.
+DEFAULT_EMAIL = "admin@gmail.com"
 
 
 class LoginFailedError(errors.UnauthenticatedError):
@@ -44,389 +42,276 @@ class LoginFailedError(errors.UnauthenticatedError):
     title = "Login failed"
 
     def __init__(self) -> None:
+        # The same whether the account is unknown, disabled, or the password wrong.
         super().__init__("The e-mail address or the password is wrong.")
 
 
-class EmailTakenError(errors.ConflictError):
-    slug = "email-taken"
-    title = "E-mail address taken"
+class TokenReusedError(errors.UnauthenticatedError):
+    slug = "token-reused"
+    title = "Refresh token used twice"
 
     def __init__(self) -> None:
-        super().__init__("There is an account with this e-mail address already.")
+        super().__init__(
+            "This refresh token was used before, so somebody may have copied it. The "
+            "session has ended. Log in again."
+        )
 
 
-class SessionNotFoundError(errors.NotFoundError):
-    slug = "session-not-found"
-    title = "No such session"
+class DefaultPasswordError(Exception):
+    """Production can be entered with the password that the documentation prints."""
 
-    def __init__(self, session_id: UUID) -> None:
-        super().__init__(f"You have no running session {session_id}.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
-    """Where a login comes from."""
-
-    ip_address: str | None
-    user_agent: str
+    def __init__(self) -> None:
+        super().__init__(
+            f"The account {DEFAULT_EMAIL} still has the default password. Change it "
+            "before FLASK_ENV becomes production."
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenPair:
+class LoggedIn:
+    """A user, and the tokens through which he speaks."""
+
     access_token: str
     refresh_token: str
     # Seconds until the access token expires.
     expires_in: int
     user: User
-    token_type: str = "Bearer"  # noqa: S105 - the kind of token
 
 
 class AuthService:
-    def __init__(self, database: Database, settings: Settings) -> None:
-        self._database = database
-        self._settings = settings
-        self._tokens = Tokens(settings.jwt_secret_key, settings.jwt_previous_secret_key)
-        self.hasher = PasswordHasher(
-            settings.bcrypt_rounds, settings.hashing_concurrency, settings.hashing_queue
-        )
-
-    def register(self, new: Registration) -> User:
-        """Make a student's account: whatever the body says, nothing more than that."""
-        check_new_password(new.password, (new.email, new.full_name))
-        password_hash = self.hasher.hash(new.password)
-        try:
-            with self._database.transaction() as tx:
-                made = user.insert(
-                    tx,
-                    user_id=uuid7(),
-                    email=new.email,
-                    email_canonical=canonical_email(new.email),
-                    full_name=new.full_name,
-                    role=Role.STUDENT,
-                    password_hash=password_hash,
-                    must_change_password=False,
-                )
-                audit.append(
-                    tx,
-                    AuditEvent.USER_REGISTERED,
-                    "user",
-                    made.id,
-                    actor=made.id,
-                    payload=account_facts(made),
-                )
-        except ConstraintError as error:
-            if error.constraint == "users_email_canonical_key":
-                raise EmailTakenError from error
-            raise
-        return made
-
-    def log_in(self, login: Login, device: Device) -> TokenPair:
-        """Open a session. Unknown, wrong and disabled look alike, and take as long."""
-        try:
-            address = canonical_email(login.email)
-        except ValueError:
-            address = ""
-        with self._database.read() as tx:
-            known = user.get_credentials(tx, address)
-        is_right = self.hasher.verify(
-            login.password, known.password_hash if known else None
-        )
-        is_default = self._settings.is_production and login.password == DEFAULT_PASSWORD
-        if known is None or not is_right or not known.is_active or is_default:
-            self._record_failed_login(known.id if known else None, address, device)
-            raise LoginFailedError
-        new_hash = None
-        if self.hasher.needs_rehash(known.password_hash):
-            new_hash = self.hasher.hash(login.password)
-        with self._database.transaction() as tx:
-            found = user.get_for_update(tx, known.id)
-            if found is None or not found.is_active:
-                raise LoginFailedError
-            if new_hash is not None:
-                user.rehash(tx, found.id, new_hash, known.password_hash)
-            opened = session.insert(
-                tx,
-                session_id=uuid7(),
-                user_id=found.id,
-                seconds=self._settings.refresh_token_seconds,
-                ip_address=device.ip_address,
-                user_agent=device.user_agent,
-            )
-            token_id = secrets.token_urlsafe(32)
-            refresh_token.insert(tx, token_hash(token_id), opened.id)
-            audit.append(
-                tx,
-                AuditEvent.LOGIN_SUCCEEDED,
-                "session",
-                opened.id,
-                actor=found.id,
-                payload={
-                    "ip_address": device.ip_address,
-                    "user_agent": device.user_agent,
-                },
-            )
-        return self._pair(
-            found, opened.id, opened.expires_at, token_id, opened.created_at
-        )
-
-    def _record_failed_login(
-        self, user_id: UUID | None, address: str, device: Device
-    ) -> None:
-        # The address of somebody without an account is nobody's business; a keyed hash
-        # still shows that the same one was tried again.
-        key = self._settings.secret_key.encode()
-        pseudonym = hmac.digest(key, address.encode(), sha256).hex()[:32]
-        with self._database.transaction() as tx:
-            audit.append(
-                tx,
-                AuditEvent.LOGIN_FAILED,
-                "user" if user_id else "address",
-                user_id or pseudonym,
-                actor=None,
-                payload={
-                    "ip_address": device.ip_address,
-                    "user_agent": device.user_agent,
-                },
-            )
-
-    def refresh(self, token: str) -> TokenPair:
-        """Exchange a refresh token for new tokens. It works once.
-
-        Coming a second time ends its session, unless that is a second tab within
-        GRACE_SECONDS, which gets what the first got. Raises InvalidTokenError.
-        """
-        claims = self._tokens.read(
-            TokenKind.REFRESH, token, max_seconds=self._settings.refresh_token_seconds
-        )
-        old_hash = token_hash(claims.token_id)
-        successor = self._tokens.successor_of(claims.token_id)
-        is_stolen = False
-        issued_at: datetime | None = None
-        with self._database.transaction() as tx:
-            live = session.get_live(tx, claims.session_id, claims.user_id)
-            found = user.get(tx, claims.user_id)
-            if live is None or found is None:
-                raise InvalidTokenError
-            used = refresh_token.use(tx, old_hash)
-            if used is not None and used.used_at is not None:
-                issued_at = used.used_at
-                refresh_token.insert(
-                    tx, token_hash(successor), claims.session_id, issued_at
-                )
-                session.touch(tx, claims.session_id)
-                audit.append(
-                    tx,
-                    AuditEvent.TOKEN_REFRESHED,
-                    "session",
-                    claims.session_id,
-                    actor=claims.user_id,
-                    payload={},
-                )
-            else:
-                issued_at = self._second_tab(tx, old_hash, token_hash(successor))
-                is_stolen = issued_at is None
-            if is_stolen:
-                session.end(
-                    tx, claims.session_id, claims.user_id, EndReason.TOKEN_REUSE
-                )
-                audit.append(
-                    tx,
-                    AuditEvent.TOKEN_REUSE_DETECTED,
-                    "session",
-                    claims.session_id,
-                    actor=claims.user_id,
-                    payload={},
-                )
-        if issued_at is None:
-            raise InvalidTokenError
-        return self._pair(
-            found, claims.session_id, live.expires_at, successor, issued_at
-        )
-
-    def _second_tab(
-        self, tx: Transaction, old_hash: bytes, successor_hash: bytes
-    ) -> datetime | None:
-        """Return when the successor was issued, if it may be given once more."""
-        old = refresh_token.get(tx, old_hash, grace_seconds=GRACE_SECONDS)
-        if old is None:
-            # Signed by us and unknown: a database that was set back. Nobody's theft.
-            raise InvalidTokenError
-        successor = refresh_token.get(tx, successor_hash, grace_seconds=GRACE_SECONDS)
-        is_unused = successor is not None and successor.used_at is None
-        return old.used_at if old.is_in_grace and is_unused else None
-
-    def _pair(
+    def __init__(
         self,
-        owner: User,
-        session_id: UUID,
-        session_ends_at: datetime,
-        token_id: str,
-        issued_at: datetime,
-    ) -> TokenPair:
-        settings = self._settings
-        now = int(time.time())
-        ends_at = int(session_ends_at.timestamp())
-        access = Claims(
-            user_id=owner.id,
-            session_id=session_id,
-            token_id=secrets.token_urlsafe(12),
-            issued_at=now,
-            expires_at=max(now, min(now + settings.access_token_seconds, ends_at)),
-        )
-        issued = int(issued_at.timestamp())
-        renewal = Claims(
-            user_id=owner.id,
-            session_id=session_id,
-            token_id=token_id,
-            issued_at=issued,
-            expires_at=min(issued + settings.refresh_token_seconds, ends_at),
-        )
-        return TokenPair(
-            access_token=self._tokens.issue(TokenKind.ACCESS, access),
-            refresh_token=self._tokens.issue(TokenKind.REFRESH, renewal),
-            expires_in=access.expires_at - now,
-            user=owner,
-        )
+        database: Database,
+        settings: Settings,
+        passwords: PasswordHasher,
+        tokens: Tokens,
+    ) -> None:
+        self._database = database
+        self._is_production = settings.is_production
+        self._pseudonym_key = settings.secret_key.encode()
+        self._passwords = passwords
+        self._tokens = tokens
 
     def principal_of(self, access_token: str) -> Principal:
-        """Return who speaks through the token, as he is in the database right now.
+        """Return who speaks through this token now. Raises InvalidTokenError.
 
-        So a logout, a new role or a disabled account takes effect with the next
-        request. Raises InvalidTokenError.
+        Ending a session, disabling an account and changing a role take effect at the
+        next request, because the database is asked each time.
         """
-        claims = self._tokens.read(
-            TokenKind.ACCESS,
-            access_token,
-            max_seconds=self._settings.access_token_seconds,
-        )
-        with self._database.read() as tx:
-            live = session.get_live(tx, claims.session_id, claims.user_id)
-        if live is None:
-            raise InvalidTokenError
-        return Principal(
-            id=live.user_id,
-            role=live.role,
-            session_id=claims.session_id,
-            must_change_password=live.must_change_password,
-        )
-
-    def record_denial(self, principal: Principal, method: str, route: str) -> None:
-        """Note that somebody asked for what his role may not do."""
-        with self._database.transaction() as tx:
-            audit.append(
+        claims = self._tokens.read(access_token, ACCESS)
+        with self._database.bookkeeping() as tx:
+            found = session.get_principal(
                 tx,
-                AuditEvent.ACCESS_DENIED,
-                "access",
-                principal.id,
-                actor=principal.id,
-                payload={"method": method, "role": principal.role, "route": route},
+                session_id=claims.sid,
+                user_id=claims.sub,
+                issued_at=claims.iat,
+                expires_at=claims.exp,
+                leeway_seconds=LEEWAY_SECONDS,
             )
-
-    def get_me(self, principal: Principal) -> User:
-        with self._database.read() as tx:
-            found = user.get(tx, principal.id)
         if found is None:
             raise InvalidTokenError
         return found
 
-    def log_out(self, principal: Principal) -> None:
-        """End the caller's session, and all its tokens with it."""
-        with self._database.transaction() as tx:
-            session.end(tx, principal.session_id, principal.id, EndReason.LOGOUT)
+    def record_denial(self, principal: Principal, method: str, route: str) -> None:
+        """Note that somebody asked for what his role may not do."""
+        with self._database.transaction(is_aside=True) as tx:
             audit.append(
                 tx,
-                AuditEvent.LOGGED_OUT,
-                "session",
-                principal.session_id,
+                AuditEvent.ACCESS_DENIED,
+                "access",
+                f"{method} {route}"[:200],
                 actor=principal.id,
-                payload={},
+                payload={"role": principal.role, "session_id": principal.session_id},
             )
 
-    def change_password(self, principal: Principal, change: PasswordChange) -> None:
-        """Set a new password and end the caller's other sessions."""
+    def login(self, given: Login, client: Client) -> LoggedIn:
+        """Begin a session. Raises LoginFailedError, and HashingBusyError.
+
+        Unknown, wrong and disabled take the same time: each reads, hashes and writes.
+        """
+        email = canonical_email(given.email)
         with self._database.read() as tx:
-            owner = user.get(tx, principal.id)
-            old_hash = user.get_password_hash(tx, principal.id)
-        if owner is None:
-            raise InvalidTokenError
-        pointer = "#/new_password"
-        check_new_password(change.new_password, (owner.email, owner.full_name), pointer)
-        if not self.hasher.verify(change.current_password, old_hash):
-            raise PasswordRefusedError("is not your current one", "#/current_password")
-        if change.new_password == change.current_password:
-            raise PasswordRefusedError("is the one that you have", pointer)
-        new_hash = self.hasher.hash(change.new_password)
+            found = user.find_credentials(tx, email)
+        is_right = self._passwords.verify(
+            given.password, found.password_hash if found else None
+        )
+        if self._is_production and is_default(given.password):
+            is_right = False
+        if found is not None and is_right and found.is_active:
+            logged_in = self._begin(found, given.password, client)
+            if logged_in is not None:
+                return logged_in
+        self._record_failure(found, email, client)
+        raise LoginFailedError
+
+    def _begin(
+        self, verified: Credentials, password: str, client: Client
+    ) -> LoggedIn | None:
+        """Begin a session, unless the account has changed since it was verified."""
+        new_hash = None
+        if self._passwords.is_outdated(verified.password_hash):
+            new_hash = self._passwords.hash(password)
+        token_id = new_token_id()
         with self._database.transaction() as tx:
-            if not user.replace_password(
+            # Disabling an account, or changing its password, ends the sessions that
+            # it finds. It must not miss this one.
+            who = user.lock_verified(tx, verified.id, verified.password_hash)
+            if who is None:
+                return None
+            if new_hash is not None:
+                user.rehash(tx, who.id, new_hash)
+            begun = session.insert(
+                tx, uuid7(), who.id, self._tokens.refresh_seconds, client
+            )
+            refresh_token.insert(tx, stored_form(token_id), begun.id, begun.created_at)
+            audit.append(
                 tx,
-                principal.id,
-                new_hash,
-                old_hash=old_hash,
-                must_change_password=False,
-            ):
-                raise PasswordRefusedError(
-                    "was changed by somebody else meanwhile", "#/current_password"
+                AuditEvent.LOGIN_SUCCEEDED,
+                "session",
+                begun.id,
+                actor=who.id,
+                payload={
+                    "ip_address": client.ip_address,
+                    "user_agent": client.user_agent,
+                    "expires_at": begun.expires_at,
+                    "is_rehashed": new_hash is not None,
+                },
+            )
+        return self._tokens_for(who, begun, token_id, begun.created_at)
+
+    def _record_failure(
+        self, found: Credentials | None, email: str, client: Client
+    ) -> None:
+        # Who mistypes his address, or types his password there, is not to be read in
+        # a log that nobody can correct.
+        pseudonym = hmac.new(self._pseudonym_key, email.encode(), sha256).hexdigest()
+        with self._database.transaction(is_aside=True) as tx:
+            audit.append(
+                tx,
+                AuditEvent.LOGIN_FAILED,
+                "user",
+                found.id if found else pseudonym,
+                actor=None,
+                payload={"ip_address": client.ip_address, "is_known": bool(found)},
+            )
+
+    def refresh(self, token: str) -> LoggedIn:
+        """Give new tokens for a refresh token, which works once.
+
+        For GRACE_SECONDS the same token gives the same successor again, as long as
+        that one is unused. After that its session ends, and TokenReusedError is raised;
+        InvalidTokenError for what never was a token of a session that still lasts.
+        """
+        claims = self._tokens.read(token, REFRESH)
+        spent = stored_form(claims.jti)
+        successor_id = self._tokens.successor_of(token, claims)
+        with self._database.transaction() as tx:
+            lasting = session.lock_live(tx, claims.sid, claims.sub)
+            who = user.get(tx, claims.sub)
+            if lasting is None or who is None:
+                raise InvalidTokenError
+            if not refresh_token.exists(tx, spent, lasting.id):
+                raise InvalidTokenError
+            issued_at = _rotate(tx, lasting, spent, stored_form(successor_id))
+            if issued_at is None:
+                _end_family(tx, lasting)
+        if issued_at is None:
+            raise TokenReusedError
+        return self._tokens_for(who, lasting, successor_id, issued_at)
+
+    def logout(self, principal: Principal) -> None:
+        """End the session, and with it its access and refresh tokens."""
+        with self._database.transaction() as tx:
+            ended = session.end(
+                tx, principal.session_id, principal.id, EndedReason.LOGOUT
+            )
+            if ended:
+                audit.append(
+                    tx,
+                    AuditEvent.LOGGED_OUT,
+                    "session",
+                    principal.session_id,
+                    actor=principal.id,
+                    payload={},
                 )
-            ended = session.end_of_user(
-                tx, principal.id, EndReason.PASSWORD_CHANGED, but=principal.session_id
-            )
-            audit.append(
-                tx,
-                AuditEvent.USER_PASSWORD_CHANGED,
-                "user",
-                principal.id,
-                actor=principal.id,
-                payload={"ended_sessions": ended},
-            )
 
-    def list_sessions(self, principal: Principal) -> list[Session]:
-        with self._database.read() as tx:
-            return session.list_live(tx, principal.id, principal.session_id)
+    def refuse_default_password(self) -> None:
+        """In production, raise DefaultPasswordError while the seeded account is open.
 
-    def end_session(self, principal: Principal, session_id: UUID) -> None:
-        """End one of the caller's sessions, on whatever device it is."""
-        with self._database.transaction() as tx:
-            if not session.end(tx, session_id, principal.id, EndReason.ENDED_BY_USER):
-                raise SessionNotFoundError(session_id)
-            audit.append(
-                tx,
-                AuditEvent.SESSION_ENDED,
-                "session",
-                session_id,
-                actor=principal.id,
-                payload={},
-            )
+        A database that is away keeps nobody from starting: `login` refuses that
+        password in any case.
+        """
+        if not self._is_production:
+            return
+        try:
+            with self._database.read() as tx:
+                found = user.find_credentials(tx, DEFAULT_EMAIL)
+        except DatabaseUnavailableError:
+            logger.warning("the default password could not be looked for")
+            return
+        if found is not None and self._passwords.verify(
+            DEFAULT_PASSWORD, found.password_hash
+        ):
+            raise DefaultPasswordError
 
-    def end_other_sessions(self, principal: Principal) -> None:
-        with self._database.transaction() as tx:
-            ended = session.end_of_user(
-                tx, principal.id, EndReason.ENDED_BY_USER, but=principal.session_id
-            )
-            audit.append(
-                tx,
-                AuditEvent.SESSION_ENDED,
-                "user",
-                principal.id,
-                actor=principal.id,
-                payload={"ended_sessions": ended},
-            )
-
-    def has_default_password(self) -> bool:
-        """Whether the seeded account still opens with the password that all know."""
-        with self._database.read() as tx:
-            known = user.get_credentials(tx, SEEDED_EMAIL)
-        return (
-            known is not None
-            and known.is_active
-            and self.hasher.verify(DEFAULT_PASSWORD, known.password_hash)
+    def _tokens_for(
+        self, who: User, lasting: Session, token_id: str, issued_at: datetime
+    ) -> LoggedIn:
+        begins, ends = seconds_of(issued_at), seconds_of(lasting.expires_at)
+        access_ends = min(begins + self._tokens.access_seconds, ends)
+        return LoggedIn(
+            access_token=self._tokens.issue(
+                ACCESS,
+                user_id=who.id,
+                session_id=lasting.id,
+                token_id=new_token_id(),
+                issued_at=begins,
+                expires_at=access_ends,
+            ),
+            refresh_token=self._tokens.issue(
+                REFRESH,
+                user_id=who.id,
+                session_id=lasting.id,
+                token_id=token_id,
+                issued_at=begins,
+                expires_at=ends,
+            ),
+            expires_in=access_ends - begins,
+            user=who,
         )
 
 
-def account_facts(account: User) -> dict[str, str | bool]:
-    """Return what the audit log says of an account."""
-    return {
-        "email": account.email,
-        "full_name": account.full_name,
-        "role": account.role,
-        "is_active": account.is_active,
-    }
+def _rotate(
+    tx: Transaction, lasting: Session, spent: bytes, successor: bytes
+) -> datetime | None:
+    """Return when the token was used: now, or a moment ago; None is reuse."""
+    use = refresh_token.use(tx, spent, lasting.id)
+    if use is None:
+        recent = refresh_token.get_recent_use(
+            tx, spent, lasting.id, successor_hash=successor, grace_seconds=GRACE_SECONDS
+        )
+        return recent.used_at if recent else None
+    refresh_token.insert(tx, successor, lasting.id, use.used_at)
+    session.touch(tx, lasting.id, use.used_at)
+    audit.append(
+        tx,
+        AuditEvent.TOKEN_REFRESHED,
+        "session",
+        lasting.id,
+        actor=lasting.user_id,
+        payload={},
+    )
+    return use.used_at
+
+
+def _end_family(tx: Transaction, lasting: Session) -> None:
+    session.end(tx, lasting.id, lasting.user_id, EndedReason.TOKEN_REUSE)
+    audit.append(
+        tx,
+        AuditEvent.TOKEN_REUSE_DETECTED,
+        "session",
+        lasting.id,
+        # Whether it was the user or the thief is exactly what nobody knows.
+        actor=None,
+        payload={"user_id": lasting.user_id},
+    )

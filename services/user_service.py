@@ -3,17 +3,22 @@
 from uuid import UUID
 
 from models import session, user
-from models.accounts import NewUser, PasswordReset, UserChange, UserFilter
 from models.audit_event import AuditEvent
-from models.database import ConstraintError, Database, Transaction
+from models.database import Database
 from models.page import Page, paged
 from models.principal import Principal, Role
-from models.session import EndReason
-from models.user import User
+from models.session import EndedReason
+from models.user import NewUser, User
 from models.wire import canonical_email
 from services import audit, errors
-from services.auth_service import EmailTakenError, account_facts
-from services.passwords import PasswordHasher, check_new_password
+from services.account_fields import (
+    AccountChange,
+    AccountFilter,
+    NewAccount,
+    PasswordReset,
+)
+from services.account_service import account_facts, insert_account
+from services.passwords import PasswordHasher, check_new
 from utils.like import prefix_pattern
 from utils.uuid7 import uuid7
 
@@ -38,53 +43,39 @@ class LastAdminError(errors.ConflictError):
 
 
 class UserService:
-    def __init__(self, database: Database, hasher: PasswordHasher) -> None:
+    def __init__(self, database: Database, passwords: PasswordHasher) -> None:
         self._database = database
-        self._hasher = hasher
+        self._passwords = passwords
 
-    def create_user(self, admin: Principal, new: NewUser) -> User:
+    def create_user(self, admin: Principal, new: NewAccount) -> User:
         """Make an account of any role, whose owner must choose another password."""
-        check_new_password(new.password, (new.email, new.full_name))
-        password_hash = self._hasher.hash(new.password)
-        try:
-            with self._database.transaction() as tx:
-                made = user.insert(
-                    tx,
-                    user_id=uuid7(),
-                    email=new.email,
-                    email_canonical=canonical_email(new.email),
-                    full_name=new.full_name,
-                    role=new.role,
-                    password_hash=password_hash,
-                    must_change_password=True,
-                )
-                audit.append(
-                    tx,
-                    AuditEvent.USER_CREATED,
-                    "user",
-                    made.id,
-                    actor=admin.id,
-                    payload=account_facts(made),
-                )
-        except ConstraintError as error:
-            if error.constraint == "users_email_canonical_key":
-                raise EmailTakenError from error
-            raise
-        return made
+        check_new(new.password, "password", (new.email, new.full_name))
+        account = NewUser(
+            id=uuid7(),
+            email=new.email,
+            email_canonical=canonical_email(new.email),
+            full_name=new.full_name,
+            role=new.role,
+            password_hash=self._passwords.hash(new.password),
+            must_change_password=True,
+        )
+        return insert_account(
+            self._database, account, AuditEvent.USER_CREATED, actor=admin.id
+        )
 
     def list_users(
-        self, wanted: UserFilter, after: UUID | None, limit: int
+        self, wanted: AccountFilter, before: UUID | None, limit: int
     ) -> Page[User]:
-        """Return accounts, the newest first; `q` is how the address begins."""
-        prefix = prefix_pattern(wanted.q.lower()) if wanted.q else None
+        """Return accounts, the newest first."""
+        pattern = prefix_pattern(wanted.q.lower()) if wanted.q else None
         with self._database.read() as tx:
-            rows = user.list_all(
+            rows = user.list_page(
                 tx,
+                limit=limit + 1,
+                before=before,
                 role=wanted.role,
                 is_active=wanted.is_active,
-                prefix=prefix,
-                before=after,
-                limit=limit + 1,
+                email_pattern=pattern,
             )
         return paged(rows, limit, lambda row: (row.id,))
 
@@ -95,30 +86,36 @@ class UserService:
             raise UserNotFoundError(user_id)
         return found
 
-    def change_user(self, admin: Principal, user_id: UUID, change: UserChange) -> User:
-        """Change what is given. Another role or a disabled account ends all logins."""
+    def change_user(
+        self, admin: Principal, user_id: UUID, change: AccountChange
+    ) -> User:
+        """Change what is given. Another role or a disabled account ends all logins.
+
+        Raises UserNotFoundError and LastAdminError.
+        """
         with self._database.transaction() as tx:
-            # Locked first, always: two admins who demote each other wait here, and the
-            # second one finds himself the last.
-            admins = user.lock_active_admins(tx)
-            before = user.get_for_update(tx, user_id)
+            # All active admins are locked: of two who demote each other, the second
+            # waits here and then finds himself the last.
+            locked = {row.id: row for row in user.lock_with_active_admins(tx, user_id)}
+            before = locked.get(user_id)
             if before is None:
                 raise UserNotFoundError(user_id)
-            role = change.role or before.role
-            is_active = (
-                before.is_active if change.is_active is None else change.is_active
-            )
-            was_admin = before.role is Role.ADMIN and before.is_active
-            if was_admin and not (role is Role.ADMIN and is_active) and admins <= 1:
-                raise LastAdminError
             after = user.update(
                 tx,
                 user_id,
                 full_name=change.full_name or before.full_name,
-                role=role,
-                is_active=is_active,
+                role=change.role or before.role,
+                is_active=(
+                    before.is_active if change.is_active is None else change.is_active
+                ),
             )
-            self._end_sessions(tx, before, after)
+            locked[user_id] = after
+            if not any(map(_is_acting_admin, locked.values())):
+                raise LastAdminError
+            if before.is_active and not after.is_active:
+                session.end_all(tx, user_id, EndedReason.ACCOUNT_DISABLED)
+            elif before.role is not after.role:
+                session.end_all(tx, user_id, EndedReason.ROLE_CHANGED)
             audit.append(
                 tx,
                 _event_of(before, after),
@@ -126,32 +123,22 @@ class UserService:
                 user_id,
                 actor=admin.id,
                 payload={
-                    "before": account_facts(before),
                     "after": account_facts(after),
+                    "before": account_facts(before),
                 },
             )
         return after
-
-    def _end_sessions(self, tx: Transaction, before: User, after: User) -> None:
-        if before.is_active and not after.is_active:
-            session.end_of_user(tx, after.id, EndReason.ACCOUNT_DISABLED)
-        elif before.role is not after.role:
-            session.end_of_user(tx, after.id, EndReason.ROLE_CHANGED)
 
     def reset_password(
         self, admin: Principal, user_id: UUID, reset: PasswordReset
     ) -> None:
         """Set a password that its owner must change, and end all his logins."""
         owner = self.get_user(user_id)
-        check_new_password(
-            reset.new_password, (owner.email, owner.full_name), "#/new_password"
-        )
-        password_hash = self._hasher.hash(reset.new_password)
+        check_new(reset.new_password, "new_password", (owner.email, owner.full_name))
+        password_hash = self._passwords.hash(reset.new_password)
         with self._database.transaction() as tx:
-            user.replace_password(
-                tx, user_id, password_hash, old_hash=None, must_change_password=True
-            )
-            ended = session.end_of_user(tx, user_id, EndReason.PASSWORD_RESET)
+            user.set_password(tx, user_id, password_hash, must_change=True)
+            ended = session.end_all(tx, user_id, EndedReason.PASSWORD_RESET)
             audit.append(
                 tx,
                 AuditEvent.USER_PASSWORD_RESET,
@@ -160,6 +147,10 @@ class UserService:
                 actor=admin.id,
                 payload={"ended_sessions": ended},
             )
+
+
+def _is_acting_admin(account: User) -> bool:
+    return account.role is Role.ADMIN and account.is_active
 
 
 def _event_of(before: User, after: User) -> AuditEvent:

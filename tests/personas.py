@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 
 from config import Settings
 from models.principal import Role
-from services.tokens import Claims, TokenKind, Tokens
+from services.tokens import ACCESS, Tokens
 from utils.uuid7 import uuid7
 
 PASSWORD = "correct horse battery staple"
@@ -81,14 +81,20 @@ def open_session(
 def access_token(
     settings: Settings, user_id: UUID, session_id: UUID, issued_at: int
 ) -> str:
-    claims = Claims(
+    tokens = Tokens(
+        settings.jwt_secret_key,
+        settings.jwt_previous_secret_key,
+        access_seconds=settings.access_token_seconds,
+        refresh_seconds=settings.refresh_token_seconds,
+    )
+    return tokens.issue(
+        ACCESS,
         user_id=user_id,
         session_id=session_id,
         token_id="a-token-of-a-test",
         issued_at=issued_at,
         expires_at=issued_at + settings.access_token_seconds,
     )
-    return Tokens(settings.jwt_secret_key, None).issue(TokenKind.ACCESS, claims)
 
 
 class Speaker:

@@ -3,25 +3,36 @@
 from uuid import UUID
 
 from flask import Blueprint, request
+from pydantic import TypeAdapter
 
 from api.context import services
-from api.contract import accepts, authenticated, idempotent, may_fail, public, returns
-from api.paging import PageResponse
+from api.contract import (
+    accepts,
+    authenticated,
+    idempotent,
+    may_fail,
+    public,
+    queries,
+    returns,
+)
+from api.paging import PageQuery, PageResponse
 from api.schemas.auth import SessionResponse, TokenResponse, UserResponse
-from models.accounts import Login, PasswordChange, Refresh, Registration
 from models.page import Page
 from models.principal import Principal
-from models.session import Session
+from models.session import Client
 from models.user import User
 from models.wire import CONTROLS
-from services.auth_service import Device, TokenPair
+from services.account_fields import Login, PasswordChange, Refresh, Registration
+from services.auth_service import LoggedIn
 
 bp = Blueprint("auth", __name__, url_prefix="/api/auth")
 
+KEY = TypeAdapter(tuple[UUID])
 
-def _device() -> Device:
+
+def _client() -> Client:
     agent = CONTROLS.sub(" ", request.headers.get("User-Agent", ""))[:500]
-    return Device(ip_address=request.remote_addr, user_agent=agent)
+    return Client(ip_address=request.remote_addr, user_agent=agent)
 
 
 @bp.post("/register")
@@ -32,7 +43,7 @@ def _device() -> Device:
 @accepts(Registration)
 def register(new: Registration) -> User:
     """Make a student's account for oneself."""
-    return services().auth.register(new)
+    return services().accounts.register(new)
 
 
 @bp.post("/login")
@@ -40,9 +51,9 @@ def register(new: Registration) -> User:
 @returns(TokenResponse)
 @public
 @accepts(Login)
-def login(body: Login) -> TokenPair:
+def login(body: Login) -> LoggedIn:
     """Open a session, and get tokens for it."""
-    return services().auth.log_in(body, _device())
+    return services().auth.login(body, _client())
 
 
 @bp.post("/refresh")
@@ -50,7 +61,7 @@ def login(body: Login) -> TokenPair:
 @returns(TokenResponse)
 @public
 @accepts(Refresh)
-def refresh(body: Refresh) -> TokenPair:
+def refresh(body: Refresh) -> LoggedIn:
     """Exchange a refresh token, which works once, for new tokens.
 
     Using an old one again ends the session, except within ten seconds, when it gives
@@ -64,7 +75,7 @@ def refresh(body: Refresh) -> TokenPair:
 @authenticated(is_password_pending_allowed=True)
 def me(principal: Principal) -> User:
     """Return the caller's own account."""
-    return services().auth.get_me(principal)
+    return services().accounts.get_me(principal)
 
 
 @bp.post("/logout")
@@ -72,7 +83,7 @@ def me(principal: Principal) -> User:
 @authenticated(is_password_pending_allowed=True)
 def logout(principal: Principal) -> None:
     """End this session: its access token and its refresh token stop working."""
-    services().auth.log_out(principal)
+    services().auth.logout(principal)
 
 
 @bp.post("/change-password")
@@ -81,15 +92,23 @@ def logout(principal: Principal) -> None:
 @accepts(PasswordChange)
 def change_password(change: PasswordChange, principal: Principal) -> None:
     """Set a new password. All other sessions of the caller end."""
-    services().auth.change_password(principal, change)
+    services().accounts.change_password(principal, change)
 
 
 @bp.get("/sessions")
 @returns(PageResponse[SessionResponse])
 @authenticated()
-def list_sessions(principal: Principal) -> Page[Session]:
-    """List where the caller is logged in, the newest first (at most 200)."""
-    return Page(services().auth.list_sessions(principal), None)
+@queries(PageQuery)
+def list_sessions(query: PageQuery, principal: Principal) -> Page[SessionResponse]:
+    """List where the caller is logged in, the newest first."""
+    after = query.after(KEY)
+    page = services().accounts.list_sessions(
+        principal, after[0] if after else None, query.limit
+    )
+    return Page(
+        [SessionResponse.of(row, principal.session_id) for row in page.items],
+        page.next_key,
+    )
 
 
 @bp.delete("/sessions/<uuid:session_id>")
@@ -97,7 +116,7 @@ def list_sessions(principal: Principal) -> Page[Session]:
 @authenticated()
 def end_session(principal: Principal, session_id: UUID) -> None:
     """End one of the caller's sessions."""
-    services().auth.end_session(principal, session_id)
+    services().accounts.end_session(principal, session_id)
 
 
 @bp.delete("/sessions")
@@ -105,4 +124,4 @@ def end_session(principal: Principal, session_id: UUID) -> None:
 @authenticated()
 def end_other_sessions(principal: Principal) -> None:
     """End all sessions of the caller but this one."""
-    services().auth.end_other_sessions(principal)
+    services().accounts.end_other_sessions(principal)

@@ -9,17 +9,22 @@ from api.context import services
 from api.contract import accepts, authenticated, idempotent, may_fail, queries, returns
 from api.paging import PageQuery, PageResponse
 from api.schemas.auth import UserResponse
-from models.accounts import NewUser, PasswordReset, UserChange, UserFilter
 from models.page import Page
 from models.principal import Principal, Role
 from models.user import User
+from services.account_fields import (
+    AccountChange,
+    AccountFilter,
+    NewAccount,
+    PasswordReset,
+)
 
 bp = Blueprint("users", __name__, url_prefix="/api/users")
 
 KEY = TypeAdapter(tuple[UUID])
 
 
-class UserQuery(UserFilter, PageQuery):
+class UserQuery(AccountFilter, PageQuery):
     """A page of accounts, filtered."""
 
 
@@ -28,8 +33,8 @@ class UserQuery(UserFilter, PageQuery):
 @may_fail(409)
 @returns(UserResponse, 201)
 @authenticated(Role.ADMIN)
-@accepts(NewUser)
-def create_user(new: NewUser, admin: Principal) -> User:
+@accepts(NewAccount)
+def create_user(new: NewAccount, admin: Principal) -> User:
     """Make an account of any role. Its owner must change the password first."""
     return services().users.create_user(admin, new)
 
@@ -56,8 +61,8 @@ def list_users(query: UserQuery, _: Principal) -> Page[User]:
 @may_fail(409)
 @returns(UserResponse)
 @authenticated(Role.ADMIN)
-@accepts(UserChange)
-def change_user(change: UserChange, admin: Principal, user_id: UUID) -> User:
+@accepts(AccountChange)
+def change_user(change: AccountChange, admin: Principal, user_id: UUID) -> User:
     """Change a name or a role, disable or enable; ends logins where that matters."""
     return services().users.change_user(admin, user_id, change)
 

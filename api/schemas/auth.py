@@ -7,6 +7,7 @@ from pydantic import Field
 
 from api.schemas.base import ResponseModel, Time
 from models.principal import Role
+from models.session import Session
 
 
 class UserResponse(ResponseModel):
@@ -23,7 +24,7 @@ class UserResponse(ResponseModel):
 class TokenResponse(ResponseModel):
     access_token: str
     refresh_token: str
-    token_type: Literal["Bearer"]
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105
     expires_in: int = Field(description="Seconds until the access token expires.")
     user: UserResponse
 
@@ -35,4 +36,16 @@ class SessionResponse(ResponseModel):
     expires_at: Time
     ip_address: str | None
     user_agent: str
-    is_current: bool
+    is_current: bool = Field(description="Whether this request came through it.")
+
+    @classmethod
+    def of(cls, row: Session, current: UUID) -> "SessionResponse":
+        return cls(
+            id=row.id,
+            created_at=row.created_at,
+            last_used_at=row.last_used_at,
+            expires_at=row.expires_at,
+            ip_address=row.ip_address,
+            user_agent=row.user_agent,
+            is_current=row.id == current,
+        )
