@@ -11,12 +11,11 @@ from models.page import Page, paged
 from models.principal import Principal
 from services.access import require_exam
 
-EXPORT_PAGE = 500
-
 
 class ResultsService:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, piece_size: int = 500) -> None:
         self._database = database
+        self._piece_size = piece_size
 
     def list_results(
         self, admin: Principal, exam_id: UUID, *, limit: int, after: UUID | None
@@ -32,14 +31,14 @@ class ResultsService:
         Each piece is a read of its own, so a client that takes its time holds no
         connection; the keyset lets no attempt come twice or be left out.
         """
-        first = self._read(admin, exam_id, EXPORT_PAGE, None)
+        first = self._read(admin, exam_id, self._piece_size, None)
         return chain([first], self._following(admin, exam_id, first))
 
     def _following(
         self, admin: Principal, exam_id: UUID, last: Sequence[ExamResult]
     ) -> Iterator[Sequence[ExamResult]]:
-        while len(last) == EXPORT_PAGE:
-            last = self._read(admin, exam_id, EXPORT_PAGE, last[-1].attempt_id)
+        while len(last) == self._piece_size:
+            last = self._read(admin, exam_id, self._piece_size, last[-1].attempt_id)
             yield last
 
     def _read(
