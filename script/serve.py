@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import BinaryIO
 
 import psycopg2
 from psycopg2 import sql
@@ -158,7 +159,10 @@ def make_login_role(dsn: str) -> None:
 
 
 @contextmanager
-def gunicorn(prepared: Prepared, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def gunicorn(
+    prepared: Prepared, port: int, output: BinaryIO | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run gunicorn, which writes to `output`, or else where we write."""
     server = subprocess.Popen(
         [
             *(sys.executable, "-m", "gunicorn", "app:app"),
@@ -169,6 +173,8 @@ def gunicorn(prepared: Prepared, port: int) -> Iterator[subprocess.Popen[bytes]]
         env=dict(prepared.environ),
         # Ctrl-C is for us alone; gunicorn is then asked to end in order.
         start_new_session=True,
+        stdout=output,
+        stderr=output,
         pass_fds=prepared.claims,
     )
     try:
