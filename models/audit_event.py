@@ -1,19 +1,10 @@
 """What the audit log can say: every type of event, with a sentence about it."""
 
-from enum import StrEnum
-from typing import Self
+from utils.described_enum import DescribedEnum
 
 
-class AuditEvent(StrEnum):
+class AuditEvent(DescribedEnum):
     """An event type. Its value is hashed, so it is never renamed, only added to."""
-
-    description: str
-
-    def __new__(cls, value: str, description: str) -> Self:
-        event = str.__new__(cls, value)
-        event._value_ = value
-        event.description = description
-        return event
 
     LOG_GENESIS = "log.genesis", "The log began; its payload is the log's identity."
 

@@ -25,7 +25,9 @@ NULL: Final = b"\xff\xff\xff\xff"
 
 _LENGTH = Struct(">I")
 _LONG_LENGTH = Struct(">Q")
-_HEADER = Struct(">16s16sQ32sqQHI32s32s")
+# Tag, log id, seq, previous hash, microseconds, xid, flags, schema, two commitments.
+HEADER_FORMAT: Final = ">16s16sQ32sqQHI32s32s"
+_HEADER = Struct(HEADER_FORMAT)
 
 _encoder = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")

@@ -1,0 +1,173 @@
+"""Reads the whole audit log in one snapshot, as the bytes that PostgreSQL sends.
+
+A row arrives in the binary format of COPY: a count of fields, and each field behind
+four bytes of length, -1 for NULL. That is also how `ENTRY v1` writes its strings: with
+the columns in this order a checker finds the end of an entry lying ready in the row.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from struct import Struct
+from typing import Final, LiteralString
+
+import psycopg2
+from psycopg2 import extensions, sql
+
+from models.blockchain_log import GET_HEAD, Head
+from models.database import ConnectionSettings, DatabaseUnavailableError
+
+COPY: LiteralString = """
+    COPY (SELECT seq, recorded_at, xid, flags, schema_version, payload_hash, state_hash,
+                 previous_hash, hash, payload_salt, payload, attempt_id::text,
+                 actor_id, event_type, entity_type, entity_id
+            FROM public.audit_log WHERE seq BETWEEN {first} AND {last} ORDER BY seq)
+    TO STDOUT (FORMAT binary)
+"""
+COLUMNS: Final = (
+    "seq",
+    "recorded_at",
+    "xid",
+    "flags",
+    "schema_version",
+    "payload_hash",
+    "state_hash",
+    "previous_hash",
+    "hash",
+    "payload_salt",
+    "payload",
+    "attempt_id",
+    "actor_id",
+    "event_type",
+    "entity_type",
+    "entity_id",
+)
+BOUNDS: LiteralString = "SELECT min(seq), max(seq) FROM public.audit_log"
+BEGIN: LiteralString = (
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+    " SET LOCAL idle_in_transaction_session_timeout = 0"
+)
+EXPORT: LiteralString = "SELECT pg_export_snapshot(), clock_timestamp()"
+IMPORT: LiteralString = "SET TRANSACTION SNAPSHOT {snapshot}"
+
+HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
+TRAILER: Final = b"\xff\xff"
+# PostgreSQL counts microseconds from the year 2000.
+EPOCH_US: Final = 946_684_800_000_000
+
+_length = Struct(">i")
+
+# Gets the bytes of one row at a time.
+Receive = Callable[[bytes], object]
+
+
+class ReadInterruptedError(Exception):
+    """The log was not read to its end: a timeout, or a cancelled query."""
+
+
+@dataclass(slots=True)
+class _Sink:
+    """What psycopg2 takes for a file: the server sends one message for each row."""
+
+    receive: Receive
+    is_first: bool = True
+
+    def write(self, message: bytes) -> None:
+        if self.is_first:
+            self.is_first = False
+            if not message.startswith(HEADER):
+                raise ReadInterruptedError("the server did not send what COPY sends")
+            message = message[len(HEADER) :]
+        if message != TRAILER:
+            self.receive(message)
+
+
+class Snapshot:
+    """One state of the log, however long the reading takes and whoever writes."""
+
+    def __init__(self, connection: extensions.connection, imported: str | None) -> None:
+        self._cursor = connection.cursor()
+        self._cursor.execute(BEGIN)
+        if imported is not None:
+            self._cursor.execute(sql.SQL(IMPORT).format(snapshot=sql.Literal(imported)))
+        self._cursor.execute(EXPORT)
+        ((self.name, self.taken_at),) = self._cursor.fetchall()
+
+    name: str
+    taken_at: datetime
+
+    def bounds(self) -> tuple[int, int] | None:
+        """Return the first and the last seq, or None if the log is empty."""
+        self._cursor.execute(BOUNDS)
+        ((first, last),) = self._cursor.fetchall()
+        return None if first is None else (first, last)
+
+    def head(self) -> Head | None:
+        self._cursor.execute(GET_HEAD)
+        rows = self._cursor.fetchall()
+        if not rows:
+            return None
+        log_id, origin, next_seq, hash_, recorded_at = rows[0]
+        return Head(
+            log_id=log_id,
+            origin=origin,
+            next_seq=next_seq,
+            hash=hash_,
+            recorded_at=recorded_at,
+        )
+
+    def copy(self, first: int, last: int, receive: Receive) -> None:
+        """Send the rows from `first` to `last`, both included, in the order of seq.
+
+        Raises ReadInterruptedError when they did not all come.
+        """
+        statement = sql.SQL(COPY).format(
+            first=sql.Literal(first), last=sql.Literal(last)
+        )
+        sink = _Sink(receive)
+        try:
+            self._cursor.copy_expert(statement, sink)
+        except psycopg2.errors.QueryCanceled as error:
+            raise ReadInterruptedError("reading took too long") from error
+
+
+@contextmanager
+def snapshot(
+    settings: ConnectionSettings,
+    *,
+    timeout_seconds: float = 0,
+    imported: str | None = None,
+) -> Iterator[Snapshot]:
+    """Open a snapshot on a connection of its own; `imported` names another's.
+
+    0 seconds means no timeout. Raises DatabaseUnavailableError.
+    """
+    try:
+        with closing(
+            settings.connect(statement_timeout_seconds=timeout_seconds)
+        ) as connection:
+            yield Snapshot(connection, imported)
+    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+        raise DatabaseUnavailableError("the database did not answer") from error
+
+
+def fields_of(row: bytes) -> dict[str, bytes | None]:
+    """Take a row apart by its own lengths, for when something is wrong with it."""
+    fields: dict[str, bytes | None] = {}
+    position = 2
+    for name in COLUMNS:
+        (length,) = _length.unpack_from(row, position)
+        position += _length.size
+        if length < 0:
+            fields[name] = None
+            continue
+        fields[name] = row[position : position + length]
+        position += length
+    return fields
+
+
+def microseconds(moment: datetime) -> int:
+    """Return the whole microseconds since 1970."""
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

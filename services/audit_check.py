@@ -1,0 +1,282 @@
+"""Checks entries one after the other, as fast as Python can.
+
+It gets rows as `models.audit_snapshot` describes them and rebuilds from their columns
+what they must hash to. Almost every entry is right, so the fast path only asks whether
+all is well; `_diagnose` finds out what is not.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import islice
+from struct import Struct
+from struct import error as BadStructError  # noqa: N812
+from typing import Final
+
+from models.audit_snapshot import EPOCH_US, fields_of
+from services.audit_findings import ErrorClass, Finding
+from utils.blockchain_hasher import (
+    ENTRY_TAG,
+    HEADER_FORMAT,
+    LEAF_PREFIX,
+    PAYLOAD_TAG,
+)
+
+# All up to the payload: before each column its length, the first of them together with
+# the count of columns, and at the end the length of the payload.
+_ROW = Struct(">6sQiqiQiHiIi32si32si32si32si32si")
+_LENGTHS: Final = (b"\x00\x10\x00\x00\x00\x08", 8, 8, 2, 4, 32, 32, 32, 32, 32)
+_PAYLOAD: Final = _ROW.size
+# The header of an entry and the first string behind it, which is always the same.
+_HEADER = Struct(HEADER_FORMAT + "8s")
+_STREAM: Final = b"\x00\x00\x00\x04main"
+# The upper half of the payload's length, which the layout gives 64 bits.
+_NO_LENGTH: Final = bytes(4)
+_length = Struct(">i")
+# Where the seq stands among the bytes of an entry.
+_SEQ: Final = slice(32, 40)
+
+MAX_FINDINGS: Final = 100
+PROGRESS_EVERY: Final = 4096
+
+# Is told that so many more entries have been checked.
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """An entry whose hash is wrong at its place. At another it may be right."""
+
+    seq: int
+    hash: bytes
+    entry: bytes
+
+    def fits(self, seq: int) -> bool:
+        entry = self.entry[: _SEQ.start] + seq.to_bytes(8) + self.entry[_SEQ.stop :]
+        return sha256(LEAF_PREFIX + entry).digest() == self.hash
+
+
+@dataclass(slots=True)
+class RangeResult:
+    """What was found in a range. It travels between processes."""
+
+    entries: int = 0
+    last_seq: int | None = None
+    last_hash: bytes | None = None
+    last_time_us: int | None = None
+    counts: Counter[ErrorClass] = field(default_factory=Counter)
+    findings: list[Finding] = field(default_factory=list)
+    misfits: list[Misfit] = field(default_factory=list)
+    # For each gap the first seq that is missing, and the first that is there again.
+    gaps: list[tuple[int, int]] = field(default_factory=list)
+    # Why the range was not read to its end.
+    interruption: str | None = None
+
+    def add(self, finding: Finding) -> None:
+        self.counts[finding.reason] += 1
+        if len(self.findings) < MAX_FINDINGS:
+            self.findings.append(finding)
+
+
+class RangeCheck:
+    """Checks the rows of a range, given in order to `receive`.
+
+    `first` is the seq that the first row must have; `previous_hash` and
+    `previous_time_us` are of the entry before it, None if that is not there to compare.
+    """
+
+    def __init__(
+        self,
+        log_id: bytes,
+        first: int,
+        *,
+        previous_hash: bytes | None,
+        previous_time_us: int | None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.result = RangeResult()
+        self._entries = 0
+        self._log_id = log_id
+        self._expected_seq = first
+        self._previous_hash = previous_hash
+        self._previous_time_us = previous_time_us or 0
+        self._progress = progress
+
+    def receive(self, row: bytes) -> None:
+        """Check one row. Nearly all of the time is spent here."""
+        try:
+            values = _ROW.unpack_from(row)
+            # Every second value is a length.
+            # fmt: off
+            (
+                _, seq, _, time_us, _, xid, _, flags, _, schema_version,
+                _, payload_hash, _, state_hash, _, previous_hash, _, stored_hash,
+                _, salt, payload_length,
+            ) = values
+            # fmt: on
+            time_us += EPOCH_US
+            payload_end = _PAYLOAD + payload_length
+            header = _HEADER.pack(
+                ENTRY_TAG,
+                self._log_id,
+                seq,
+                previous_hash,
+                time_us,
+                xid,
+                flags,
+                schema_version,
+                payload_hash,
+                state_hash,
+                _STREAM,
+            )
+            payload = row[_PAYLOAD - 4 : payload_end]
+        except BadStructError:
+            self._diagnose(row)
+            return
+        if (
+            sha256(LEAF_PREFIX + header + row[payload_end:]).digest() == stored_hash
+            and sha256(PAYLOAD_TAG + salt + _NO_LENGTH + payload).digest()
+            == payload_hash
+            and seq == self._expected_seq
+            and previous_hash == self._previous_hash
+            and time_us >= self._previous_time_us
+            and values[:-1:2] == _LENGTHS
+        ):
+            self._expected_seq = seq + 1
+            self._previous_hash = stored_hash
+            self._previous_time_us = time_us
+            self._entries += 1
+            if not self._entries % PROGRESS_EVERY and self._progress is not None:
+                self._progress(PROGRESS_EVERY)
+        else:
+            self._diagnose(row)
+
+    def finish(self, last: int) -> RangeResult:
+        """Return what was found, once all rows up to `last` have come."""
+        result = self.result
+        result.entries = self._entries
+        if result.interruption is None and self._expected_seq <= last:
+            self._add_gap(last + 1)
+        result.last_seq = self._expected_seq - 1 if result.entries else None
+        result.last_hash = self._previous_hash
+        result.last_time_us = self._previous_time_us
+        return result
+
+    def _diagnose(self, row: bytes) -> None:
+        """Say everything that is wrong with this row, and go on behind it."""
+        self._entries += 1
+        fields = fields_of(row)
+        seq = int.from_bytes(fields["seq"] or b"", signed=True)
+        if seq > self._expected_seq:
+            self._add_gap(seq)
+        elif seq < self._expected_seq:
+            self._add(seq, ErrorClass.ORDER, str(self._expected_seq), str(seq))
+        elif self._previous_hash not in (None, fields["previous_hash"]):
+            self._add(
+                seq,
+                ErrorClass.PREVIOUS_HASH,
+                _hex(self._previous_hash),
+                _hex(fields["previous_hash"]),
+            )
+        self._check_hash(seq, fields)
+        self._check_payload(seq, fields)
+        time_us = EPOCH_US + int.from_bytes(fields["recorded_at"] or b"", signed=True)
+        if time_us < self._previous_time_us:
+            earliest = self._previous_time_us
+            self._add(seq, ErrorClass.CLOCK, f"{earliest} µs or later", f"{time_us} µs")
+        self._expected_seq = max(seq + 1, self._expected_seq)
+        # What is stored, not what is right: the next entry is to be judged by itself.
+        self._previous_hash = fields["hash"]
+        self._previous_time_us = time_us
+
+    def _check_hash(self, seq: int, fields: dict[str, bytes | None]) -> None:
+        entry = self._entry_of(fields)
+        found = fields["hash"]
+        if entry is None:
+            self._add(seq, ErrorClass.HASH, None, _hex(found), "a column is malformed")
+            return
+        expected = sha256(LEAF_PREFIX + entry).digest()
+        if expected == found:
+            return
+        self._add(seq, ErrorClass.HASH, _hex(expected), _hex(found))
+        if found is not None and len(self.result.misfits) < MAX_FINDINGS:
+            self.result.misfits.append(Misfit(seq, found, entry))
+
+    def _entry_of(self, fields: dict[str, bytes | None]) -> bytes | None:
+        # Every value as it is sent, the number of microseconds apart.
+        fixed = [
+            fields["seq"],
+            fields["previous_hash"],
+            fields["recorded_at"],
+            fields["xid"],
+            fields["flags"],
+            fields["schema_version"],
+            fields["payload_hash"],
+            fields["state_hash"],
+        ]
+        if any(
+            value is None or len(value) != length
+            for value, length in zip(fixed, (8, 32, 8, 8, 2, 4, 32, 32), strict=True)
+        ):
+            return None
+        time_us = EPOCH_US + int.from_bytes(fields["recorded_at"] or b"", signed=True)
+        try:
+            fixed[2] = time_us.to_bytes(8, signed=True)
+        except OverflowError:
+            return None
+        subject = b"".join(
+            b"\xff\xff\xff\xff" if value is None else _length.pack(len(value)) + value
+            for value in islice(fields.values(), 11, None)
+        )
+        header = b"".join(value for value in fixed if value is not None)
+        return ENTRY_TAG + self._log_id + header + _STREAM + subject
+
+    def _check_payload(self, seq: int, fields: dict[str, bytes | None]) -> None:
+        salt, payload = fields["payload_salt"], fields["payload"]
+        if salt is None or payload is None:
+            missing = "salt" if salt is None else "payload"
+            detail = f"the {missing} is not there, and no entry says that it was erased"
+            self._add(seq, ErrorClass.REDACTION, None, None, detail)
+            return
+        length = len(payload).to_bytes(8)
+        expected = sha256(PAYLOAD_TAG + salt + length + payload).digest()
+        if len(salt) != 32 or expected != fields["payload_hash"]:  # noqa: PLR2004
+            self._add(
+                seq, ErrorClass.PAYLOAD, _hex(fields["payload_hash"]), _hex(expected)
+            )
+
+    def _add_gap(self, next_seq: int) -> None:
+        first = self._expected_seq
+        missing = next_seq - first
+        self._add(
+            first,
+            ErrorClass.GAP,
+            str(first),
+            None,
+            f"{missing} {'entry is' if missing == 1 else 'entries are'} missing",
+        )
+        if len(self.result.gaps) < MAX_FINDINGS:
+            self.result.gaps.append((first, next_seq))
+
+    def _add(
+        self,
+        seq: int,
+        reason: ErrorClass,
+        expected: str | None,
+        found: str | None,
+        detail: str = "",
+    ) -> None:
+        self.result.add(
+            Finding(
+                seq=seq,
+                reason=reason,
+                expected=expected,
+                found=found,
+                detail=detail or reason.description,
+            )
+        )
+
+
+def _hex(value: bytes | None) -> str | None:
+    return None if value is None else value.hex()

@@ -1,0 +1,98 @@
+"""From what was found in the audit log to a verdict that can be defended."""
+
+from datetime import datetime
+from typing import Final
+
+from services.audit_check import MAX_FINDINGS, RangeResult
+from services.audit_findings import (
+    Check,
+    CheckResult,
+    ErrorClass,
+    Finding,
+    Verdict,
+    Verification,
+)
+
+DOMAIN: Final = "entries do not cover the rows of other tables yet"
+# What needs something that this version does not have.
+NOT_CHECKED: Final = {
+    ErrorClass.ROOT: "no Merkle root is kept yet",
+    ErrorClass.CHECKPOINT: "no signed checkpoint from outside the database is known:"
+    " who owns the database could have written all of the log anew",
+    ErrorClass.DOMAIN_MISSING: DOMAIN,
+    ErrorClass.DOMAIN_DIFFERS: DOMAIN,
+    ErrorClass.DOMAIN_UNLOGGED: DOMAIN,
+}
+RANK: Final = {reason: rank for rank, reason in enumerate(ErrorClass)}
+
+
+def conclude(
+    result: RangeResult,
+    *,
+    first_seq: int,
+    reaches_end: bool,
+    snapshot_at: datetime,
+    duration_ms: int,
+) -> Verification:
+    findings = sorted(result.findings, key=_by_place)
+    if any(result.counts.values()):
+        verdict = Verdict.TAMPERED
+    elif result.interruption is not None or result.entries == 0:
+        # Nothing was read: nothing is proven.
+        verdict = Verdict.INCOMPLETE
+    else:
+        verdict = Verdict.INTERNALLY_CONSISTENT
+    return Verification(
+        valid=verdict is Verdict.INTERNALLY_CONSISTENT,
+        verdict=verdict,
+        entries_checked=result.entries,
+        first_seq=first_seq if result.entries else None,
+        last_seq=result.last_seq,
+        head_hash=result.last_hash if result.entries else None,
+        first_invalid=findings[0] if findings else None,
+        errors_by_class={
+            reason.value: count
+            for reason in ErrorClass
+            if (count := result.counts[reason])
+        },
+        errors=tuple(findings[:MAX_FINDINGS]),
+        checks=tuple(
+            _check(reason, result, reaches_end=reaches_end) for reason in ErrorClass
+        ),
+        snapshot_at=snapshot_at,
+        duration_ms=duration_ms,
+    )
+
+
+def _check(reason: ErrorClass, result: RangeResult, *, reaches_end: bool) -> Check:
+    if count := result.counts[reason]:
+        return Check(
+            name=reason.value,
+            result=CheckResult.FAILED,
+            detail=f"{reason.description} Found: {count}.",
+        )
+    if why_not := _why_not_checked(reason, result, reaches_end=reaches_end):
+        return Check(name=reason.value, result=CheckResult.NOT_CHECKED, detail=why_not)
+    return Check(
+        name=reason.value,
+        result=CheckResult.PASSED,
+        detail=f"{result.entries} entries, the last is {result.last_seq}",
+    )
+
+
+def _why_not_checked(
+    reason: ErrorClass, result: RangeResult, *, reaches_end: bool
+) -> str | None:
+    if reason in NOT_CHECKED:
+        return NOT_CHECKED[reason]
+    if result.entries == 0:
+        return "no entry was read"
+    if result.interruption is not None:
+        return f"stopped after {result.entries} entries: {result.interruption}"
+    if reason is ErrorClass.HEAD and not reaches_end:
+        return "the range ends before the log does"
+    return None
+
+
+def _by_place(finding: Finding) -> tuple[int, int]:
+    return finding.seq, RANK[finding.reason]
