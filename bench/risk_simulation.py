@@ -45,7 +45,6 @@ TUNING_SEEDS = range(1, 11)
 POLICY = ProctoringPolicy()
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 DURATION_SECONDS = 3600.0
-QUESTIONS = 24
 HEARTBEAT_SECONDS = 15.0
 SHARES = {
     Behaviour.BAD_NETWORK: 0.15,
@@ -90,6 +89,7 @@ class Counts:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
     students: int
+    questions: int = 24
     window_noise_per_hour: float = 0.0
     version: str = MODEL_VERSION
 
@@ -97,7 +97,7 @@ class Setting:
 def simulate(seed: int, setting: Setting) -> Exam:
     """Run one exam: the plans as a server would have received them, then the model."""
     rng = Random(seed)
-    questions = draw_questions(rng, QUESTIONS)
+    questions = draw_questions(rng, setting.questions)
     attempts = [
         (
             made.behaviour,
@@ -362,6 +362,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--seed", type=int, default=1000, help="first seed reported")
     parser.add_argument("--students", type=int, default=60, help="students an exam")
     parser.add_argument("--exams", type=int, default=20, help="exams reported")
+    parser.add_argument("--questions", type=int, default=24, help="questions an exam")
     parser.add_argument("--window-noise", type=float, default=0.0, metavar="PER_HOUR")
     parser.add_argument("--version", choices=sorted(WEIGHTINGS), default=MODEL_VERSION)
     chosen = parser.parse_args(arguments)
@@ -369,11 +370,14 @@ def main(arguments: Sequence[str]) -> None:
         parser.error(f"--students must be at least {2 * len(Behaviour)}")
     if chosen.exams < 1:
         parser.error("--exams must be at least 1")
+    if chosen.questions < 1:
+        parser.error("--questions must be at least 1")
     if not 0 <= chosen.window_noise <= MAX_WINDOW_NOISE:
         parser.error(f"--window-noise must be from 0 to {MAX_WINDOW_NOISE}")
 
     setting = Setting(
         students=chosen.students,
+        questions=chosen.questions,
         window_noise_per_hour=chosen.window_noise,
         version=chosen.version,
     )
@@ -383,7 +387,7 @@ def main(arguments: Sequence[str]) -> None:
     reported = f"{seeds[0]}-{seeds[-1]}"
     print(
         f"Model {setting.version}; {chosen.exams} exams of {chosen.students} students"
-        f" and {QUESTIONS} questions,"
+        f" and {setting.questions} questions,"
         f" seeds {reported} (tuned on seeds {TUNING_SEEDS[0]}-{TUNING_SEEDS[-1]});"
         " 95 % intervals: Wilson for shares, bootstrap over exams for F1 and AUC.\n"
     )
