@@ -60,8 +60,8 @@ def test_a_wrong_method_names_the_right_ones(client: FlaskClient) -> None:
         b'{"email": NaN}',
         b'{"email": Infinity}',
         b'{"email": "\\ud800"}',
-        b"[" * 100_000,
-        b'{"a":' * 50_000,
+        b"[" * 60_000,
+        b'{"a":' * 10_000,
         b'{"email": ' + b"9" * 5000 + b"}",
         b"\xef\xbb\xbf{}",
     ],
@@ -313,7 +313,8 @@ def test_the_docs_work_without_the_internet(client: FlaskClient) -> None:
     assert links
     for link in links:
         assert link.startswith("/"), link
-        assert client.get(link).status_code == 200
+        with client.get(link) as asset:
+            assert asset.status_code == 200
 
 
 def test_a_failure_of_ours_tells_nothing_about_it(
