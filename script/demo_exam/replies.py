@@ -1,0 +1,200 @@
+"""What the server answers, as far as the demonstration reads it."""
+
+from datetime import datetime
+from typing import Generic, Literal, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, JsonValue
+
+Item = TypeVar("Item")
+
+
+class Nothing(BaseModel):
+    """A reply of which nothing is of interest."""
+
+
+class Tokens(BaseModel):
+    access_token: str
+    refresh_token: str
+    expires_in: int
+
+
+class User(BaseModel):
+    id: UUID
+    email: str
+
+
+class PageOf(BaseModel, Generic[Item]):
+    items: list[Item]
+    next_cursor: str | None
+
+
+class Problem(BaseModel):
+    title: str
+    detail: str = ""
+
+
+class Option(BaseModel):
+    id: UUID
+    text: str
+    is_correct: bool
+
+
+class KeyedQuestion(BaseModel):
+    """A question as an admin sees it."""
+
+    id: UUID
+    kind: str
+    points: float
+    options: list[Option] = []
+    correct: bool | None = None
+    answer: float | None = None
+    tolerance: float = 0.0
+    accepted_answers: list[str] = []
+
+
+class Exam(BaseModel):
+    id: UUID
+    status: str
+    version: int
+    duration_minutes: int
+    starts_at: datetime | None
+    ends_at: datetime | None
+    updated_at: datetime
+
+
+class AvailableExam(BaseModel):
+    id: UUID
+    can_start: bool
+
+
+class Attempt(BaseModel):
+    id: UUID
+    status: str
+    started_at: datetime
+    deadline_at: datetime
+    ended_at: datetime | None
+    ended_by: str | None
+    paused_seconds: int
+
+
+class Paper(Attempt):
+    server_time: datetime
+    seconds_remaining: int
+
+
+class Saved(BaseModel):
+    server_time: datetime
+
+
+class Receipt(BaseModel):
+    attempt: Attempt
+    score: float | None
+    answers_digest: str
+    receipt_hash: str
+    audit_seq: int
+
+
+class EventResult(BaseModel):
+    client_event_id: UUID | None
+    status: Literal["accepted", "duplicate", "rejected"]
+    audit_seq: int | None = None
+    problem: Problem | None = None
+
+
+class BatchReceipt(BaseModel):
+    results: list[EventResult]
+    missing_sequences: list[int]
+
+
+class Watched(BaseModel):
+    """A row of a proctor's board."""
+
+    id: UUID
+    student_email: str
+    status: str
+    connection: str
+    risk_score: float | None
+
+
+class Reason(BaseModel):
+    code: str
+    contribution: float
+    explanation: str
+
+
+class Suspect(BaseModel):
+    """A row of the suspicious list."""
+
+    attempt_id: UUID
+    student_email: str
+    student_name: str
+    exam_title: str
+    risk_score: float
+    risk_level: str
+    confidence: float
+    checked_at: datetime
+    reasons: list[Reason]
+
+
+class StoredEvent(BaseModel):
+    client_event_id: UUID
+    # None: the server or a proctor reported it.
+    sequence: int | None
+    event_type: str
+    audit_seq: int
+
+
+class GivenAnswer(BaseModel):
+    question_id: UUID
+    response: JsonValue
+    client_version: int
+
+
+class GradedQuestion(BaseModel):
+    question: KeyedQuestion
+    answer: GivenAnswer | None
+
+
+class GradedAttempt(BaseModel):
+    questions: list[GradedQuestion]
+
+
+class Result(BaseModel):
+    """One attempt in an exam's results."""
+
+    attempt_id: UUID
+    student_id: UUID
+    email: str
+    full_name: str
+    status: str
+    score: float | None
+    percent: float | None
+    is_passed: bool | None
+    ended_at: datetime | None
+    ended_by: str | None
+    risk_score: float | None
+    risk_level: str | None
+
+
+class Entry(BaseModel):
+    """An entry of the audit log."""
+
+    seq: int
+    event_type: str
+    hash: str
+
+
+class VerificationCheck(BaseModel):
+    name: str
+    result: str
+    detail: str
+
+
+class Verification(BaseModel):
+    valid: bool
+    verdict: str
+    entries_checked: int
+    head_hash: str | None
+    checks: list[VerificationCheck]
+    duration_ms: int
