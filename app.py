@@ -12,7 +12,7 @@ from dotenv import load_dotenv
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api import problems
+from api import cli, problems
 from api.context import Services
 from api.routes import (
     analysis,
@@ -20,6 +20,7 @@ from api.routes import (
     attempt_actions,
     attempts,
     auth,
+    blockchain,
     docs,
     exams,
     health,
@@ -37,6 +38,7 @@ from services.analysis_service import AnalysisService
 from services.assignment_service import AssignmentService
 from services.attempt_service import AttemptService
 from services.auth_service import AuthService
+from services.blockchain_service import BlockchainService
 from services.exam_service import ExamService
 from services.grade_service import GradeService
 from services.health_service import HealthService
@@ -72,6 +74,7 @@ BLUEPRINTS = (
     questions.bp,
     assignments.bp,
     results.bp,
+    blockchain.bp,
 )
 
 
@@ -121,6 +124,7 @@ def create_app(settings: Settings) -> Flask:
     auth_middleware.init_app(app, services.auth)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
+    app.cli.add_command(cli.audit)
     rate_limit.init_app(app, settings.rate_limits, database)
     problems.init_app(app)
     if settings.sweeper_interval_seconds > 0:

@@ -9,6 +9,7 @@ from services.analysis_service import AnalysisService
 from services.assignment_service import AssignmentService
 from services.attempt_service import AttemptService
 from services.auth_service import AuthService
+from services.blockchain_service import BlockchainService
 from services.exam_service import ExamService
 from services.grade_service import GradeService
 from services.health_service import HealthService
@@ -27,6 +28,7 @@ class Services:
     attempts: AttemptService
     accounts: AccountService
     auth: AuthService
+    blockchain: BlockchainService
     users: UserService
     grades: GradeService
     health: HealthService

@@ -1,0 +1,121 @@
+"""Commands for the terminal: `flask --app app audit verify | head | show | export`."""
+
+import json
+import sys
+from typing import Final, TextIO
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+from api.context import services
+from api.schemas.blockchain import EntryResponse, SummaryResponse, VerificationResponse
+from services.audit_findings import CheckResult, Verdict, Verification
+
+EXIT_CODES: Final = {
+    Verdict.INTERNALLY_CONSISTENT: 0,
+    Verdict.TAMPERED: 1,
+    Verdict.INCOMPLETE: 2,
+}
+COLOURS: Final = {
+    CheckResult.PASSED: "green",
+    CheckResult.FAILED: "red",
+    CheckResult.NOT_CHECKED: "yellow",
+}
+
+
+@click.group(help="Read and verify the audit log.")
+def audit() -> None:
+    """Group the commands."""
+
+
+@audit.command("verify")
+@click.option("--from-seq", type=click.IntRange(min=0), help="The first entry.")
+@click.option("--to-seq", type=click.IntRange(min=0), help="The last entry.")
+@click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def verify_command(
+    *, from_seq: int | None, to_seq: int | None, processes: int, as_json: bool
+) -> None:
+    """Check every entry. Exits with 0 if it holds, 1 if not, 2 if it was not read."""
+    blockchain = services().blockchain
+    head_seq = blockchain.summarize().head_seq
+    last = head_seq if to_seq is None else min(to_seq, head_seq)
+    with Progress(
+        TextColumn("checking"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    ) as bar:
+        task = bar.add_task("checking", total=max(0, last - (from_seq or 0) + 1))
+        found = blockchain.verify_thoroughly(
+            from_seq=from_seq,
+            to_seq=to_seq,
+            processes=processes,
+            progress=lambda entries: bar.advance(task, entries),
+        )
+        bar.update(task, completed=found.entries_checked)
+    if as_json:
+        report = VerificationResponse.model_validate(found)
+        click.echo(report.model_dump_json(indent=2))
+    else:
+        _print(found)
+    sys.exit(EXIT_CODES[found.verdict])
+
+
+@audit.command("head")
+def head_command() -> None:
+    """Print where the log stands: a line to be kept outside this database."""
+    summary = SummaryResponse.model_validate(services().blockchain.summarize())
+    click.echo(
+        f"{summary.origin} {summary.log_id} {summary.head_seq} {summary.head_hash}"
+    )
+
+
+@audit.command("show")
+@click.argument("seq", type=click.IntRange(min=0))
+def show_command(seq: int) -> None:
+    """Print one entry as JSON."""
+    entry = services().blockchain.get_entry(seq)
+    if entry is None:
+        raise click.ClickException(f"there is no entry {seq}")
+    click.echo(EntryResponse.model_validate(entry).model_dump_json(indent=2))
+
+
+@audit.command("export")
+@click.argument("file", type=click.File("w", encoding="utf-8"))
+@click.option("--reason", required=True, help="Is recorded in the log.")
+def export_command(file: TextIO, reason: str) -> None:
+    """Write all entries to FILE (- is the terminal), one JSON object a line."""
+    for entry in services().blockchain.export(reason):
+        record = EntryResponse.model_validate(entry).model_dump(mode="json")
+        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def _print(found: Verification) -> None:
+    console = Console()
+    table = Table("check", "result", "detail")
+    for check in found.checks:
+        colour = COLOURS[check.result]
+        table.add_row(check.name, f"[{colour}]{check.result}[/]", check.detail)
+    console.print(table)
+    for finding in found.errors:
+        console.print(
+            f"entry {finding.seq}: [red]{finding.reason}[/]: {finding.detail}"
+        )
+    rate = found.entries_checked * 1000 / max(1, found.duration_ms)
+    head = "none" if found.head_hash is None else found.head_hash.hex()
+    console.print(
+        f"[bold]{found.verdict}[/]: {found.entries_checked:,} entries in"
+        f" {found.duration_ms / 1000:.1f} s ({rate:,.0f}/s), entry {found.last_seq}"
+        f" has the hash {head}",
+        soft_wrap=True,
+    )

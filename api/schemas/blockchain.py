@@ -1,0 +1,118 @@
+"""Bodies of the audit log's endpoints. Hashes are lower-case hex."""
+
+import json
+from typing import Annotated, Self
+from uuid import UUID
+
+from pydantic import BeforeValidator, Field, JsonValue, model_validator
+
+from api.schemas.base import ResponseModel, Time
+from models.wire import WireModel
+from services.audit_findings import CheckResult, ErrorClass, Verdict
+
+
+def _to_hex(value: object) -> object:
+    return value.hex() if isinstance(value, bytes) else value
+
+
+def _parsed(value: object) -> object:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+Hash = Annotated[str, BeforeValidator(_to_hex), Field(pattern="^[0-9a-f]{64}$")]
+LogId = Annotated[str, BeforeValidator(_to_hex), Field(pattern="^[0-9a-f]{32}$")]
+Seq = Annotated[int, Field(ge=0, le=2**53 - 1)]
+
+
+class EntryResponse(ResponseModel):
+    seq: int
+    recorded_at: Time
+    event_type: str
+    entity_type: str
+    entity_id: str
+    actor_id: str | None = Field(
+        description="A user's id, `system`, or null for a caller who did not log in."
+    )
+    attempt_id: UUID | None
+    payload: Annotated[dict[str, JsonValue] | None, BeforeValidator(_parsed)] = Field(
+        description="What was hashed is its RFC 8785 text. Null after a redaction."
+    )
+    payload_hash: Hash = Field(description="A salted commitment to the payload.")
+    previous_hash: Hash
+    hash: Hash
+
+
+class EventTypeResponse(ResponseModel):
+    event_type: Annotated[str, Field(validation_alias="value")]
+    description: str
+
+
+class EventCountResponse(ResponseModel):
+    event_type: str
+    entries: int
+
+
+class SummaryResponse(ResponseModel):
+    """The log at a glance. Nothing of it was verified."""
+
+    log_id: LogId
+    origin: str
+    entries: int
+    genesis_hash: Hash
+    began_at: Time
+    head_seq: int
+    head_hash: Hash
+    last_recorded_at: Time
+    event_types: list[EventCountResponse]
+
+
+class VerifyQuery(WireModel):
+    from_seq: Seq | None = None
+    to_seq: Seq | None = None
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if (
+            self.from_seq is not None
+            and self.to_seq is not None
+            and self.from_seq > self.to_seq
+        ):
+            raise ValueError("from_seq must not be greater than to_seq")
+        return self
+
+
+class FindingResponse(ResponseModel):
+    seq: int
+    reason: ErrorClass
+    expected: str | None
+    found: str | None
+    detail: str
+
+
+class CheckResponse(ResponseModel):
+    name: str
+    result: CheckResult
+    detail: str
+
+
+class VerificationResponse(ResponseModel):
+    valid: bool = Field(description="No error was found. The verdict says more.")
+    verdict: Verdict = Field(
+        description="`internally_consistent` is all that a database can say of itself:"
+        " who owns it could have written all of the log anew."
+    )
+    entries_checked: int
+    first_seq: int | None
+    last_seq: int | None
+    head_hash: Hash | None = Field(
+        description="Of the last entry that was checked. Keep it elsewhere: a later log"
+        " that has another hash at this seq was rewritten."
+    )
+    first_invalid: FindingResponse | None
+    errors_by_class: dict[str, int]
+    errors: list[FindingResponse] = Field(description="The first hundred.")
+    checks: list[CheckResponse] = Field(
+        description="Also what was not checked, and why."
+    )
+    snapshot_at: Time
+    duration_ms: int

@@ -1,0 +1,269 @@
+"""Reading the audit log: trails, its summary, its verification, its export."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from models import blockchain_log
+from models.audit_event import AuditEvent
+from models.blockchain_log import AuditEntry, EventCount
+from models.database import Database, Transaction
+from models.page import Page, paged
+from models.principal import Principal, Role
+from services import audit, errors
+from services.access import ExamNotFoundError, require_exam
+from services.attempt_access import require_attempt
+from services.attempt_errors import AttemptNotFoundError
+from services.audit_check import Progress
+from services.audit_findings import Verification
+from services.audit_verification import verify
+
+# What a request may take. The command line has no bound.
+VERIFY_TIMEOUT_SECONDS: Final = 60.0
+EXPORT_PAGE: Final = 1000
+ORIGIN: Final = "proctoring/audit"
+BEFORE_GENESIS: Final = -1
+
+
+class AuditTrailNotFoundError(errors.NotFoundError):
+    slug = "audit-trail-not-found"
+    title = "No such audit trail"
+
+    def __init__(self, entity_type: str, entity_id: str) -> None:
+        super().__init__(f"There is no trail of {entity_type} {entity_id} for you.")
+
+
+class EventTypeUnknownError(errors.NotFoundError):
+    slug = "event-type-unknown"
+    title = "Unknown event type"
+
+    def __init__(self, event_type: str) -> None:
+        super().__init__(
+            f"No event type is called {event_type}; GET /api/blockchain/event-types"
+            " lists them."
+        )
+
+
+class AuditLogNotBegunError(errors.ConflictError):
+    slug = "audit-log-not-begun"
+    title = "The audit log has not begun"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The audit log has no genesis entry.", allowed_actions=["initialize"]
+        )
+
+
+class VerificationBusyError(errors.BusyError):
+    slug = "verification-busy"
+    title = "A verification is running"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This server is verifying the log for somebody else at the moment.",
+            retry_after_seconds=5,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The log at a glance. Nothing here was verified."""
+
+    log_id: bytes
+    origin: str
+    entries: int
+    genesis_hash: bytes
+    began_at: datetime
+    head_seq: int
+    head_hash: bytes
+    last_recorded_at: datetime
+    event_types: Sequence[EventCount]
+
+
+@dataclass(frozen=True, slots=True)
+class Initialization:
+    entry: AuditEntry
+    is_new: bool
+
+
+class BlockchainService:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        # Checking keeps a core busy, so one at a time in each process.
+        self._verifying = threading.Lock()
+
+    def initialize(self) -> Initialization:
+        """Begin the log, or find that it has begun. The genesis is its own record."""
+        with self._database.bookkeeping() as tx:
+            is_new = blockchain_log.initialize(tx, ORIGIN)
+            entry = blockchain_log.get(tx, 0)
+        if entry is None:
+            raise AuditLogNotBegunError
+        return Initialization(entry, is_new)
+
+    def summarize(self) -> Summary:
+        with self._database.read() as tx:
+            head, genesis = blockchain_log.get_head(tx), blockchain_log.get(tx, 0)
+            if head is None or genesis is None:
+                raise AuditLogNotBegunError
+            return Summary(
+                log_id=head.log_id,
+                origin=head.origin,
+                entries=head.next_seq,
+                genesis_hash=genesis.hash,
+                began_at=genesis.recorded_at,
+                head_seq=head.next_seq - 1,
+                head_hash=head.hash,
+                last_recorded_at=head.recorded_at,
+                event_types=blockchain_log.count_by_event_type(tx),
+            )
+
+    def get_entry(self, seq: int) -> AuditEntry | None:
+        with self._database.read() as tx:
+            return blockchain_log.get(tx, seq)
+
+    def verify(
+        self, *, from_seq: int | None = None, to_seq: int | None = None
+    ) -> Verification:
+        """Check every entry, or a range. Raises VerificationBusyError."""
+        if not self._verifying.acquire(blocking=False):
+            raise VerificationBusyError
+        try:
+            return verify(
+                self._database.settings,
+                from_seq=from_seq,
+                to_seq=to_seq,
+                timeout_seconds=VERIFY_TIMEOUT_SECONDS,
+            )
+        finally:
+            self._verifying.release()
+
+    def verify_thoroughly(
+        self,
+        *,
+        from_seq: int | None = None,
+        to_seq: int | None = None,
+        processes: int = 1,
+        progress: Progress | None = None,
+    ) -> Verification:
+        """Check without a bound in time, as the command line does."""
+        return verify(
+            self._database.settings,
+            from_seq=from_seq,
+            to_seq=to_seq,
+            processes=processes,
+            progress=progress,
+        )
+
+    def list_entity_trail(
+        self,
+        reader: Principal,
+        entity_type: str,
+        entity_id: str,
+        *,
+        after: int | None,
+        limit: int,
+    ) -> Page[AuditEntry]:
+        """Return what happened to one thing, the oldest first.
+
+        A proctor sees his exams and their attempts. Raises AuditTrailNotFoundError.
+        """
+        with self._database.read() as tx:
+            if reader.role is not Role.ADMIN:
+                _require_entity(tx, reader, entity_type, entity_id)
+            rows = blockchain_log.list_by_entity(
+                tx,
+                entity_type,
+                entity_id,
+                after=BEFORE_GENESIS if after is None else after,
+                limit=limit + 1,
+            )
+        return paged(rows, limit, _key)
+
+    def list_attempt_trail(
+        self, reader: Principal, attempt_id: UUID, *, after: int | None, limit: int
+    ) -> Page[AuditEntry]:
+        """Return everything that was recorded of an attempt, the oldest first.
+
+        Raises AttemptNotFoundError, also for an attempt of another proctor's exam.
+        """
+        with self._database.read() as tx:
+            require_attempt(tx, reader, attempt_id)
+            rows = blockchain_log.list_by_attempt(
+                tx,
+                attempt_id,
+                after=BEFORE_GENESIS if after is None else after,
+                limit=limit + 1,
+            )
+        return paged(rows, limit, _key)
+
+    def list_events(
+        self, reader: Principal, event_type: str, *, after: int | None, limit: int
+    ) -> Page[AuditEntry]:
+        """Return the entries of one type; a proctor's own exams only.
+
+        Raises EventTypeUnknownError.
+        """
+        if event_type not in set(AuditEvent):
+            raise EventTypeUnknownError(event_type)
+        after = BEFORE_GENESIS if after is None else after
+        with self._database.read() as tx:
+            if reader.role is Role.ADMIN:
+                rows = blockchain_log.list_by_event_type(
+                    tx, event_type, after=after, limit=limit + 1
+                )
+            else:
+                rows = blockchain_log.list_by_event_type_for_proctor(
+                    tx, event_type, reader.id, after=after, limit=limit + 1
+                )
+        return paged(rows, limit, _key)
+
+    def export(self, reason: str) -> Iterator[AuditEntry]:
+        """Return all entries up to and with the one that records this export.
+
+        What leaves has been flushed to disk: the commit of that entry waits for it.
+        """
+        with self._database.transaction() as tx:
+            entry = audit.append(
+                tx,
+                AuditEvent.EVIDENCE_EXPORTED,
+                "log",
+                "all",
+                actor=audit.SYSTEM,
+                payload={"reason": reason},
+            )
+        last = entry.seq
+        after = BEFORE_GENESIS
+        while after < last:
+            with self._database.read() as tx:
+                rows = blockchain_log.list_all(
+                    tx, after=after, limit=min(EXPORT_PAGE, last - after)
+                )
+            if not rows:
+                return
+            yield from rows
+            after = rows[-1].seq
+
+
+def _require_entity(
+    tx: Transaction, reader: Principal, entity_type: str, entity_id: str
+) -> None:
+    try:
+        allowed = _ENTITY_GUARDS[entity_type]
+        allowed(tx, reader, UUID(entity_id))
+    except (KeyError, ValueError, ExamNotFoundError, AttemptNotFoundError) as error:
+        raise AuditTrailNotFoundError(entity_type, entity_id) from error
+
+
+# What a proctor may ask about, and who decides whether it is his.
+_ENTITY_GUARDS: Final[dict[str, Callable[[Transaction, Principal, UUID], object]]] = {
+    "exam": require_exam,
+    "attempt": require_attempt,
+}
+
+
+def _key(entry: AuditEntry) -> tuple[int]:
+    return (entry.seq,)
