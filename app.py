@@ -103,6 +103,7 @@ def create_app(settings: Settings) -> Flask:
         attempts=AttemptService(database),
         accounts=AccountService(database, passwords),
         auth=AuthService(database, settings, passwords, tokens),
+        blockchain=BlockchainService(database),
         users=UserService(database, passwords),
         grades=GradeService(database),
         health=HealthService(database),
