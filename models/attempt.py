@@ -170,7 +170,7 @@ LIST_OVERDUE = """
      LIMIT %(limit)s
 """
 
-LOCK_OVERDUE = """
+TRY_LOCK = """
     SELECT FROM attempts WHERE id = %(id)s FOR UPDATE SKIP LOCKED
 """
 
@@ -230,7 +230,7 @@ def list_overdue(tx: Transaction, limit: int) -> list[UUID]:
 def try_lock(tx: Transaction, attempt_id: UUID) -> Attempt | None:
     """Lock and read it, or return None at once if somebody else has it."""
     names = {"id": attempt_id}
-    if tx.execute(LOCK_OVERDUE, names) == 0:
+    if tx.execute(TRY_LOCK, names) == 0:
         return None
     return tx.one_or_none(Attempt, GET, names)
 

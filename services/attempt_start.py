@@ -1,7 +1,7 @@
 """Starting an attempt, and going on with one that runs."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -28,6 +28,7 @@ from services.attempt_errors import (
 )
 from services.exam_session_security import HandOver, hand_over
 from services.paper import Paper
+from services.proctoring_policy import ProctoringPolicy
 from services.server_events import record_server_event
 from utils.uuid7 import uuid7
 
@@ -66,7 +67,7 @@ def start(
             raise NoAttemptsLeftError(its_exam)
     if running.exam_id != exam_id:
         raise AnotherAttemptRunningError(running)
-    held = _go_on(tx, student, running, take_over=take_over)
+    held = _go_on(tx, student, its_exam, running, take_over=take_over)
     return Started(paper.read(tx, held), is_new=False)
 
 
@@ -173,10 +174,22 @@ def _begin(tx: Transaction, student: Principal, its_exam: Exam) -> Paper | None:
 
 
 def _go_on(
-    tx: Transaction, student: Principal, running: Attempt, *, take_over: bool
+    tx: Transaction,
+    student: Principal,
+    its_exam: Exam,
+    running: Attempt,
+    *,
+    take_over: bool,
 ) -> Attempt:
     holder = attempt_activity.get_holder(tx, running.id)
-    how = hand_over(running, holder, student.session_id, take_over=take_over)
+    policy = ProctoringPolicy.model_validate(its_exam.proctoring)
+    how = hand_over(
+        running,
+        holder,
+        student.session_id,
+        take_over=take_over,
+        concurrent_within=timedelta(seconds=policy.concurrent_device_within_seconds),
+    )
     if how is HandOver.NONE:
         return running
     moved = attempt_steps.move_hold(tx, running.id, student.session_id)

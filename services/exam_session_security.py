@@ -7,7 +7,6 @@ attempts_one_running_key). Which of his devices may write to it is kept here: th
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Final
 from uuid import UUID
 
 from models.attempt import Attempt
@@ -17,9 +16,6 @@ from services.attempt_errors import (
     AttemptHeldElsewhereError,
 )
 
-# A device that was heard of within this time may still be in somebody's hands.
-CONCURRENT_WITHIN: Final = timedelta(seconds=60)
-
 
 class HandOver(StrEnum):
     # The same login came again.
@@ -28,15 +24,21 @@ class HandOver(StrEnum):
     RESUMED = "resumed"
     # The other device was silent: most likely it died, which is no evidence.
     TAKEN_OVER = "taken_over"
-    # Two devices were at work within a minute.
+    # Two devices were at work at once.
     CONCURRENT = "concurrent"
 
 
 def hand_over(
-    running: Attempt, holder: Holder | None, session_id: UUID, *, take_over: bool
+    running: Attempt,
+    holder: Holder | None,
+    session_id: UUID,
+    *,
+    take_over: bool,
+    concurrent_within: timedelta,
 ) -> HandOver:
     """Decide what it means that this login wants to go on with a running attempt.
 
+    A device that was heard of within `concurrent_within` counts as being at work.
     Raises AttemptHeldByAnotherDeviceError if it has to say that it takes over.
     """
     if running.held_by_session == session_id:
@@ -45,7 +47,7 @@ def hand_over(
         return HandOver.RESUMED
     if not take_over:
         raise AttemptHeldByAnotherDeviceError(running)
-    is_concurrent = holder.silence <= CONCURRENT_WITHIN
+    is_concurrent = holder.silence <= concurrent_within
     return HandOver.CONCURRENT if is_concurrent else HandOver.TAKEN_OVER
 
 

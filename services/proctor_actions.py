@@ -16,7 +16,7 @@ from models.page import Page, paged
 from models.principal import Principal, Role
 from services import attempt_ending, audit
 from services.access import require_exam
-from services.attempt_access import lock_attempt, require_attempt
+from services.attempt_access import lock_attempt
 from services.attempt_errors import (
     AttemptNotFoundError,
     AttemptStepError,
@@ -142,11 +142,6 @@ class ProctorActions:
                 raise AttemptStepError("void", before, admin.role)
             attempt_ending.void(tx, [before], EndedBy.ADMIN, admin.id, reason)
             return _reread(tx, admin, attempt_id)
-
-    def read_attempt(self, staff: Principal, attempt_id: UUID) -> ManagedAttempt:
-        with self._database.read() as tx:
-            require_attempt(tx, staff, attempt_id)
-            return _reread(tx, staff, attempt_id)
 
 
 def _require_step(

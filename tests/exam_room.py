@@ -1,6 +1,6 @@
 """An exam that is open, with its students and staff: arranged by SQL, for any test."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from uuid import UUID
@@ -103,6 +103,13 @@ class ExamRoom:
         assert isinstance(options, list)
         ids = [UUID(str(o["id"])) for o in options if isinstance(o, dict)]
         return Asked(question_id, ids)
+
+    def set_policy(self, policy: Mapping[str, object]) -> None:
+        self._run(
+            "UPDATE exams SET proctoring = %s WHERE id = %s",
+            Json(policy),
+            self.exam_id,
+        )
 
     def new_user(self, role: Role) -> Principal:
         user_id = uuid7()

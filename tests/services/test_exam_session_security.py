@@ -99,3 +99,16 @@ def test_who_logged_out_can_go_on_with_a_new_login(
     assert holder_of(room, own.id) == after.session_id
     assert room.event_types(own.id) == ["attempt.started", "attempt.resumed"]
     assert room.observed(own.id) == ["session.started", "session.resumed"]
+
+
+def test_the_exams_policy_says_when_two_are_at_work_at_once(
+    room: ExamRoom, attempts: AttemptService
+) -> None:
+    room.set_policy({"concurrent_device_within_seconds": 2})
+    laptop = room.new_student()
+    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
+    room.let_time_pass(own.id, 3)
+
+    attempts.start_attempt(room.login(laptop.id), room.exam_id, take_over=True)
+
+    assert room.observed(own.id) == ["session.started", "session.resumed"]

@@ -48,13 +48,22 @@ def steps(actions: ProctorActions) -> dict[str, Step]:
     }
 
 
+def shown(actions: ProctorActions, staff: Principal, room: ExamRoom) -> ManagedAttempt:
+    """Return the only attempt on the board of the exam."""
+    board = actions.list_attempts(
+        staff, room.exam_id, status=None, before=None, limit=2
+    )
+    (only,) = board.items
+    return only
+
+
 def test_a_pause_costs_no_time(
     room: ExamRoom, running: Attempt, actions: ProctorActions
 ) -> None:
     bob = room.new_proctor()
     paused = actions.pause_attempt(bob, running.id, "fire alarm").attempt
     room.let_time_pass(running.id, 600)
-    still = actions.read_attempt(bob, running.id).attempt
+    still = shown(actions, bob, room).attempt
 
     resumed = actions.resume_attempt(bob, running.id, "all clear").attempt
 
@@ -73,6 +82,23 @@ def test_a_pause_costs_no_time(
         "session.paused",
         "session.resumed",
     ]
+
+
+def test_a_paused_attempt_can_be_submitted(
+    room: ExamRoom,
+    alice: Principal,
+    running: Attempt,
+    attempts: AttemptService,
+    actions: ProctorActions,
+) -> None:
+    actions.pause_attempt(room.admin, running.id, "fire alarm")
+    room.let_time_pass(running.id, 7200)
+
+    receipt = attempts.submit_attempt(alice, running.id)
+
+    assert receipt.attempt.ended_by is EndedBy.STUDENT
+    assert receipt.attempt.paused_at is None
+    assert receipt.attempt.paused_seconds >= 7200
 
 
 def test_an_extension_moves_the_deadline_beyond_the_window(
@@ -172,7 +198,7 @@ def test_every_step_is_taken_or_refused_as_announced(
             "overdue": partial(room.let_time_pass, own.id, 3700),
         }
         into[state]()
-        assert actions.read_attempt(room.admin, own.id).allowed_actions == allowed
+        assert shown(actions, room.admin, room).allowed_actions == allowed
         before = room.event_types(own.id)
 
         if name in allowed:
@@ -217,16 +243,16 @@ def test_the_board_shows_who_is_heard_of(
     assert first.next_key == (first.items[-1].attempt.id,)
     rest = board(before=first.items[-1].attempt.id, limit=2)
 
-    shown = [*first.items, *rest.items]
+    items = [*first.items, *rest.items]
     assert rest.next_key is None
-    assert [(m.attempt.student_id, m.attempt.connection) for m in shown] == [
+    assert [(m.attempt.student_id, m.attempt.connection) for m in items] == [
         (missing.id, Connection.MISSING),
         (late.id, Connection.LATE),
         (alice.id, Connection.ONLINE),
     ]
-    assert shown[-1].attempt.id == running.id
+    assert items[-1].attempt.id == running.id
     # Voiding is for admins.
-    assert shown[-1].allowed_actions == ["pause", "extend", "terminate"]
+    assert items[-1].allowed_actions == ["pause", "extend", "terminate"]
     assert bob.role is Role.PROCTOR
     nobody = actions.list_attempts(
         bob, room.exam_id, status=AttemptStatus.VOIDED, before=None, limit=2

@@ -67,7 +67,7 @@ def test_scaling_divides_every_time_and_nothing_else() -> None:
     before, after = DEFAULT.model_dump(), DEFAULT.scaled(30).model_dump()
     seconds = {name for name in before if name.endswith("_seconds")}
 
-    assert len(seconds) == 9
+    assert len(seconds) == 10
     for name, value in before.items():
         assert after[name] == (value / 30 if name in seconds else value)
 
