@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from flask import request
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from api.problems import InvalidRequestError, MalformedRequestError
@@ -26,11 +26,11 @@ def read_body(schema: type[Body], max_bytes: int) -> Body:
     if request.mimetype != "application/json" or request.content_encoding:
         raise UnsupportedMediaType
     raw = read_bytes(max_bytes)
-    check_json(raw)
+    document = check_json(raw)
     try:
         return schema.model_validate_json(raw, strict=True)
     except ValidationError as error:
-        raise InvalidRequestError(error) from error
+        raise InvalidRequestError(error, document=document) from error
 
 
 def has_body() -> bool:
@@ -71,16 +71,16 @@ def read_bytes(max_bytes: int) -> bytes:
     return raw
 
 
-def check_json(raw: bytes) -> None:
-    """Refuse what parsers disagree about: doubled names, NaN, endless depth.
+def check_json(raw: bytes) -> JsonValue:
+    """Return the document. Refuse what parsers disagree about: doubled names, NaN.
 
-    Raises MalformedRequestError.
+    Raises MalformedRequestError, also for endless depth and endless numbers.
     """
     try:
         text = raw.decode("utf-8")
         if LONG_NUMBER.search(raw):
             raise MalformedRequestError("The body contains an endless number.")
-        document = json.loads(
+        document: JsonValue = json.loads(
             text, object_pairs_hook=_without_doubles, parse_constant=_refuse_constant
         )
         # Lone surrogates can be written in JSON and in nothing else.
@@ -97,6 +97,7 @@ def check_json(raw: bytes) -> None:
         ) from error
     except ValueError as error:
         raise MalformedRequestError("The body is not JSON.") from error
+    return document
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

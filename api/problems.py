@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from flask import Flask, Response, g, request
 from flask_limiter import RateLimitExceeded
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from models.database import ConstraintError, DatabaseUnavailableError
@@ -56,10 +56,14 @@ class InvalidRequestError(Exception):
     and a 500.
     """
 
-    def __init__(self, cause: ValidationError, where: str = "") -> None:
+    def __init__(
+        self, cause: ValidationError, where: str = "", document: JsonValue = None
+    ) -> None:
         self.problems = [
             {"pointer": pointer, "detail": detail}
-            for pointer, detail in problems_of(cause, *([where] if where else []))
+            for pointer, detail in problems_of(
+                cause, *([where] if where else []), document=document
+            )
         ]
 
 

@@ -16,6 +16,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     PlainSerializer,
     StringConstraints,
     ValidationError,
@@ -32,17 +33,42 @@ class WireModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def problems_of(error: ValidationError, *where: str) -> list[tuple[str, str]]:
+def problems_of(
+    error: ValidationError, *where: str, document: JsonValue = None
+) -> list[tuple[str, str]]:
     """Return what does not fit as (JSON pointer, sentence), at most 50 of them.
 
-    `where` are the steps that lead to what was validated. The input is left out: it
+    `where` are the steps that lead to what was validated, and `document` is what it
+    was: the pointers then point into it. The input is left out of the sentences: it
     may be a password.
     """
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    return [
-        ("/".join(["#", *where, *map(_step, each["loc"])]), _sentence(each["msg"]))
-        for each in found[:50]
-    ]
+    problems = []
+    for each in found[:50]:
+        location = each["loc"]
+        if document is not None:
+            location = _within(document, location, each["type"])
+        pointer = "/".join(["#", *where, *map(_step, location)])
+        problems.append((pointer, _sentence(each["msg"])))
+    return problems
+
+
+def _within(
+    document: JsonValue, location: tuple[int | str, ...], kind: str
+) -> tuple[int | str, ...]:
+    """Drop the steps of pydantic's own: the tag of a union, and `[key]`."""
+    steps: list[int | str] = []
+    for step in location:
+        match document, step:
+            case dict(), str() if step in document:
+                document = document[step]
+            case list(), int():
+                document = document[step]
+            # A field that is missing is named, though it is not there.
+            case _ if kind != "missing" or step != location[-1]:
+                continue
+        steps.append(step)
+    return tuple(steps)
 
 
 def _step(name: str | int) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Annotated, Self
 from uuid import UUID
 
@@ -54,7 +53,7 @@ class NewAssignments(WireModel):
     student_ids: Ids = ()
     emails: Emails = ()
     extra_time_minutes: ExtraTimeMinutes = 0
-    time_multiplier: TimeMultiplier = Decimal(1)
+    time_multiplier: TimeMultiplier = Field(default=1, validate_default=True)
 
     @model_validator(mode="after")
     def _names_somebody(self) -> Self:

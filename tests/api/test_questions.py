@@ -201,26 +201,38 @@ def test_questions_freeze_with_the_first_attempt(
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "pointer"),
     [
-        {"kind": "riddle", "text": "?", "points": 1},
-        TRUE_FALSE | {"points": 0},
-        TRUE_FALSE | {"points": 0.125},
-        TRUE_FALSE | {"correct": "no"},
-        TRUE_FALSE | {"text": " "},
-        TRUE_FALSE | {"id": str(uuid4())},
-        SINGLE_CHOICE | {"options": SINGLE_CHOICE["options"][:1]},
-        SINGLE_CHOICE | {"options": [SINGLE_CHOICE["options"][0]] * 2},
+        ({"kind": "riddle", "text": "?", "points": 1}, ""),
+        ({"kind": "true_false", "text": "?", "points": 1}, "/correct"),
+        (TRUE_FALSE | {"points": 0}, "/points"),
+        (TRUE_FALSE | {"points": 0.125}, "/points"),
+        (TRUE_FALSE | {"correct": "no"}, "/correct"),
+        (TRUE_FALSE | {"text": " "}, "/text"),
+        (TRUE_FALSE | {"id": str(uuid4())}, "/id"),
+        (SINGLE_CHOICE | {"options": SINGLE_CHOICE["options"][:1]}, "/options"),
+        (SINGLE_CHOICE | {"options": [SINGLE_CHOICE["options"][0]] * 2}, ""),
+        (
+            SINGLE_CHOICE | {"options": [{"text": "a"}, *SINGLE_CHOICE["options"]]},
+            "/options/0/is_correct",
+        ),
     ],
 )
-def test_a_question_that_does_not_fit_is_refused(admin: Speaker, wrong: Json) -> None:
+def test_a_question_that_does_not_fit_is_refused(
+    admin: Speaker, wrong: Json, pointer: str
+) -> None:
     exam = create(admin)
 
-    for response in (
-        admin.post(path_of(exam), json=wrong),
-        admin.put(path_of(exam), json={"questions": [wrong]}, headers=tag(exam)),
-    ):
-        assert body(response, 422)["type"] == "/problems/invalid-request"
+    added = admin.post(path_of(exam), json=wrong)
+    replaced = admin.put(
+        path_of(exam), json={"questions": [TRUE_FALSE, wrong]}, headers=tag(exam)
+    )
+
+    for response, where in ((added, ""), (replaced, "/questions/1")):
+        refused = body(response, 422)
+        assert refused["type"] == "/problems/invalid-request"
+        # The pointer points into what was sent, and knows nothing of our types.
+        assert [e["pointer"] for e in refused["errors"]] == [f"#{where}{pointer}"]
     assert read(admin, exam) == exam
 
 
