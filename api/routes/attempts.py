@@ -26,6 +26,7 @@ from api.schemas.attempts import (
     ReceiptResponse,
     SavedResponse,
     StartRequest,
+    SubmitRequest,
 )
 from models.attempt import Attempt
 from models.page import Page
@@ -98,6 +99,7 @@ def save_answers(body: AnswersRequest, student: Principal, attempt_id: UUID) -> 
 @returns(ReceiptResponse)
 @may_fail(404, 409)
 @authenticated(Role.STUDENT)
-def submit_attempt(student: Principal, attempt_id: UUID) -> Receipt:
+@may_accept(SubmitRequest)
+def submit_attempt(_: SubmitRequest, student: Principal, attempt_id: UUID) -> Receipt:
     """End the attempt for good. Again, it gives the same receipt."""
     return services().attempts.submit_attempt(student, attempt_id)

@@ -35,6 +35,10 @@ class StartRequest(WireModel):
     )
 
 
+class SubmitRequest(WireModel):
+    """Nothing: what is submitted has been saved, and what it is worth is ours to say."""
+
+
 class SentAnswerBody(WireModel):
     question_id: UUID
     response: JsonValue = Field(

@@ -156,6 +156,21 @@ def test_an_idempotency_key_gives_the_first_answer_again(
     assert again.headers["Idempotency-Replayed"] == "true"
 
 
+@pytest.mark.parametrize(
+    ("sent", "status"), [({}, 200), ({"score": 100}, 422), ({"status": "x"}, 422)]
+)
+def test_a_submission_says_nothing_about_its_worth(
+    api: Api, alice: Persona, exam: Json, sent: Json, status: int
+) -> None:
+    attempt = start(api.as_(alice), exam)
+
+    reply = api.as_(alice).post(
+        f"/api/exams/attempts/{attempt['id']}/submit", json=sent
+    )
+
+    assert reply.status_code == status
+
+
 def test_another_device_takes_over_by_saying_so(
     api: Api, sql: connection, settings: Settings, alice: Persona, exam: Json
 ) -> None:
