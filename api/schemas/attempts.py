@@ -36,7 +36,7 @@ class StartRequest(WireModel):
 
 
 class SubmitRequest(WireModel):
-    """Nothing: what is submitted has been saved, and what it is worth is ours to say."""
+    """Nothing: the answers have been saved, and what they are worth is ours to say."""
 
 
 class SentAnswerBody(WireModel):
