@@ -78,8 +78,6 @@ class RecordedEventResponse(ProctoringEventResponse):
         alias_generator=AliasGenerator(validation_alias=_within_event)
     )
 
-    sequence: int
-
 
 class FieldProblemResponse(ResponseModel):
     pointer: str
