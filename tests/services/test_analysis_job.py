@@ -1,0 +1,271 @@
+"""The analyses that the sweeper makes."""
+
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from psycopg2.extensions import connection
+
+from models import analysis_queue, attempt_activity
+from models.database import Database
+from models.principal import Principal
+from models.proctoring_report import NewEvents
+from services.analysis_job import LEASE, AnalysisJob
+from services.attempt_service import AttemptService, SentAnswer
+from services.deadlines import open_and_close_exams
+from services.proctoring_policy import PayloadError
+from services.proctoring_service import ProctoringService
+from tests.at_once import at_once
+from tests.exam_room import ExamRoom
+from tests.reports import observed
+
+NOW = timedelta()
+POLICY = (
+    '{"minimum_cohort_size": 3, "minimum_shared_wrong_answers": 3,'
+    ' "is_answer_timing_enabled": false}'
+)
+
+
+def question(number: int) -> object:
+    return {
+        "kind": "single_choice",
+        "text": f"Question {number}?",
+        "points": 1,
+        "options": [
+            {"text": f"Answer {option}", "is_correct": option == 0}
+            for option in range(6)
+        ],
+    }
+
+
+@pytest.fixture
+def room(sql: connection) -> ExamRoom:
+    made = ExamRoom(sql, questions=[question(number) for number in range(12)])
+    with sql.cursor() as cursor:
+        cursor.execute(
+            "UPDATE exams SET proctoring = %s WHERE id = %s",
+            [POLICY, str(made.exam_id)],
+        )
+    return made
+
+
+def start(database: Database, room: ExamRoom, student: Principal) -> UUID:
+    attempts = AttemptService(database)
+    started = attempts.start_attempt(student, room.exam_id, take_over=False)
+    return started.paper.attempt.id
+
+
+def report(database: Database, student: Principal, attempt_id: UUID) -> None:
+    """Send an integrity event."""
+    document = {"attempt_id": str(attempt_id), "events": [observed(1)]}
+    new = NewEvents.model_validate(document)
+    ProctoringService(database).record_events(student, new)
+
+
+def answer(
+    database: Database,
+    room: ExamRoom,
+    student: Principal,
+    attempt_id: UUID,
+    chosen: list[int],
+) -> None:
+    sent = [
+        SentAnswer(
+            question_id=asked.id,
+            response=str(asked.option_ids[option]),
+            client_version=1,
+        )
+        for asked, option in zip(room.questions, chosen, strict=True)
+    ]
+    AttemptService(database).save_answers(student, attempt_id, sent)
+
+
+def submit(database: Database, student: Principal, attempt_id: UUID) -> None:
+    AttemptService(database).submit_attempt(student, attempt_id)
+
+
+def analyses(sql: connection, attempt_id: UUID) -> int:
+    with sql.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM ai_analyses WHERE attempt_id = %s", [str(attempt_id)]
+        )
+        (found,) = cursor.fetchone() or (0,)
+    return int(found)
+
+
+def is_due(sql: connection, attempt_id: UUID) -> bool:
+    with sql.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT analysis_due_since <= clock_timestamp() FROM attempt_activity
+             WHERE attempt_id = %s
+            """,
+            [str(attempt_id)],
+        )
+        return cursor.fetchone() == (True,)
+
+
+def similar(sql: connection, attempt_id: UUID) -> list[str]:
+    """Return which attempts the newest analysis calls similar."""
+    with sql.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT jsonb_path_query_array(
+                       result, '$.cohort.similar_attempts[*].attempt_id')
+              FROM ai_analyses JOIN attempt_risk ON analysis_id = ai_analyses.id
+             WHERE attempt_risk.attempt_id = %s
+            """,
+            [str(attempt_id)],
+        )
+        (found,) = cursor.fetchone() or ([],)
+    return list(found)
+
+
+def test_jobs_of_several_processes_share_the_work(
+    database: Database, room: ExamRoom, sql: connection
+) -> None:
+    attempts = [start(database, room, room.new_student()) for _ in range(8)]
+    jobs = [AnalysisJob(database, spacing=NOW) for _ in range(4)]
+
+    done = at_once([job.run for job in jobs])
+
+    assert sum(done) == 8
+    assert [analyses(sql, each) for each in attempts] == [1] * 8
+    assert [is_due(sql, each) for each in attempts] == [False] * 8
+
+
+def test_an_attempt_is_not_analysed_again_and_again(
+    database: Database, room: ExamRoom, sql: connection
+) -> None:
+    student = room.new_student()
+    attempt_id = start(database, room, student)
+    job = AnalysisJob(database)
+    job.run()
+    report(database, student, attempt_id)
+
+    assert job.run() == 0
+    assert is_due(sql, attempt_id)
+    assert AnalysisJob(database, spacing=NOW).run() == 1
+    assert analyses(sql, attempt_id) == 2
+
+
+def test_data_that_change_nothing_make_no_second_analysis(
+    database: Database, room: ExamRoom, sql: connection
+) -> None:
+    attempt_id = start(database, room, room.new_student())
+    job = AnalysisJob(database, spacing=NOW)
+    job.run()
+    with database.bookkeeping() as tx:
+        attempt_activity.request_analysis(tx, [attempt_id])
+
+    assert job.run() == 1
+    assert analyses(sql, attempt_id) == 1
+    assert not is_due(sql, attempt_id)
+
+
+def test_what_comes_while_an_attempt_is_analysed_is_seen_by_the_next_one(
+    database: Database, room: ExamRoom, sql: connection
+) -> None:
+    student = room.new_student()
+    attempt_id = start(database, room, student)
+    with database.bookkeeping() as tx:
+        (claim,) = analysis_queue.claim(tx, limit=9, lease=LEASE, spacing=NOW)
+
+    report(database, student, attempt_id)
+    with database.bookkeeping() as tx:
+        analysis_queue.settle(tx, claim)
+
+    assert is_due(sql, attempt_id)
+
+
+def test_who_dies_with_a_claim_delays_it_and_no_more(
+    database: Database, room: ExamRoom, sql: connection
+) -> None:
+    attempt_id = start(database, room, room.new_student())
+    with database.bookkeeping() as tx:
+        analysis_queue.claim(tx, limit=9, lease=timedelta(days=-1), spacing=NOW)
+
+    assert is_due(sql, attempt_id)
+    assert AnalysisJob(database, spacing=NOW).run() == 1
+
+
+def test_an_attempt_that_can_not_be_analysed_stands_in_nobodys_way(
+    database: Database, room: ExamRoom, sql: connection
+) -> None:
+    broken = start(database, room, room.new_student())
+    other_room = ExamRoom(sql)
+    other = start(database, other_room, other_room.new_student())
+    with sql.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO proctoring_events
+                (id, attempt_id, batch_id, client_event_id, event_type, event_class,
+                 severity, occurred_at, payload)
+            VALUES (%s, %s, %s, %s, 'focus.lost', 'integrity', 'low',
+                    clock_timestamp(), '{"duration_ms": "what?"}')
+            """,
+            [str(uuid4()), str(broken), str(uuid4()), str(uuid4())],
+        )
+    job = AnalysisJob(database, spacing=NOW)
+
+    with pytest.raises(PayloadError):
+        job.run()
+    job.run()
+
+    assert analyses(sql, broken) == 0
+    assert analyses(sql, other) == 1
+
+
+def test_who_answered_first_is_compared_with_who_answered_later(
+    database: Database, room: ExamRoom, sql: connection
+) -> None:
+    right, shared = [0] * 12, [3, 1, 4, 1, 5, 2, 4, 3, 0, 0, 0, 0]
+    job = AnalysisJob(database, spacing=NOW)
+    students = [room.new_student() for _ in range(7)]
+    ids = [start(database, room, student) for student in students]
+    for student, attempt_id in zip(students[2:], ids[2:], strict=True):
+        answer(database, room, student, attempt_id, right)
+        submit(database, student, attempt_id)
+    answer(database, room, students[0], ids[0], shared)
+    submit(database, students[0], ids[0])
+    job.run()
+    assert similar(sql, ids[0]) == []
+
+    answer(database, room, students[1], ids[1], shared)
+    submit(database, students[1], ids[1])
+    while job.run():
+        pass
+
+    assert similar(sql, ids[1]) == [str(ids[0])]
+    assert similar(sql, ids[0]) == [str(ids[1])]
+
+
+def test_all_attempts_are_analysed_once_more_when_the_exam_is_over(
+    database: Database, room: ExamRoom, sql: connection
+) -> None:
+    students = [room.new_student() for _ in range(3)]
+    ids = [start(database, room, student) for student in students]
+    job = AnalysisJob(database, spacing=NOW)
+    submit(database, students[0], ids[0])
+    job.run()
+    for student, attempt_id in zip(students[1:], ids[1:], strict=True):
+        submit(database, student, attempt_id)
+    with sql.cursor() as cursor:
+        cursor.execute(
+            "UPDATE exams SET ends_at = clock_timestamp() WHERE id = %s",
+            [str(room.exam_id)],
+        )
+        open_and_close_exams(database)
+        cursor.execute("SELECT checked_at FROM attempt_risk ORDER BY checked_at")
+        (before,) = cursor.fetchone() or (None,)
+        while job.run():
+            pass
+        cursor.execute(
+            """
+            SELECT bool_and(checked_at > (SELECT max(ended_at) FROM attempts)),
+                   min(checked_at) > %s
+              FROM attempt_risk
+            """,
+            [before],
+        )
+        assert cursor.fetchone() == (True, True)
