@@ -94,7 +94,7 @@ $$;
 -- STABLE, as convert_to is: or it would not be inlined.
 CREATE FUNCTION audit_payload_hash(p_salt bytea, p_payload text) RETURNS bytea
 LANGUAGE sql STABLE STRICT PARALLEL SAFE AS $$
-    SELECT sha256('PROCTORAUDIT/p1\012'::bytea || p_salt
+    SELECT sha256(E'PROCTORAUDIT/p1\\012'::bytea || p_salt
                   || int8send(octet_length(p_payload)::bigint)
                   || convert_to(p_payload, 'UTF8'))
 $$;
@@ -121,7 +121,7 @@ CREATE FUNCTION audit_hash(
     p_state_hash bytea, p_subject bytea
 ) RETURNS bytea
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
-    SELECT sha256('\000PROCTORAUDIT/e1\012'::bytea || p_log_id || int8send(p_seq)
+    SELECT sha256(E'\\000PROCTORAUDIT/e1\\012'::bytea || p_log_id || int8send(p_seq)
                   || p_previous_hash || int8send(public.audit_microseconds(p_recorded_at))
                   || int8send(p_xid) || int2send(p_flags) || int4send(p_schema_version)
                   || p_payload_hash || p_state_hash || p_subject)
