@@ -11,20 +11,19 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from uuid import uuid4
 
 import psycopg2
 import pytest
 from flask import Flask
-from psycopg2.extensions import connection, make_dsn, parse_dsn
+from psycopg2.extensions import connection, make_dsn
 
 from app import create_app
 from config import Settings
-from config.config import Environment, RateLimits
 from database import embedded
 from database.migrate import migrate, read_migrations
 from models.database import ConnectionSettings, Database
 from models.principal import Role
+from tests.databases import connection_to, copy_of, settings_for
 from tests.personas import Api, Enrol, Persona, enrol
 
 # Nothing that a test writes has to survive a power cut.
@@ -76,25 +75,14 @@ def dsn(
     database_server: str, administrator: connection, template: str
 ) -> Iterator[str]:
     """The superuser's DSN of a migrated, empty database for this test alone."""
-    name = f"test_{uuid4().hex}"
-    with administrator.cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        yield make_dsn(database_server, dbname=name)
-        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with copy_of(template, administrator, database_server) as copy:
+        yield copy
 
 
 @pytest.fixture
 def connection_settings(dsn: str) -> ConnectionSettings:
     """How the application connects to this test's database."""
-    where = parse_dsn(dsn)
-    return ConnectionSettings(
-        host=where.get("host", "localhost"),
-        port=int(where.get("port", "5432")),
-        name=where["dbname"],
-        user=where["user"],
-        password=where.get("password", ""),
-        pool_size=8,
-    )
+    return connection_to(dsn)
 
 
 @pytest.fixture
@@ -111,30 +99,10 @@ def sql(dsn: str) -> Iterator[connection]:
         yield observer
 
 
-MANY = "100000 per minute"
-
-
 @pytest.fixture
 def settings(connection_settings: ConnectionSettings) -> Settings:
     """Production's, but for cheap passwords and limits that tests do not reach."""
-    return Settings(
-        database=connection_settings,
-        environment=Environment.TESTING,
-        secret_key="kq8Zt1vWc3Rb7Ym5Xn9Lp2Hd4Gf6Js0A",
-        jwt_secret_key="0aBc9DeF8gHi7JkL6mNo5PqR4sTu3VwX",
-        bcrypt_rounds=4,
-        hashing_queue=100,
-        rate_limits=RateLimits(
-            default=MANY,
-            login_failures=MANY,
-            login_failures_address=MANY,
-            refresh=MANY,
-            register=MANY,
-            events=MANY,
-        ),
-        # Tests that want the background work do it themselves, when they want it.
-        sweeper_interval_seconds=0,
-    )
+    return settings_for(connection_settings)
 
 
 @pytest.fixture
