@@ -48,7 +48,7 @@ def main() -> None:
         MigrationError,
         psycopg2.Error,
     ) as error:
-        sys.exit(f"Not started: {str(error).strip()}")
+        sys.exit(f"Not started: {str(error).strip()}\n{log_tail()}")
     except UnexpectedAnswerError as error:
         sys.exit(f"The demonstration failed: {error}\n{log_tail()}\nSee {LOG}")
     sys.exit(0 if is_kept else 1)

@@ -172,10 +172,13 @@ class Client:
     def _exchange(
         self, method: str, path: str, body: Body, headers: Mapping[str, str]
     ) -> Reply:
-        sent = {"Content-Type": "application/json", "User-Agent": "demo", **headers}
+        content = body if body is None or isinstance(body, str) else json.dumps(body)
+        sent = {"User-Agent": "demo"}
+        if content is not None:
+            sent["Content-Type"] = "application/json"
+        sent |= headers
         if self._tokens is not None:
             sent["Authorization"] = f"Bearer {self._tokens.access_token}"
-        content = body if body is None or isinstance(body, str) else json.dumps(body)
         began = time.monotonic()
         is_used = self._connection is not None
         try:

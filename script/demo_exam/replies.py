@@ -60,7 +60,6 @@ class Exam(BaseModel):
     duration_minutes: int
     starts_at: datetime | None
     ends_at: datetime | None
-    updated_at: datetime
 
 
 class AvailableExam(BaseModel):
@@ -114,6 +113,7 @@ class Watched(BaseModel):
     student_email: str
     status: str
     connection: str
+    ended_at: datetime | None
     risk_score: float | None
 
 

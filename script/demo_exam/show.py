@@ -139,22 +139,16 @@ class Show:
     def _settle(self, admin: Client, proctors: Sequence[Proctor]) -> None:
         """Wait until the server has closed the exams and judged every attempt."""
         give_up_at = time.monotonic() + SETTLED_WITHIN_SECONDS
-        while not all(self._is_settled(admin, proctor) for proctor in proctors):
+        while waiting := [
+            p for proctor in proctors for p in _open_ends(admin, proctor)
+        ]:
+            self.phase = f"the exams close by the clock ({waiting[0]})"
             if time.monotonic() > give_up_at:
                 raise UnexpectedAnswerError(
-                    "the exams are not closed, or their attempts not analysed, "
-                    f"{SETTLED_WITHIN_SECONDS:g} s after the last student left"
+                    f"{SETTLED_WITHIN_SECONDS:g} s after the last student left: "
+                    + ", ".join(waiting)
                 )
             admin.link.wait(POLL_SECONDS)
-
-    def _is_settled(self, admin: Client, proctor: Proctor) -> bool:
-        exam = admin.get(Exam, f"/api/exams/{proctor.exam_id}")
-        judged = proctor.list_judged()
-        return (
-            exam.status == "completed"
-            and len(judged) == len(proctor.board)
-            and all(each.checked_at >= exam.updated_at for each in judged)
-        )
 
     def _grade(self, sitting: Sitting) -> None:
         for each in sitting.proctor.board:
@@ -163,3 +157,16 @@ class Show:
 
 def _of_exam(students: Sequence[Student], index: int) -> list[Student]:
     return [each for each in students if each.exam_index == index]
+
+
+def _open_ends(admin: Client, proctor: Proctor) -> list[str]:
+    """Say what the server still has to do for an exam that is over."""
+    status = admin.get(Exam, f"/api/exams/{proctor.exam_id}").status
+    if status != "completed":
+        return [f"an exam is {status}"]
+    proctor.look()
+    ends = [each.ended_at for each in proctor.board if each.ended_at]
+    # Only then was an attempt compared with all the others.
+    judged = [each for each in proctor.suspects if each.checked_at >= max(ends)]
+    missing = len(proctor.board) - len(judged)
+    return [f"{missing} attempts not judged"] if missing else []
