@@ -60,12 +60,13 @@ def _expected(*, is_required: bool) -> ExpectedVersions:
     tags = request.if_match
     if tags.star_tag:
         return ANY_VERSION
-    # If-Match compares strongly: a weak tag matches nothing.
+    # If-Match compares strongly: a weak tag matches nothing. Werkzeug reads an empty
+    # tag as None.
     return ExpectedVersions(
         frozenset(
             int(tag)
             for tag in tags.as_set(include_weak=False)
-            if tag.isascii() and tag.isdecimal() and len(tag) <= MAX_TAG_LENGTH
+            if tag and tag.isascii() and tag.isdecimal() and len(tag) <= MAX_TAG_LENGTH
         )
     )
 

@@ -1,7 +1,5 @@
 """Assigning students and proctors, and granting time."""
 
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from uuid import uuid4
 
 import pytest
@@ -201,34 +199,6 @@ def test_granting_the_same_changes_nothing(
     assert same == empty
     assert same["running_attempt"] is None
     assert count_entries(sql) == before
-
-
-def test_a_start_and_a_grant_at_once_never_lose_the_time(
-    api: Api, admin: Speaker, ada: Persona, alice: Persona
-) -> None:
-    """Whoever comes second sees what the first has done."""
-    student, other_admin = api.as_(alice), api.as_(ada)
-    barrier = Barrier(2)
-
-    def begin(exam: Json) -> Json:
-        barrier.wait()
-        return start(student, exam)
-
-    def grant(exam: Json) -> None:
-        barrier.wait()
-        path = f"/api/exams/{exam['id']}/assignments/{alice.id}"
-        body(other_admin.patch(path, json={"extra_time_minutes": 30}))
-
-    for _ in range(5):
-        exam = active(admin, alice.id, duration_minutes=60)
-        with ThreadPoolExecutor(2) as pool:
-            starting, granting = pool.submit(begin, exam), pool.submit(grant, exam)
-            attempt = starting.result()
-            granting.result()
-
-        running = body(student.get(f"/api/exams/attempts/{attempt['id']}"))
-        assert running["seconds_remaining"] > 89 * 60
-        step(admin, exam, "cancelled")
 
 
 def test_a_student_is_taken_off(

@@ -1,7 +1,5 @@
 """Editing and importing the questions of an exam."""
 
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from uuid import uuid4
 
 import pytest
@@ -102,24 +100,6 @@ def test_a_question_is_added_at_the_end(admin: Speaker, sql: connection) -> None
     (entry,) = entries(sql, "exam.questions_changed")
     assert [q["id"] for q in entry["added"]] == [added["id"]]
     assert "Goethe" not in str(entry)
-
-
-def test_questions_added_at_once_all_find_a_place(
-    api: Api, ada: Persona, admin: Speaker
-) -> None:
-    exam = create(admin)
-    barrier = Barrier(8)
-
-    def add(number: int) -> int:
-        new = TRUE_FALSE | {"text": f"Statement {number}."}
-        barrier.wait()
-        return api.as_(ada).post(path_of(exam), json=new).status_code
-
-    with ThreadPoolExecutor(8) as pool:
-        statuses = list(pool.map(add, range(8)))
-
-    assert statuses == [201] * 8
-    assert len(texts(admin, exam)) == 10
 
 
 def test_a_question_is_written_anew_in_its_place(
