@@ -401,6 +401,10 @@ def _translated() -> Iterator[None]:
     except psycopg2.Error as error:
         if error.pgcode in TRANSIENT:
             raise DatabaseUnavailableError("the database is busy") from error
+        # A bare DatabaseError without a code is no answer of the server's at all:
+        # psycopg2 says so when the connection breaks in the middle of a message.
+        if type(error) is psycopg2.DatabaseError and error.pgcode is None:
+            raise DatabaseUnavailableError("the database hung up") from error
         raise
 
 

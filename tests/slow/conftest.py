@@ -1,7 +1,10 @@
 """A PostgreSQL that flushes to disk, and the API as gunicorn runs it."""
 
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg2
@@ -14,17 +17,15 @@ from tests.slow.running import RunningApi, running_api
 
 
 @pytest.fixture
-def durable_server(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[embedded.Server]:
+def durable_server() -> Iterator[embedded.Server]:
     """A server of this test's own, with every default that guards its data."""
-    home = tmp_path_factory.mktemp("durable")
-    for directory in (home, *home.parents[:2]):
-        # As root the server is another account, which has to get through here.
-        directory.chmod(0o711)
+    home = Path(tempfile.mkdtemp(prefix="proctoring-durable-"))
+    # As root the server is another account, which has to get through here.
+    home.chmod(0o711)
     server = embedded.start(home / "postgres", {"max_connections": "200"})
     yield server
-    embedded.stop(server)
+    if embedded.stop(server):
+        shutil.rmtree(home)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ again has to be idempotent.
 
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -134,3 +134,56 @@ def sit_exam(url: str, email: str, exam_id: str, *, rounds: int = 4) -> Acknowle
     path = f"/api/exams/attempts/{attempt['id']}/submit"
     done.receipt = client.send("POST", path).json()
     return done
+
+
+ADMIN = {"email": "admin@gmail.com", "password": "StrongPassword123!"}
+OWN_PASSWORD = "only the admin of this test knows"
+CHOICE = {
+    "kind": "single_choice",
+    "text": "Which of these is a prime number?",
+    "points": 1,
+    "options": [
+        {"text": "7", "is_correct": True},
+        {"text": "8", "is_correct": False},
+        {"text": "9", "is_correct": False},
+    ],
+}
+
+
+def open_exam(url: str, students: int) -> tuple[str, list[str]]:
+    """As the admin, open an exam for so many students who have just registered."""
+    admin = Client(url)
+    admin.log_in(ADMIN["email"], ADMIN["password"])
+    change = {"current_password": ADMIN["password"], "new_password": OWN_PASSWORD}
+    admin.send("POST", "/api/auth/change-password", change)
+    emails = [f"student{number}@example.edu" for number in range(students)]
+    anybody = Client(url)
+    for number, email in enumerate(emails):
+        account = {
+            "email": email,
+            "password": PASSWORD,
+            "full_name": f"Student {number}",
+        }
+        anybody.send("POST", "/api/auth/register", account)
+    exam = admin.send(
+        "POST",
+        "/api/exams",
+        {
+            "title": "Prime numbers",
+            "duration_minutes": 60,
+            "starts_at": datetime.now(UTC).isoformat(),
+            "ends_at": (datetime.now(UTC) + timedelta(hours=2)).isoformat(),
+            "questions": [CHOICE] * 4,
+        },
+    ).json()
+    path = f"/api/exams/{exam['id']}"
+    admin.send("POST", f"{path}/assignments", {"emails": emails})
+    admin.send("PATCH", f"{path}/status", {"status": "scheduled"})
+    return exam["id"], emails
+
+
+def verify_log(url: str) -> Json:
+    admin = Client(url)
+    admin.log_in(ADMIN["email"], OWN_PASSWORD)
+    found: Json = admin.send("GET", "/api/blockchain/verify").json()
+    return found
