@@ -50,7 +50,7 @@ BEGIN;
 RESET ROLE;
 INSERT INTO schema_migrations (version, name, sha256) VALUES
     (2, 'schema',
-     '1e646ce2cffaa1e5d44d23b7fa5a01ec3d84cb34a458dcb68c03e9e379de8edc');
+     'f160f728cb3c46aac7295894d5d32fc36d658b6417722e46430d8a61b1437491');
 COMMIT;
 \endif
 
@@ -66,7 +66,7 @@ BEGIN;
 RESET ROLE;
 INSERT INTO schema_migrations (version, name, sha256) VALUES
     (3, 'audit_log',
-     '9f3a258e51cf5a0d037e2d1c40dfa6413fcfc6ece1524e50f1dc93d36655115e');
+     '2c97aeb2360753f1460488b37f6252f38352a0b79f32af53d047771a1ebff7ff');
 COMMIT;
 \endif
 

@@ -55,28 +55,15 @@ class PlacedQuestion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class AttemptClock:
+    """An attempt's state and its times, as they were at `read_at`."""
+
     id: UUID
-    exam_id: UUID
-    student_id: UUID
-    attempt_number: int
     status: AttemptStatus
     started_at: datetime
     deadline_at: datetime
     paused_at: datetime | None
-    paused_seconds: int
-    extended_seconds: int
     ended_at: datetime | None
-    ended_by: EndedBy | None
-    end_reason: str | None
-    held_by_session: UUID | None
-    score: Decimal | None
-    max_score: Decimal
-    is_passed: bool | None
-    review_status: ReviewStatus
-    review_note: str | None
-    reviewed_by: UUID | None
-    reviewed_at: datetime | None
     read_at: datetime
 
     @property
@@ -102,6 +89,25 @@ class Attempt:
             return 0
         clock = self.paused_at or self.read_at
         return max(0, int((self.deadline_at - clock).total_seconds()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt(AttemptClock):
+    exam_id: UUID
+    student_id: UUID
+    attempt_number: int
+    paused_seconds: int
+    extended_seconds: int
+    ended_by: EndedBy | None
+    end_reason: str | None
+    held_by_session: UUID | None
+    score: Decimal | None
+    max_score: Decimal
+    is_passed: bool | None
+    review_status: ReviewStatus
+    review_note: str | None
+    reviewed_by: UUID | None
+    reviewed_at: datetime | None
 
 
 COLUMNS = """

@@ -43,12 +43,21 @@ class StoredEvent(ProctoringEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Activity:
-    """What a report changes about its attempt besides the events."""
+class Progress:
+    """How far a client's counter has come: without a hole, and at all."""
 
-    # The client's counter up to which nothing is missing; None leaves it as it is,
-    # with the time at which the client was last heard of.
-    contiguous_sequence: int | None
+    contiguous_sequence: int
+    highest_sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """What a batch changes about its attempt besides the events.
+
+    `progress` is None for what no client reported: then nothing was heard of it.
+    """
+
+    progress: Progress | None
     # Whether the events bear on the risk.
     is_analysis_due: bool
 
@@ -77,6 +86,7 @@ INSERT_BATCH: LiteralString = """
                                    THEN last_seen_at ELSE %(received_at)s END,
                contiguous_sequence =
                    coalesce(%(contiguous_sequence)s, contiguous_sequence),
+               highest_sequence = coalesce(%(highest_sequence)s, highest_sequence),
                analysis_due_since = CASE WHEN %(is_analysis_due)s
                    THEN least(analysis_due_since, %(received_at)s)
                    ELSE analysis_due_since END
@@ -198,6 +208,7 @@ def insert_batch(
     different client ids. What the attempt has already is left as it is.
     """
     first = events[0]
+    progress = activity.progress
     rows = [
         {
             "id": str(event.id),
@@ -216,7 +227,8 @@ def insert_batch(
         "batch_id": first.batch_id,
         "received_at": first.received_at,
         "events": as_json(rows),
-        "contiguous_sequence": activity.contiguous_sequence,
+        "contiguous_sequence": progress.contiguous_sequence if progress else None,
+        "highest_sequence": progress.highest_sequence if progress else None,
         "is_analysis_due": activity.is_analysis_due,
     }
     known = tx.all(_ClientEventId, INSERT_BATCH, names)

@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import LiteralString
 from uuid import UUID
 
-from models.attempt import COLUMNS, Attempt
+from models.attempt import AttemptClock
 from models.database import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReportContext(Attempt):
+class ReportContext(AttemptClock):
     """An attempt with what is known of its reports so far.
 
     `policy` is the exam's, as JSON text, and does not change once there is an attempt.
@@ -25,31 +25,28 @@ class ReportContext(Attempt):
 
 # The share lock keeps the attempt from ending or pausing meanwhile. The other one puts
 # the reports of one attempt in a row, so that each knows of all before it: which events
-# are new and which are missing is then a fact and no guess. Two statements, because a
-# single one would read the clock before it waits.
+# are new and which are missing is then a fact and no guess. The clock is read outside,
+# because inside it would be read before the wait for the locks.
 LOCK: LiteralString = """
-    SELECT FROM attempts
-      JOIN attempt_activity ON attempt_activity.attempt_id = attempts.id
-     WHERE attempts.id = %(id)s AND attempts.student_id = %(student_id)s
-       FOR SHARE OF attempts FOR NO KEY UPDATE OF attempt_activity;
+    WITH held AS MATERIALIZED (
+        SELECT attempts.id, attempts.status, attempts.started_at, attempts.deadline_at,
+               attempts.paused_at, attempts.ended_at, exams.proctoring::text AS policy,
+               attempt_activity.contiguous_sequence, attempt_activity.highest_sequence
+          FROM attempts
+          JOIN exams ON exams.id = attempts.exam_id
+          JOIN attempt_activity ON attempt_activity.attempt_id = attempts.id
+         WHERE attempts.id = %(id)s AND attempts.student_id = %(student_id)s
+           FOR SHARE OF attempts FOR NO KEY UPDATE OF attempt_activity)
+    SELECT id, status, started_at, deadline_at, paused_at, ended_at, policy,
+           contiguous_sequence, highest_sequence, clock_timestamp() AS read_at
+      FROM held
 """
-READ: LiteralString = """
-         , exams.proctoring::text AS policy, attempt_activity.contiguous_sequence,
-           coalesce((SELECT max(sequence) FROM proctoring_events
-                      WHERE attempt_id = %(id)s AND sequence IS NOT NULL), 0)
-               AS highest_sequence
-      FROM attempts
-      JOIN exams ON exams.id = attempts.exam_id
-      JOIN attempt_activity ON attempt_activity.attempt_id = attempts.id
-     WHERE attempts.id = %(id)s AND attempts.student_id = %(student_id)s
-"""
-LOCK_AND_READ = LOCK + "SELECT " + COLUMNS + READ
 
 
 def lock(tx: Transaction, attempt_id: UUID, student_id: UUID) -> ReportContext | None:
     """Lock and read the attempt, or return None if it is not this student's."""
     names = {"id": attempt_id, "student_id": student_id}
-    return tx.one_or_none(ReportContext, LOCK_AND_READ, names)
+    return tx.one_or_none(ReportContext, LOCK, names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from models import proctoring
 from models.audit_entry import PendingEntry
 from models.audit_event import AuditEvent
 from models.database import Transaction
-from models.proctoring import Activity, ProctoringEvent
+from models.proctoring import Activity, ProctoringEvent, Progress
 from services import audit
 from services.event_catalogue import EventClass
 
@@ -32,15 +32,15 @@ def record_batch(
     tx: Transaction,
     events: Sequence[ProctoringEvent],
     *,
-    contiguous_sequence: int | None,
+    progress: Progress | None,
     actor: UUID | Literal[audit.Actor.SYSTEM],
 ) -> RecordedBatch:
     """Insert events of one batch and queue one audit entry for those that are new.
 
-    `contiguous_sequence` is None for what the client did not report.
+    `progress` is None for what the client did not report.
     """
     activity = Activity(
-        contiguous_sequence=contiguous_sequence,
+        progress=progress,
         is_analysis_due=any(
             event.event_class == EventClass.INTEGRITY for event in events
         ),

@@ -12,7 +12,7 @@ from models import proctoring, report_context
 from models.audit_entry import PendingEntry
 from models.database import Database, Transaction
 from models.principal import Principal
-from models.proctoring import ProctoringEvent, StoredEvent
+from models.proctoring import ProctoringEvent, Progress, StoredEvent
 from models.proctoring_report import (
     NewEvent,
     NewEvents,
@@ -134,7 +134,7 @@ class _Report:
     # What earlier reports brought of the same events.
     stored: Sequence[StoredEvent]
     entry: PendingEntry | None
-    contiguous: int
+    progress: Progress
 
 
 def _take_in(
@@ -155,8 +155,8 @@ def _take_in(
         if isinstance(each, ProctoringEvent):
             by_id.setdefault(each.client_event_id, each)
     events = list(by_id.values())
-    contiguous = _contiguous(tx, context, events)
-    recorded = _store(tx, batch, events, contiguous, student)
+    progress = _progress(tx, context, events)
+    recorded = _store(tx, batch, events, progress, student)
     stored = _already_stored(tx, attempt_id, judged, recorded.known_ids)
     if not stored:
         batch.check_open()
@@ -165,7 +165,7 @@ def _take_in(
         judged=judged,
         stored=stored,
         entry=recorded.entry,
-        contiguous=contiguous,
+        progress=progress,
     )
 
 
@@ -181,30 +181,31 @@ def _judge(batch: Batch, report: ReportedEvent | JsonValue) -> _Judged:
         return _Refused(client_event_id=report.client_event_id, reason=error)
 
 
-def _contiguous(
+def _progress(
     tx: Transaction, context: ReportContext, events: Sequence[ProctoringEvent]
-) -> int:
-    """Return the number up to which nothing is missing, with these events."""
-    last = context.contiguous_sequence
-    numbers = {event.sequence for event in events}
-    if last + 1 in numbers and context.highest_sequence > last:
+) -> Progress:
+    """Return how far the client's counter has come with these events."""
+    last, highest = context.contiguous_sequence, context.highest_sequence
+    numbers = {event.sequence for event in events if event.sequence is not None}
+    sent = max(numbers, default=0)
+    if last + 1 in numbers and highest > last:
         # The first hole is filled. What came after it is looked at this once.
         numbers |= set(
             proctoring.list_sequences(tx, context.id, above=last, limit=MAX_LOOKED_AT)
         )
     while last + 1 in numbers:
         last += 1
-    return last
+    return Progress(contiguous_sequence=last, highest_sequence=max(highest, sent))
 
 
 def _missing(tx: Transaction, report: _Report) -> list[int]:
-    sent = [e.sequence or 0 for e in report.judged if isinstance(e, ProctoringEvent)]
-    if max(sent, default=0) <= report.contiguous >= report.context.highest_sequence:
+    contiguous = report.progress.contiguous_sequence
+    if contiguous == report.progress.highest_sequence:
         return []
     return proctoring.list_holes(
         tx,
         report.context.id,
-        above=report.contiguous,
+        above=contiguous,
         looked_at=MAX_LOOKED_AT,
         limit=MAX_MISSING,
     )
@@ -214,7 +215,7 @@ def _store(
     tx: Transaction,
     batch: Batch,
     events: list[ProctoringEvent],
-    contiguous: int,
+    progress: Progress,
     student: Principal,
 ) -> RecordedBatch:
     if not events:
@@ -223,7 +224,7 @@ def _store(
     return record_batch(
         tx,
         events if skew is None else [*events, skew],
-        contiguous_sequence=contiguous,
+        progress=progress,
         actor=student.id,
     )
 

@@ -59,7 +59,7 @@ def record_observation(
         received_at=found.now,
         payload=dict(payload),
     )
-    recorded = record_batch(tx, [event], contiguous_sequence=None, actor=actor)
+    recorded = record_batch(tx, [event], progress=None, actor=actor)
     if recorded.entry is None:
         raise LookupError("a new id was known already")
     return Observation(event=event, entry=recorded.entry)

@@ -238,6 +238,8 @@ CREATE TABLE attempt_activity (
     last_seen_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- Every client sequence number up to and with this one has arrived.
     contiguous_sequence bigint      NOT NULL DEFAULT 0,
+    -- The highest that has arrived; between the two there are holes.
+    highest_sequence    bigint      NOT NULL DEFAULT 0,
     -- Something came that no analysis has seen yet. In the future: somebody is at it,
     -- and until then nobody else need be.
     analysis_due_since  timestamptz,
@@ -245,7 +247,7 @@ CREATE TABLE attempt_activity (
     CONSTRAINT attempt_activity_attempt_id_fkey
         FOREIGN KEY (attempt_id) REFERENCES attempts (id),
     CONSTRAINT attempt_activity_contiguous_sequence_check
-        CHECK (contiguous_sequence >= 0)
+        CHECK (contiguous_sequence BETWEEN 0 AND highest_sequence)
 ) WITH (fillfactor = 50);
 CREATE INDEX attempt_activity_due_idx
     ON attempt_activity (analysis_due_since) WHERE analysis_due_since IS NOT NULL;
