@@ -162,7 +162,8 @@ LIST: LiteralString = """
            SELECT count(*) AS question_count, coalesce(sum(points), 0) AS total_points
              FROM questions WHERE exam_id = exams.id) AS content
      WHERE (%(status)s::text IS NULL OR status = %(status)s)
-       AND (%(title_pattern)s::text IS NULL OR lower(title) LIKE lower(%(title_pattern)s))
+       AND (%(title_pattern)s::text IS NULL
+            OR lower(title) LIKE lower(%(title_pattern)s))
        AND (%(proctor_id)s::uuid IS NULL OR EXISTS (
                 SELECT FROM exam_proctors
                  WHERE exam_id = exams.id AND proctor_id = %(proctor_id)s))
