@@ -23,6 +23,7 @@ from database import embedded
 from database.migrate import migrate, read_migrations
 from models.database import ConnectionSettings, Database
 from models.principal import Role
+from services.audit_verification import verify
 from tests.databases import connection_to, copy_of, settings_for
 from tests.personas import Api, Enrol, Persona, enrol
 
@@ -72,11 +73,22 @@ def template(database_server: str, administrator: connection) -> str:
 
 @pytest.fixture
 def dsn(
-    database_server: str, administrator: connection, template: str
+    request: pytest.FixtureRequest,
+    database_server: str,
+    administrator: connection,
+    template: str,
 ) -> Iterator[str]:
-    """The superuser's DSN of a migrated, empty database for this test alone."""
+    """The superuser's DSN of a migrated, empty database for this test alone.
+
+    Whatever the test did, the audit chain holds afterwards; a test that breaks it on
+    purpose says so: `@pytest.mark.tampers`.
+    """
     with copy_of(template, administrator, database_server) as copy:
         yield copy
+        if request.node.get_closest_marker("tampers") is None:
+            verification = verify(connection_to(copy))
+            assert verification.errors == ()
+            assert verification.valid
 
 
 @pytest.fixture
