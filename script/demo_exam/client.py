@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 from uuid import uuid4
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from script.demo_exam.link import Fate, Link, LostOnTheWayError
 from script.demo_exam.replies import PageOf, Tokens
@@ -46,7 +46,11 @@ class Reply:
     content: bytes
 
     def read(self, model: type[Model]) -> Model:
-        return model.model_validate_json(self.content)
+        """Raise UnexpectedAnswerError for a body that is no such thing."""
+        try:
+            return model.model_validate_json(self.content)
+        except ValidationError as error:
+            raise UnexpectedAnswerError(f"{error}: {self.detail}") from error
 
     @property
     def detail(self) -> str:

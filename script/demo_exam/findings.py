@@ -12,6 +12,7 @@ from script.demo_exam.device import Ledger
 from script.demo_exam.journey import Journey, Sitting, Stage
 from script.demo_exam.proctor import Proctor
 from script.demo_exam.replies import (
+    AuditSummary,
     Entry,
     Receipt,
     Result,
@@ -47,6 +48,7 @@ class Findings:
     suspects: Sequence[Suspect]
     checks: Sequence[Check]
     verification: Verification
+    summary: AuditSummary
 
     @property
     def is_all_kept(self) -> bool:
@@ -93,6 +95,7 @@ def find(show: Show, admin: Client) -> Findings:
         suspects=sorted(suspects, key=lambda each: -each.risk_score),
         checks=[*_checks(found), *_checks_of_all(show, verification)],
         verification=verification,
+        summary=admin.get(AuditSummary, "/api/blockchain/summary"),
     )
 
 

@@ -29,7 +29,9 @@ LATEST_START_LIFE_SECONDS = 90.0
 DIES_AFTER = 0.35
 AWAY_LIFE_SECONDS = 360.0
 TOLD_AFTER_LIFE_SECONDS = 60.0
-# The server ends an attempt some seconds after its deadline, by itself.
+# The server opens an exam at its time, and ends an attempt some seconds after its
+# deadline, both by itself.
+OPENED_WITHIN_SECONDS = 30.0
 ENDED_WITHIN_SECONDS = 30.0
 POLL_SECONDS = 0.4
 DEVICE_HELD = 409
@@ -113,7 +115,9 @@ class Journey:
     def _wait_for_start(self, device: Device, sitting: Sitting) -> None:
         while not self._can_start(device, sitting):
             left = (sitting.starts_at - datetime.now(UTC)).total_seconds()
-            self.stop.wait(max(POLL_SECONDS, left))
+            if left < -OPENED_WITHIN_SECONDS:
+                raise UnexpectedAnswerError("the exam does not open")
+            device.client.link.wait(max(POLL_SECONDS, left))
         latest = self.pace.real(LATEST_START_LIFE_SECONDS)
         device.client.link.wait(self.chance.uniform(0, latest))
 

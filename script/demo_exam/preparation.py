@@ -80,9 +80,13 @@ def register(port: int, link: Link, student: Student) -> None:
 
 def at_once(work: Callable[[Job], object], jobs: Sequence[Job]) -> None:
     """Do the work for all of them, a few at a time; the first failure is raised."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    pool = ThreadPoolExecutor(AT_ONCE)
+    try:
         for done in [pool.submit(work, job) for job in jobs]:
             done.result()
+    finally:
+        # After a failure or Ctrl-C nobody waits for the rest.
+        pool.shutdown(cancel_futures=True)
 
 
 def draft(admin: Client, subject: Subject, proctor: Proctor, pace: Pace) -> Draft:

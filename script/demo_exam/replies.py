@@ -185,6 +185,15 @@ class Entry(BaseModel):
     hash: str
 
 
+class EventCount(BaseModel):
+    event_type: str
+    entries: int
+
+
+class AuditSummary(BaseModel):
+    event_types: list[EventCount]
+
+
 class VerificationCheck(BaseModel):
     name: str
     result: str

@@ -17,6 +17,7 @@ from services.proctoring_policy import RiskLevels
 
 ALARMING = RiskLevels().high
 NAMED_AT_MOST = 5
+KINDS_NAMED = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,11 @@ def print_report(show: Show, findings: Findings, console: Console) -> None:
     ]
     console.print(_suspicious(judged))
     console.print(_quality(judged), highlight=False)
+    console.print(
+        f"Times in the reasons are as the server measured them: 1 s is "
+        f"{show.pace.speed:g} s of life.",
+        highlight=False,
+    )
     console.print()
     console.print(_promises(findings.checks))
     console.print(_verdict(findings), highlight=False)
@@ -131,12 +137,15 @@ def _promises(checks: Sequence[Check]) -> Table:
 
 def _verdict(findings: Findings) -> Text:
     found = findings.verification
+    kinds = sorted(findings.summary.event_types, key=lambda each: -each.entries)
+    named = [f"{each.entries:,} {each.event_type}" for each in kinds[:KINDS_NAMED]]
     unchecked = [c.name for c in found.checks if c.result == "not_checked"]
     return Text.assemble(
         ("Audit log ", "bold"),
         f"{found.entries_checked:,} entries verified in {found.duration_ms} ms: ",
         (found.verdict.replace("_", " "), "green" if found.valid else "bold red"),
         f", head {(found.head_hash or '')[:16]}…\n",
+        f"{', '.join(named)}, and {max(0, len(kinds) - KINDS_NAMED)} other kinds.\n",
         "That is what the database can say of itself; who owns it could write it all "
         "anew. Compare the head with one that was kept elsewhere.\n",
         f"Not checked: {', '.join(unchecked)}." if unchecked else "",

@@ -19,7 +19,8 @@ from script import serve
 from script.demo_exam.options import Options
 
 DATABASE = "proctoring_demo"
-HOME = serve.PROJECT / ".local" / "demo"
+# Relative to the project, which is where we work.
+HOME = Path(".local") / "demo"
 LOG = HOME / "server.log"
 # So that tokens have to be renewed although an exam takes two minutes.
 ACCESS_TOKEN_SECONDS = 60
@@ -107,4 +108,4 @@ def _free_port() -> int:
 
 def log_tail(lines: int = 12) -> str:
     """Return the end of what gunicorn said."""
-    return "\n".join(Path(LOG).read_text(encoding="utf-8").splitlines()[-lines:])
+    return "\n".join(LOG.read_text(encoding="utf-8").splitlines()[-lines:])
