@@ -5,6 +5,7 @@ import sys
 from typing import Final, TextIO
 
 import click
+from flask.cli import AppGroup
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -31,9 +32,7 @@ COLOURS: Final = {
 }
 
 
-@click.group(help="Read and verify the audit log.")
-def audit() -> None:
-    """Group the commands."""
+audit = AppGroup("audit", help="Read and verify the audit log.")
 
 
 @audit.command("verify")

@@ -105,6 +105,9 @@ class RangeCheck:
 
     def receive(self, row: bytes) -> None:
         """Check one row. Nearly all of the time is spent here."""
+        self._entries += 1
+        if not self._entries % PROGRESS_EVERY and self._progress is not None:
+            self._progress(PROGRESS_EVERY)
         try:
             values = _ROW.unpack_from(row)
             # Every second value is a length.
@@ -146,9 +149,6 @@ class RangeCheck:
             self._expected_seq = seq + 1
             self._previous_hash = stored_hash
             self._previous_time_us = time_us
-            self._entries += 1
-            if not self._entries % PROGRESS_EVERY and self._progress is not None:
-                self._progress(PROGRESS_EVERY)
         else:
             self._diagnose(row)
 
@@ -165,7 +165,6 @@ class RangeCheck:
 
     def _diagnose(self, row: bytes) -> None:
         """Say everything that is wrong with this row, and go on behind it."""
-        self._entries += 1
         fields = fields_of(row)
         seq = int.from_bytes(fields["seq"] or b"", signed=True)
         if seq > self._expected_seq:

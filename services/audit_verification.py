@@ -88,7 +88,7 @@ def verify(
                 result = _check(log, part, progress)
             else:
                 result = _check_in_parallel(part, processes, progress)
-    reaches_end = bounds is None or last == bounds[1]
+    reaches_end = bounds is None or first <= last == bounds[1]
     findings = list(genesis.findings)
     if reaches_end and result.interruption is None:
         findings += _compare_head(head, genesis, result)
@@ -261,7 +261,8 @@ def _recognise_moved(result: RangeResult) -> None:
     An entry whose hash is wrong where it stands, and right for the place of another
     that is wrong or missing, was not edited.
     """
-    places = [misfit.seq for misfit in result.misfits[:MAX_FINDINGS]]
+    places = [misfit.seq for misfit in result.misfits if misfit.seq >= 0]
+    places = places[:MAX_FINDINGS]
     for first, behind in result.gaps:
         places += range(first, min(behind, first + MAX_FINDINGS))
     for misfit in result.misfits[:MAX_FINDINGS]:

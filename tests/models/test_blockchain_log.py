@@ -399,6 +399,7 @@ def test_beginning_at_once_begins_once(sql: connection, dsn: str) -> None:
     assert scalar(sql, "SELECT count(*) FROM audit_head") == 1
 
 
+@pytest.mark.tampers
 def test_a_log_without_its_head_is_not_begun_anew(
     database: Database, sql: connection
 ) -> None:
