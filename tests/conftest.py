@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 from flask import Flask
-from psycopg2.extensions import connection, make_dsn
+from psycopg2.extensions import connection, make_dsn, parse_dsn
 
 from app import create_app
 from config import Settings
@@ -26,6 +26,7 @@ from models.principal import Role
 from services.audit_verification import verify
 from tests.databases import connection_to, copy_of, settings_for
 from tests.personas import Api, Enrol, Persona, enrol
+from tests.scene import Scene, play
 
 # Nothing that a test writes has to survive a power cut.
 CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -69,6 +70,16 @@ def template(database_server: str, administrator: connection) -> str:
         migrate(make_dsn(database_server, dbname=name), lambda _: None)
         cursor.execute("SELECT pg_advisory_unlock(1)")
     return name
+
+
+@pytest.fixture(scope="module")
+def scene(
+    database_server: str, administrator: connection, template: str
+) -> Iterator[Scene]:
+    """A database with an exam in full swing, for tests to copy."""
+    with copy_of(template, administrator, database_server) as copy:
+        cast = play(copy, settings_for(connection_to(copy)))
+        yield Scene(template=parse_dsn(copy)["dbname"], cast=cast)
 
 
 @pytest.fixture

@@ -5,37 +5,47 @@ call it fails.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from uuid import uuid4
 
 import pytest
 from flask import Flask
+from psycopg2.extensions import connection
 from werkzeug.routing import Rule
 
-from api.contract import Contract
+from api.contract import Contract, contract_of
 from models.principal import Role
-from tests.personas import Cast
+from tests.databases import connection_to, copy_of, settings_for
+from tests.scene import STRANGERS, Cast, Scene, playing
+from tests.writes import WRITES
 
-# Pages, and what Flask adds by itself.
-OPEN = {"docs.openapi_json", "docs.docs", "docs.docs_asset", "docs.problem"}
+# Of an exam, of an attempt, or of one thing in either.
+OWNED = {"exam_id", "attempt_id", "entity_id"}
+
+
+@pytest.fixture(scope="module")
+def app(
+    scene: Scene, database_server: str, administrator: connection
+) -> Iterator[Flask]:
+    """One for all tests here: what is refused leaves nothing behind."""
+    with (
+        copy_of(scene.template, administrator, database_server) as dsn,
+        playing(settings_for(connection_to(dsn))) as application,
+    ):
+        yield application
+
+
+@pytest.fixture(scope="module")
+def cast(scene: Scene) -> Cast:
+    return scene.cast
 
 
 def rules_of(app: Flask) -> list[tuple[Rule, str, Contract]]:
     return [
-        (rule, method, getattr(app.view_functions[rule.endpoint], "contract", None))
+        (rule, method, contract_of(app.view_functions[rule.endpoint]))
         for rule in app.url_map.iter_rules()
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
     ]
-
-
-def test_every_route_says_who_may_call_it(app: Flask) -> None:
-    silent = [
-        rule.endpoint
-        for rule, _, contract in rules_of(app)
-        if contract is None or contract.roles is None
-    ]
-
-    assert silent == []
 
 
 def path_of(rule: Rule, known: Mapping[str, object]) -> str:
@@ -48,27 +58,40 @@ def path_of(rule: Rule, known: Mapping[str, object]) -> str:
     return re.sub(r"<([^>]+)>", value, rule.rule)
 
 
-@pytest.mark.parametrize("who", ["anonymous", "disabled", "expired", "forged"])
+def call(
+    app: Flask, cast: Cast, who: str, method: str, path: str, body: object = None
+) -> int:
+    response = app.test_client().open(
+        path, method=method, json=body, headers=cast.headers(who)
+    )
+    assert response.status_code != 401 or "WWW-Authenticate" in response.headers
+    return response.status_code
+
+
+def test_every_route_says_who_may_call_it(app: Flask) -> None:
+    silent = [
+        rule.endpoint for rule, _, contract in rules_of(app) if contract.roles is None
+    ]
+
+    assert silent == []
+
+
+@pytest.mark.parametrize("who", STRANGERS)
 def test_who_is_not_authenticated_gets_401_everywhere(
     app: Flask, cast: Cast, who: str
 ) -> None:
-    wrong = {}
-    for rule, method, contract in rules_of(app):
-        if contract.roles == ():
-            continue
-        response = app.test_client().open(
-            path_of(rule, cast.ids),
-            method=method,
-            json={},
-            headers=cast.headers(who),
+    found = {
+        f"{method} {rule.rule}": call(
+            app, cast, who, method, path_of(rule, cast.ids), {}
         )
-        if response.status_code != 401 or "WWW-Authenticate" not in response.headers:
-            wrong[f"{method} {rule.rule}"] = response.status_code
+        for rule, method, contract in rules_of(app)
+        if contract.roles != ()
+    }
 
-    assert wrong == {}
+    assert {route: status for route, status in found.items() if status != 401} == {}
 
 
-@pytest.mark.parametrize("who", ["alice", "mallory", "bob", "ada"])
+@pytest.mark.parametrize("who", ["alice", "mallory", "bob", "oscar", "ada"])
 def test_a_role_that_is_not_named_gets_403_and_any_other_none(
     app: Flask, cast: Cast, who: str
 ) -> None:
@@ -77,17 +100,8 @@ def test_a_role_that_is_not_named_gets_403_and_any_other_none(
     for rule, method, contract in rules_of(app):
         if contract.roles == () or rule.endpoint in DESTRUCTIVE:
             continue
-        status = (
-            app.test_client()
-            .open(
-                # Nothing has these ids, so nothing is changed.
-                path_of(rule, {}),
-                method=method,
-                json={},
-                headers=cast.headers(who),
-            )
-            .status_code
-        )
+        # Nothing has these ids, and no body is `{}`, so nothing is changed.
+        status = call(app, cast, who, method, path_of(rule, {}), {})
         is_refused = status == 403
         assert contract.roles is not None
         if is_refused == (role in contract.roles) or status >= 500:
@@ -100,46 +114,69 @@ def test_a_role_that_is_not_named_gets_403_and_any_other_none(
 DESTRUCTIVE = {"auth.logout", "auth.end_other_sessions"}
 
 
+def reads(app: Flask, role: Role) -> list[Rule]:
+    """List what a role may read of an exam or an attempt."""
+    return [
+        rule
+        for rule, method, contract in rules_of(app)
+        if method == "GET" and rule.arguments & OWNED and role in (contract.roles or ())
+    ]
+
+
 @pytest.mark.parametrize(
-    ("who", "may_read"), [("alice", True), ("mallory", False), ("bob", True)]
+    ("who", "status"),
+    [
+        # The exam's proctor, its student, and whose eyes are everywhere.
+        ("bob", 200),
+        ("alice", 200),
+        ("ada", 200),
+        # Its other students, students and proctors of other exams.
+        ("mallory", 404),
+        ("oscar", 404),
+    ],
 )
 def test_what_is_not_yours_looks_as_if_it_were_not_there(
-    app: Flask, cast: Cast, who: str, *, may_read: bool
+    app: Flask, cast: Cast, who: str, status: int
 ) -> None:
-    """Alice's attempt; bob is the proctor of its exam; mallory a stranger."""
-    role = cast.role(who)
-    found = {}
-    for rule, method, contract in rules_of(app):
-        names = rule.arguments & {"exam_id", "attempt_id"}
-        assert contract.roles is not None
-        if method != "GET" or not names or role not in contract.roles:
-            continue
-        response = app.test_client().get(
-            path_of(rule, cast.ids), headers=cast.headers(who)
-        )
-        found[rule.rule] = response.status_code
+    found = {
+        rule.rule: call(app, cast, who, "GET", path_of(rule, cast.ids))
+        for rule in reads(app, cast.role(who))
+    }
 
     assert found
-    if may_read:
-        assert set(found.values()) <= {200, 404, 409}
-        assert 200 in found.values()
-    else:
-        assert set(found.values()) == {404}, found
+    assert {rule: it for rule, it in found.items() if it != status} == {}
 
 
-def test_a_proctor_of_other_exams_sees_nothing_of_this_one(
+def test_an_attempt_of_the_same_exam_is_not_yours_either(
     app: Flask, cast: Cast
 ) -> None:
+    ids = {**cast.ids, "attempt_id": cast.ids["paused_attempt_id"]}
+    found = {
+        rule.rule: call(app, cast, "alice", "GET", path_of(rule, ids))
+        for rule in reads(app, Role.STUDENT)
+        if "attempt_id" in rule.arguments
+    }
+
+    assert found
+    assert set(found.values()) == {404}, found
+
+
+@pytest.mark.parametrize(
+    ("owner", "stranger"), [("alice", "mallory"), ("alice", "paula"), ("bob", "oscar")]
+)
+def test_what_is_not_yours_can_not_be_changed_either(
+    app: Flask, cast: Cast, owner: str, stranger: str
+) -> None:
+    """Requests that the owner could make, made by somebody else."""
     found = {}
-    for rule, method, contract in rules_of(app):
-        names = rule.arguments & {"exam_id", "attempt_id"}
-        assert contract.roles is not None
-        if method != "GET" or not names or Role.PROCTOR not in contract.roles:
+    for endpoint, write in WRITES.items():
+        if not write.is_owned or cast.role(write.who) != cast.role(owner):
             continue
-        response = app.test_client().get(
-            path_of(rule, cast.ids), headers=cast.headers("other_proctor")
-        )
-        found[rule.rule] = response.status_code
+        if endpoint == "attempts.start_attempt" and stranger == "paula":
+            # It is her exam too.
+            continue
+        response = write.send(app, cast, who=stranger)
+        found[endpoint] = response.status_code
 
     assert found
     assert set(found.values()) == {404}, found
@@ -160,3 +197,22 @@ def test_no_other_verb_is_a_way_round(app: Flask, cast: Cast, method: str) -> No
             assert response.status_code == 405
         if method == "HEAD" and Role.STUDENT not in (contract.roles or ()):
             assert response.status_code in {403, 405}
+
+
+def test_a_thing_of_another_exam_is_not_found_in_this_one(
+    app: Flask, cast: Cast
+) -> None:
+    """What is nested has to be where the path says that it is."""
+    exam, draft = cast.ids["other_exam_id"], cast.ids["draft_question_id"]
+    student, proctor = cast.ids["student_id"], cast.ids["proctor_id"]
+    found = {
+        path: call(app, cast, "ada", method, f"/api/exams/{exam}/{path}", body)
+        for method, path, body in (
+            ("DELETE", f"questions/{draft}", None),
+            ("DELETE", f"assignments/{student}", None),
+            ("PATCH", f"assignments/{student}", {"extra_time_minutes": 5}),
+            ("DELETE", f"proctors/{proctor}", None),
+        )
+    }
+
+    assert set(found.values()) == {404}, found

@@ -1,0 +1,178 @@
+"""Whatever changes the record leaves an entry in the log, in the same transaction."""
+
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+from psycopg2.extensions import connection
+from psycopg2.sql import SQL, Identifier
+
+from models.database import Database
+from services.analysis_job import AnalysisJob
+from services.audit_verification import verify
+from services.deadlines import end_overdue_attempts, open_and_close_exams
+from tests.audit_trail import run, scalar
+from tests.databases import connection_to, copy_of
+from tests.personas import Api
+from tests.scene import Cast, Scene
+from tests.writes import WRITES
+
+# There is a genesis from the start; asked for again, it is shown and nothing is made.
+MAKES_NOTHING = {"blockchain.initialize"}
+# Bookkeeping that is no part of the record (see 0002_schema.sql), and the log itself.
+UNRECORDED = {
+    "audit_head",
+    "audit_log",
+    "idempotency_keys",
+    "rate_limits",
+    "schema_migrations",
+}
+TABLES = """
+    SELECT relname FROM pg_class
+     WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY relname
+"""
+
+
+@pytest.fixture
+def dsn(scene: Scene, database_server: str, administrator: connection) -> Iterator[str]:
+    with copy_of(scene.template, administrator, database_server) as copy:
+        yield copy
+        assert verify(connection_to(copy)).errors == ()
+
+
+@pytest.fixture
+def cast(scene: Scene) -> Cast:
+    return scene.cast
+
+
+class Watch:
+    """Tells which transactions have written what since it began to watch."""
+
+    def __init__(self, sql: connection) -> None:
+        self._sql = sql
+        self._since = scalar(sql, "SELECT pg_current_xact_id()::text::bigint")
+
+    def writers_of(self, table: str) -> set[object]:
+        query = SQL(
+            "SELECT DISTINCT xmin::text::bigint FROM {} WHERE xmin::text::bigint >= %s"
+        ).format(Identifier(table))
+        rows = run(self._sql, query.as_string(self._sql), self._since)
+        return {xid for (xid,) in rows}
+
+    def writers(self) -> set[object]:
+        """Return the transactions that left a row behind anywhere in the record."""
+        tables = {str(name) for (name,) in run(self._sql, TABLES)}
+        assert tables >= UNRECORDED
+        return set().union(*map(self.writers_of, tables - UNRECORDED))
+
+
+def test_the_table_knows_every_endpoint_that_writes(app: Flask) -> None:
+    writing = {
+        rule.endpoint
+        for rule in app.url_map.iter_rules()
+        if (rule.methods or set()) & {"POST", "PUT", "PATCH", "DELETE"}
+    }
+
+    assert set(WRITES) == writing - MAKES_NOTHING
+
+
+@pytest.mark.parametrize("endpoint", WRITES)
+def test_a_write_and_its_entry_are_one_transaction(
+    app: Flask, cast: Cast, sql: connection, endpoint: str
+) -> None:
+    watch = Watch(sql)
+
+    response = WRITES[endpoint].send(app, cast)
+
+    assert response.status_code in {200, 201, 204}, response.text
+    logged = watch.writers_of("audit_log")
+    assert logged
+    assert watch.writers() <= logged
+
+
+def test_asking_for_the_genesis_again_makes_nothing(
+    api: Api, cast: Cast, sql: connection
+) -> None:
+    watch = Watch(sql)
+
+    response = api.as_(cast["ada"]).post("/api/blockchain/initialize")
+
+    assert response.status_code == 200
+    assert watch.writers_of("audit_log") == watch.writers() == set()
+
+
+def logged_since(sql: connection, seq: object) -> list[object]:
+    return [
+        found
+        for (found,) in run(
+            sql, "SELECT event_type FROM audit_log WHERE seq > %s ORDER BY seq", seq
+        )
+    ]
+
+
+def last_seq(sql: connection) -> object:
+    return scalar(sql, "SELECT max(seq) FROM audit_log")
+
+
+@pytest.mark.parametrize("email", ["alice@example.edu", "nobody@example.edu"])
+def test_a_login_that_fails_is_logged(api: Api, sql: connection, email: str) -> None:
+    before = last_seq(sql)
+
+    given = {"email": email, "password": "not the password"}
+    response = api.as_(None).post("/api/auth/login", json=given)
+
+    assert response.status_code == 401
+    assert logged_since(sql, before) == ["auth.login_failed"]
+
+
+def test_a_refusal_by_role_is_logged(api: Api, cast: Cast, sql: connection) -> None:
+    before = last_seq(sql)
+
+    response = api.as_(cast["mallory"]).get("/api/users")
+
+    assert response.status_code == 403
+    assert logged_since(sql, before) == ["access.denied"]
+
+
+def test_what_the_server_does_by_itself_is_logged(
+    database: Database, sql: connection, cast: Cast
+) -> None:
+    # An exam that nobody sits is over, and alice's time is up.
+    run(
+        sql,
+        "UPDATE exams SET starts_at = starts_at - interval '1 day',"
+        " ends_at = clock_timestamp() - interval '1 minute' WHERE id = %s",
+        cast.ids["other_exam_id"],
+    )
+    run(
+        sql,
+        "ALTER TABLE attempts DISABLE TRIGGER attempts_guard;"
+        " UPDATE attempts SET started_at = started_at - interval '1 day',"
+        " deadline_at = deadline_at - interval '1 day' WHERE id = %s;"
+        " ALTER TABLE attempts ENABLE TRIGGER attempts_guard",
+        cast.ids["attempt_id"],
+    )
+    before, watch = last_seq(sql), Watch(sql)
+
+    end_overdue_attempts(database)
+    open_and_close_exams(database)
+    AnalysisJob(database).run()
+
+    kinds = set(logged_since(sql, before))
+    assert kinds >= {"exam.status_changed", "attempt.ended", "analysis.computed"}
+    assert watch.writers() <= watch.writers_of("audit_log")
+
+
+@pytest.mark.parametrize(
+    "endpoint", [name for name, write in WRITES.items() if write.who != "anonymous"]
+)
+def test_who_is_not_let_in_writes_nothing(
+    app: Flask, cast: Cast, sql: connection, endpoint: str
+) -> None:
+    before, watch = last_seq(sql), Watch(sql)
+
+    response = WRITES[endpoint].send(app, cast, who="disabled")
+
+    assert response.status_code == 401
+    assert logged_since(sql, before) == []
+    assert watch.writers() == set()
