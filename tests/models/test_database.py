@@ -156,7 +156,7 @@ def test_the_application_has_no_right_to(database: Database, forbidden: str) -> 
         pytest.raises(Exception, match=r"permission denied|must be owner"),
         database.transaction() as tx,
     ):
-        tx.execute(forbidden)  # type: ignore[arg-type]
+        tx.execute(forbidden)
 
 
 def test_who_finds_no_connection_waits_and_then_gives_up(
