@@ -80,9 +80,8 @@ def problem(slug: str) -> Response:
     sections = _problem_sections()
     if slug not in sections:
         abort(404)
-    paragraphs = "".join(
-        f"<p>{escape(paragraph)}</p>\n" for paragraph in sections[slug].split("\n\n")
-    )
+    text = re.sub("`([^`]+)`", r"<code>\1</code>", escape(sections[slug]))
+    paragraphs = "".join(f"<p>{each}</p>\n" for each in text.split("\n\n"))
     return _page(
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f"<title>{escape(slug)}</title>\n</head>\n<body>\n<h1>{escape(slug)}</h1>\n"
@@ -113,6 +112,6 @@ def _problem_sections() -> dict[str, str]:
     return {
         slug: body.strip()
         for slug, body in re.findall(
-            r"^## ([a-z0-9-]+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL
+            r"^## ([a-z0-9-]+)\n(.*?)(?=^#{1,2} |\Z)", text, re.MULTILINE | re.DOTALL
         )
     }
