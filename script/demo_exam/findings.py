@@ -138,9 +138,7 @@ def _checks(found: Sequence[Found]) -> list[Check]:
     ) -> Check:
         concerned = [f for f in found if fate in (None, f.journey.student.fate)]
         broken = [each.name for each in concerned if not is_kept(each)]
-        return Check(
-            promise=promise, broken=broken, detail=f"{len(concerned)} students"
-        )
+        return Check(promise=promise, broken=broken, detail=_students(len(concerned)))
 
     return [
         check("every student has one attempt, and it has ended", _has_one_attempt),
@@ -182,6 +180,10 @@ def _checks_of_all(show: Show, verification: Verification) -> list[Check]:
             detail=f"{verification.entries_checked:,} entries",
         ),
     ]
+
+
+def _students(count: int) -> str:
+    return f"{count} student" if count == 1 else f"{count} students"
 
 
 def _has_one_attempt(found: Found) -> bool:

@@ -33,7 +33,7 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument(
         "--speed", type=float, default=30.0, metavar="X", help="times life (20 to 60)"
     )
-    # With seed 8 as many cheaters are caught as with the median of twelve seeds.
+    # Seed 8 catches about as many cheaters as twelve seeds do on average.
     parser.add_argument("--seed", type=int, default=8, metavar="S")
     parser.add_argument(
         "--keep", action="store_true", help="leave the server up, to look around"

@@ -88,7 +88,7 @@ def _suspicious(judged: Sequence[Judged]) -> Table:
     )
     for column in ("", "student", "exam", "risk", "in truth"):
         table.add_column(column, no_wrap=True)
-    table.add_column("first reasons, as the student reads them")
+    table.add_column("first reason, as the student reads it")
     for each in judged:
         if not (each.is_alarming or each.student.is_cheating):
             continue

@@ -94,9 +94,12 @@ def picture(show: Show) -> RenderableType:
     parts += [_traffic(show), ""]
     suspects = [each for each in show.suspects() if each.risk_score > 0][:TOP_RISKS]
     if suspects:
-        table = Table(title="Highest risks at this moment", title_justify="left")
-        for column in ("student", "exam", "risk", "first reason"):
-            table.add_column(column, no_wrap=True, overflow="ellipsis")
+        title = "Highest risks at this moment"
+        table = Table(title=title, title_justify="left", expand=True)
+        for column in ("student", "exam", "risk"):
+            table.add_column(column, no_wrap=True)
+        # What is left of the line, and no more, goes to the reason.
+        table.add_column("first reason", no_wrap=True, overflow="ellipsis", ratio=1)
         for each in suspects:
             style = STYLES.get(each.risk_level, "")
             table.add_row(
