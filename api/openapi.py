@@ -1,5 +1,6 @@
 """/openapi.json, made from the contracts that the endpoints really have."""
 
+import json
 import re
 from typing import Any
 
@@ -9,6 +10,7 @@ from pydantic.json_schema import JsonSchemaMode
 from werkzeug.routing import Rule
 
 from api.contract import Contract
+from api.json_schema import SchemaGenerator
 from models.principal import Role
 from services.health_service import VERSION
 
@@ -17,6 +19,7 @@ Json = dict[str, Any]
 
 REF = "#/components/schemas/{model}"
 PROBLEM_REF = {"$ref": REF.format(model="Problem")}
+NULL: Json = {"type": "null"}
 PATH_SCHEMAS: dict[str, Json] = {
     "uuid": {"type": "string", "format": "uuid"},
     "int": {"type": "integer", "minimum": 0},
@@ -88,7 +91,7 @@ def build(app: Flask) -> Json:
         },
         "paths": paths,
         "components": {
-            "schemas": schemas.definitions,
+            "schemas": schemas.used_by(paths),
             "securitySchemes": {
                 "bearer": {
                     "type": "http",
@@ -117,9 +120,21 @@ class _Schemas:
             if contract.response is not None:
                 response = contract.response
                 wanted.append((response, "serialization", TypeAdapter(response)))
-        refs, document = TypeAdapter.json_schemas(wanted, ref_template=REF)
+        refs, document = TypeAdapter.json_schemas(
+            wanted, ref_template=REF, schema_generator=SchemaGenerator
+        )
         self._refs = refs
         self.definitions: Json = document.get("$defs", {})
+
+    def used_by(self, document: Json) -> Json:
+        """Return the models that are referred to: a query's own is written out."""
+        waiting, used = _names_in(document), set[str]()
+        while waiting:
+            used |= waiting
+            waiting = {
+                name for known in waiting for name in _names_in(self.definitions[known])
+            } - used
+        return {name: self.definitions[name] for name in sorted(used)}
 
     def of(self, schema: Any, mode: JsonSchemaMode) -> Json:
         return self._refs[schema, mode]
@@ -129,6 +144,11 @@ class _Schemas:
         if "$ref" in found:
             found = self.definitions[found["$ref"].rpartition("/")[2]]
         return found
+
+
+def _names_in(document: Json) -> set[str]:
+    """List the models that a part of the document refers to."""
+    return set(re.findall(r'"#/components/schemas/([^"/]+)"', json.dumps(document)))
 
 
 def _operation(rule: Rule, contract: Contract, doc: str, schemas: _Schemas) -> Json:
@@ -179,12 +199,9 @@ def _other_parameters(contract: Contract, schemas: _Schemas) -> list[Json]:
     if contract.query is not None:
         schema = schemas.fields(contract.query)
         parameters += [
-            {
-                "name": name,
-                "in": "query",
-                "required": name in schema.get("required", []),
-                "schema": field,
-            }
+            _query_parameter(
+                name, field, is_required=name in schema.get("required", ())
+            )
             for name, field in schema.get("properties", {}).items()
         ]
     if contract.is_idempotent:
@@ -197,6 +214,22 @@ def _other_parameters(contract: Contract, schemas: _Schemas) -> list[Json]:
         for name in contract.request_headers
     ]
     return parameters
+
+
+def _query_parameter(name: str, field: Json, *, is_required: bool) -> Json:
+    """Describe one field of a query. Null is said by leaving it out."""
+    schema = dict(field)
+    parameter: Json = {"name": name, "in": "query", "required": is_required}
+    if "description" in schema:
+        parameter["description"] = schema.pop("description")
+    if schema.get("default", ...) is None:
+        del schema["default"]
+    alternatives = [each for each in schema.pop("anyOf", []) if each != NULL]
+    if len(alternatives) > 1:
+        schema["anyOf"] = alternatives
+    elif alternatives:
+        schema |= alternatives[0]
+    return parameter | {"schema": schema}
 
 
 def _responses(rule: Rule, contract: Contract, schemas: _Schemas) -> Json:

@@ -13,7 +13,6 @@ from pydantic import (
     AfterValidator,
     Field,
     StringConstraints,
-    WithJsonSchema,
     model_validator,
 )
 
@@ -86,40 +85,20 @@ Feedback = Annotated[
 MaxCharacters = Annotated[
     Integer,
     Field(ge=1, le=MAX_ESSAY_CHARACTERS),
-    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_ESSAY_CHARACTERS}),
 ]
-# multipleOf is said of what comes in alone: validators that compute in binary take
-# 0.29 for no multiple of 0.01, and would call our own answers wrong.
 Points = Annotated[
     Number,
     Field(gt=0, le=1000, decimal_places=2),
-    WithJsonSchema(
-        {
-            "type": "number",
-            "exclusiveMinimum": 0,
-            "maximum": 1000,
-            "multipleOf": 0.01,
-        },
-        mode="validation",
-    ),
-    WithJsonSchema(
-        {"type": "number", "exclusiveMinimum": 0, "maximum": 1000},
-        mode="serialization",
-    ),
 ]
 NumericAnswer = Annotated[
     Number,
     Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER),
     AfterValidator(_survives_json),
-    WithJsonSchema(
-        {"type": "number", "minimum": -LARGEST_NUMBER, "maximum": LARGEST_NUMBER}
-    ),
 ]
 Tolerance = Annotated[
     Number,
     Field(ge=0, le=LARGEST_NUMBER),
     AfterValidator(_survives_json),
-    WithJsonSchema({"type": "number", "minimum": 0, "maximum": LARGEST_NUMBER}),
 ]
 
 
@@ -209,9 +188,7 @@ class Numeric(_Question):
 
     kind: Literal[QuestionKind.NUMERIC]
     answer: NumericAnswer
-    tolerance: Annotated[Tolerance, Field(json_schema_extra={"default": 0})] = Decimal(
-        0
-    )
+    tolerance: Tolerance = Decimal(0)
 
 
 class ShortText(_Question):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, JsonValue, WithJsonSchema, model_validator
+from pydantic import ConfigDict, Field, JsonValue, model_validator
 
 from models import assignment, attempt, attempt_deadline, exam_proctor
 from models.assignment import ListedAssignment
@@ -24,15 +24,10 @@ from services.exam_editing import require_open, share_exam
 ExtraTimeMinutes = Annotated[
     Integer,
     Field(ge=0, le=1440),
-    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": 1440}),
 ]
 TimeMultiplier = Annotated[
     Number,
     Field(ge=1, le=5, decimal_places=2),
-    WithJsonSchema(
-        {"type": "number", "minimum": 1, "maximum": 5, "multipleOf": 0.01},
-        mode="validation",
-    ),
 ]
 
 

@@ -7,7 +7,6 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationInfo,
-    WithJsonSchema,
     field_validator,
 )
 
@@ -23,20 +22,14 @@ Instructions = Annotated[Text, StringConstraints(max_length=10_000)]
 DurationMinutes = Annotated[
     Integer,
     Field(ge=1, le=1440),
-    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 1440}),
 ]
 MaxAttempts = Annotated[
     Integer,
     Field(ge=1, le=20),
-    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 20}),
 ]
 Percent = Annotated[
     Number,
     Field(ge=0, le=100, decimal_places=2),
-    WithJsonSchema(
-        {"type": "number", "minimum": 0, "maximum": 100, "multipleOf": 0.01},
-        mode="validation",
-    ),
 ]
 Questions = Annotated[tuple[NewQuestion, ...], Field(max_length=MAX_QUESTIONS)]
 
