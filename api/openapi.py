@@ -18,7 +18,9 @@ from services.health_service import VERSION
 Json = dict[str, Any]
 
 REF = "#/components/schemas/{model}"
-PROBLEM_REF = {"$ref": REF.format(model="Problem")}
+PROBLEM = {
+    "application/problem+json": {"schema": {"$ref": REF.format(model="Problem")}}
+}
 NULL: Json = {"type": "null"}
 PATH_SCHEMAS: dict[str, Json] = {
     "uuid": {"type": "string", "format": "uuid"},
@@ -42,6 +44,14 @@ PROBLEMS = {
     429: "Too many requests; see Retry-After.",
     500: "Our fault.",
     503: "Busy or restarting; see Retry-After.",
+}
+
+
+# What a client can rely on beside the body.
+PROBLEM_HEADERS: dict[int, dict[str, Json]] = {
+    401: {"WWW-Authenticate": {"type": "string"}},
+    429: {"Retry-After": {"type": "integer", "minimum": 0}},
+    503: {"Retry-After": {"type": "integer", "minimum": 0}},
 }
 
 
@@ -92,6 +102,7 @@ def build(app: Flask) -> Json:
         "paths": paths,
         "components": {
             "schemas": schemas.used_by(paths),
+            "responses": {f"Problem{status}": _problem(status) for status in PROBLEMS},
             "securitySchemes": {
                 "bearer": {
                     "type": "http",
@@ -101,6 +112,11 @@ def build(app: Flask) -> Json:
             },
         },
     }
+
+
+def text(app: Flask) -> str:
+    """Return the description as it stands in docs/openapi.json."""
+    return json.dumps(build(app), indent=2, ensure_ascii=False) + "\n"
 
 
 class _Schemas:
@@ -128,7 +144,7 @@ class _Schemas:
 
     def used_by(self, document: Json) -> Json:
         """Return the models that are referred to: a query's own is written out."""
-        waiting, used = _names_in(document), set[str]()
+        waiting, used = _names_in(document) | {"Problem"}, set[str]()
         while waiting:
             used |= waiting
             waiting = {
@@ -248,15 +264,23 @@ def _responses(rule: Rule, contract: Contract, schemas: _Schemas) -> Json:
             }
         responses[str(status)] = response
     for status in sorted(_problem_statuses(rule, contract)):
-        content = {"application/problem+json": {"schema": PROBLEM_REF}}
         if str(status) in responses:
-            responses[str(status)]["content"].update(content)
+            responses[str(status)]["content"].update(PROBLEM)
         else:
-            responses[str(status)] = {
-                "description": PROBLEMS[status],
-                "content": content,
-            }
+            reference = f"#/components/responses/Problem{status}"
+            responses[str(status)] = {"$ref": reference}
     return responses
+
+
+def _problem(status: int) -> Json:
+    response: Json = {"description": PROBLEMS[status], "content": PROBLEM}
+    headers = PROBLEM_HEADERS.get(status)
+    if headers is not None:
+        response["headers"] = {
+            name: {"required": True, "schema": schema}
+            for name, schema in headers.items()
+        }
+    return response
 
 
 def _problem_statuses(rule: Rule, contract: Contract) -> set[int]:
