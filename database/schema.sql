@@ -66,7 +66,7 @@ BEGIN;
 RESET ROLE;
 INSERT INTO schema_migrations (version, name, sha256) VALUES
     (3, 'audit_log',
-     '2c97aeb2360753f1460488b37f6252f38352a0b79f32af53d047771a1ebff7ff');
+     '70a9246fc9dd98e4cafcad4fe7b997888327a80071a646b992725bdafc53a6ff');
 COMMIT;
 \endif
 
