@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 
 import psycopg2
@@ -39,7 +40,9 @@ def main() -> None:
         with stage(options) as running:
             is_kept = perform(options, running, console, is_plain=is_plain)
             if options.keep:
-                keep(running, console)
+                # Ctrl-C is how one leaves, and says nothing of the promises.
+                with suppress(SystemExit):
+                    keep(running, console)
     except BusyError:
         sys.exit("Another demonstration is under way in this directory.")
     except (

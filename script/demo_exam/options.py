@@ -33,7 +33,7 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument(
         "--speed", type=float, default=30.0, metavar="X", help="times life (20 to 60)"
     )
-    # Seed 8 catches about as many cheaters as twelve seeds do on average.
+    # With seed 8 about as many are caught as on average: bench/demo_seeds.py.
     parser.add_argument("--seed", type=int, default=8, metavar="S")
     parser.add_argument(
         "--keep", action="store_true", help="leave the server up, to look around"
