@@ -1,0 +1,169 @@
+"""The project's speed as ratios to its limits, all measured in one run.
+
+The machine may be shared and noisy: both sides of a ratio take turns, round by round,
+and the median ratio counts. docs/performance.md says what each means.
+"""
+
+import argparse
+import os
+import platform
+import secrets
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import chained_commits, verification
+from bench.ingest import Ingest
+from bench.stage import fresh_database, seat_students, serving
+
+STUDENTS = 8
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    name: str
+    limit_name: str
+    unit: str
+    target: float
+    ours: float
+    limit: float
+    ratios: Sequence[float]
+
+    @property
+    def ratio(self) -> float:
+        return statistics.median(self.ratios)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the work")
+    parser.add_argument(
+        "--strict", action="store_true", help="exit with 1 below a target"
+    )
+    options = parser.parse_args()
+    results = run(options.rounds, 10 if options.quick else 1)
+    show(results)
+    if options.strict and any(result.ratio < result.target for result in results):
+        sys.exit(1)
+
+
+def run(rounds: int, divisor: int) -> list[Result]:
+    jwt_key = secrets.token_urlsafe(48)
+    console = Console(stderr=True)
+    results = []
+    with fresh_database() as dsn:
+        students = seat_students(dsn, STUDENTS, jwt_key)
+        with serving(dsn, jwt_key) as port:
+            ingest = Ingest(dsn, port, students)
+            ingest.singles(50)
+            console.print("single events …")
+            singles = [ingest.singles(400 // divisor) for _ in range(rounds)]
+            console.print("batches of 100 …")
+            batches = [ingest.batches(60 // divisor) for _ in range(rounds)]
+        results += [
+            Result(
+                name="POST /api/proctoring/event",
+                limit_name="authenticated POST that does nothing",
+                unit="requests/s",
+                target=0.5,
+                ours=_median(singles, lambda r: r.ours),
+                limit=_median(singles, lambda r: r.limit),
+                ratios=[r.ratio for r in singles],
+            ),
+            Result(
+                name="POST /api/proctoring/events, 100 each",
+                limit_name="the same rows by psycopg2 alone",
+                unit="events/s",
+                target=0.5,
+                ours=_median(batches, lambda r: r.ours),
+                limit=_median(batches, lambda r: r.limit),
+                ratios=[r.ratio for r in batches],
+            ),
+        ]
+    with fresh_database() as dsn:
+        console.print("chained commits …")
+        chained = [
+            chained_commits.measure(dsn, rounds=1, round_seconds=2 / divisor)
+            for _ in range(rounds)
+        ]
+        results.append(
+            Result(
+                name="chained commits, 8 connections",
+                limit_name="the same two inserts unchained",
+                unit="commits/s",
+                target=0.9,
+                ours=_median(chained, lambda r: r.chained_per_second),
+                limit=_median(chained, lambda r: r.unchained_per_second),
+                ratios=[r.ratio for r in chained],
+            )
+        )
+    with fresh_database() as dsn:
+        console.print("verifying …")
+        verification.fill(dsn, 200_000 // divisor)
+        verified = [verification.measure(dsn) for _ in range(rounds)]
+        results.append(
+            Result(
+                name="verify the audit log, one process",
+                limit_name="bare hashlib on the same bytes",
+                unit="entries/s",
+                target=0.3,
+                ours=_median(verified, lambda r: r.verified_per_second),
+                limit=_median(verified, lambda r: r.hashed_per_second),
+                ratios=[r.ratio for r in verified],
+            )
+        )
+    return results
+
+
+def _median(rounds: Sequence[T], figure: Callable[[T], float]) -> float:
+    return statistics.median(figure(each) for each in rounds)
+
+
+def show(results: Sequence[Result]) -> None:
+    console = Console(width=120)
+    table = Table(title="Speed, as ratios to the limit measured in the same run")
+    for heading in (
+        "what",
+        "a second",
+        "limit",
+        "a second",
+        "ratio",
+        "range",
+        "target",
+    ):
+        table.add_column(heading, justify="right" if heading != "what" else "left")
+    for result in results:
+        met = "green" if result.ratio >= result.target else "red"
+        table.add_row(
+            result.name,
+            f"{result.ours:,.0f}",
+            result.limit_name,
+            f"{result.limit:,.0f} {result.unit}",
+            f"[{met}]{result.ratio:.2f}[/]",
+            f"{min(result.ratios):.2f}-{max(result.ratios):.2f}",
+            f"{result.target:.2f}",
+        )
+    console.print(table)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    console.print(
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
+        f"Python {platform.python_version()}, commit {commit or 'unknown'}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Events over HTTP, singly and in batches, each against its limit.
+
+One at a time: against a route that does nothing. In batches: against psycopg2 alone.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
+from uuid import uuid4
+
+import psycopg2
+from psycopg2.extras import Json, execute_values
+
+from bench.http_load import request_bytes, requests_per_second
+from bench.stage import Student
+
+CONNECTIONS = 8
+BATCH = 100
+GOOD = frozenset({200, 201})
+
+INSERT = """
+    INSERT INTO proctoring_events
+        (id, attempt_id, batch_id, client_event_id, sequence, event_type, event_class,
+         severity, occurred_at, payload)
+    VALUES %s
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What both sides did in turn, a second."""
+
+    ours: float
+    limit: float
+
+    @property
+    def ratio(self) -> float:
+        return self.ours / self.limit
+
+
+class Ingest:
+    def __init__(self, dsn: str, port: int, students: Sequence[Student]) -> None:
+        self._dsn = dsn
+        self._port = port
+        self._students = students
+        self._sequences = count(1)
+
+    def singles(self, requests: int) -> Round:
+        """POST /event against the no-op, `requests` on each of the connections."""
+        noop = self._queues("/bench/noop", requests)
+        ours = self._queues("/api/proctoring/event", requests)
+        return Round(
+            limit=requests_per_second(self._port, noop, GOOD),
+            ours=requests_per_second(self._port, ours, GOOD),
+        )
+
+    def batches(self, requests: int) -> Round:
+        """Events a second in batches, against the same rows without us."""
+        queues = [
+            [self._batch(student) for _ in range(requests)]
+            for student in self._students[:CONNECTIONS]
+        ]
+        limit = self._insert_alone(requests)
+        ours = requests_per_second(self._port, queues, GOOD)
+        return Round(limit=limit, ours=ours * BATCH)
+
+    def _queues(self, path: str, requests: int) -> list[list[bytes]]:
+        return [
+            [self._single(path, student) for _ in range(requests)]
+            for student in self._students[:CONNECTIONS]
+        ]
+
+    def _single(self, path: str, student: Student) -> bytes:
+        body = {"attempt_id": str(student.attempt_id), **self._event()}
+        return request_bytes("POST", path, student.token, json.dumps(body).encode())
+
+    def _batch(self, student: Student) -> bytes:
+        events = [self._event() for _ in range(BATCH)]
+        body = {"attempt_id": str(student.attempt_id), "events": events}
+        return request_bytes(
+            "POST", "/api/proctoring/events", student.token, json.dumps(body).encode()
+        )
+
+    def _event(self) -> dict[str, object]:
+        return {
+            "client_event_id": str(uuid4()),
+            "sequence": next(self._sequences),
+            "event_type": "focus.lost",
+            "occurred_at": datetime.now(UTC).isoformat(),
+            "payload": {"duration_ms": 1200, "confidence": 0.9},
+        }
+
+    def _insert_alone(self, batches: int) -> float:
+        """Insert rows as bare psycopg2 does best: 100 in a statement, then commit."""
+        work = [
+            [[self._row(student) for _ in range(BATCH)] for _ in range(batches)]
+            for student in self._students[:CONNECTIONS]
+        ]
+        barrier = threading.Barrier(len(work) + 1)
+
+        def run(queue: list[list[tuple[object, ...]]]) -> None:
+            with closing(psycopg2.connect(self._dsn)) as session:
+                barrier.wait()
+                for rows in queue:
+                    with session, session.cursor() as cursor:
+                        execute_values(cursor, INSERT, rows, page_size=BATCH)
+                barrier.wait()
+
+        threads = [threading.Thread(target=run, args=(queue,)) for queue in work]
+        for thread in threads:
+            thread.start()
+        barrier.wait()
+        began = time.perf_counter()
+        barrier.wait()
+        seconds = time.perf_counter() - began
+        for thread in threads:
+            thread.join()
+        return len(work) * batches * BATCH / seconds
+
+    def _row(self, student: Student) -> tuple[object, ...]:
+        event = self._event()
+        return (
+            str(uuid4()),
+            str(student.attempt_id),
+            str(uuid4()),
+            event["client_event_id"],
+            event["sequence"],
+            "focus.lost",
+            "integrity",
+            "low",
+            event["occurred_at"],
+            Json(event["payload"]),
+        )

@@ -1,0 +1,152 @@
+"""Students in the middle of an exam, and the server that they talk to."""
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import psycopg2
+import requests
+from psycopg2.extensions import connection, make_dsn, parse_dsn
+
+from database import embedded
+from database.migrate import migrate
+from models.database import ConnectionSettings, Database
+from services.attempt_service import AttemptService
+from services.tokens import ACCESS, Tokens
+from tests.exam_room import ExamRoom
+from tests.slow.running import free_port
+
+PROJECT = Path(__file__).resolve().parent.parent
+ACCESS_SECONDS = 3600
+NO_LIMIT = "100000000 per minute"
+
+
+@dataclass(frozen=True, slots=True)
+class Student:
+    """Somebody with a running attempt and an access token."""
+
+    attempt_id: UUID
+    token: str
+
+
+@contextmanager
+def fresh_database() -> Iterator[str]:
+    """Give the superuser's DSN of a migrated database on a server that flushes."""
+    home = Path(tempfile.mkdtemp(prefix="proctoring-bench-"))
+    home.chmod(0o711)
+    server = embedded.start(home / "postgres", {"max_connections": "200"})
+    try:
+        with closing(psycopg2.connect(server.dsn())) as session:
+            session.autocommit = True
+            with session.cursor() as cursor:
+                cursor.execute("CREATE DATABASE bench")
+        dsn = make_dsn(server.dsn(), dbname="bench")
+        migrate(dsn, lambda _: None)
+        yield dsn
+    finally:
+        if embedded.stop(server):
+            shutil.rmtree(home)
+
+
+def settings_of(dsn: str) -> ConnectionSettings:
+    where = parse_dsn(dsn)
+    return ConnectionSettings(
+        host=where["host"],
+        port=int(where["port"]),
+        name=where["dbname"],
+        user=where["user"],
+    )
+
+
+def seat_students(dsn: str, count: int, jwt_key: str) -> list[Student]:
+    """Let so many students start the same exam."""
+    tokens = Tokens(
+        jwt_key, None, access_seconds=ACCESS_SECONDS, refresh_seconds=ACCESS_SECONDS
+    )
+    students = []
+    with (
+        closing(psycopg2.connect(dsn)) as sql,
+        closing(Database(settings_of(dsn))) as database,
+    ):
+        sql.autocommit = True
+        room = ExamRoom(sql)
+        attempts = AttemptService(database)
+        for _ in range(count):
+            student = room.new_student()
+            paper = attempts.start_attempt(student, room.exam_id, take_over=False)
+            now = _database_seconds(sql)
+            token = tokens.issue(
+                ACCESS,
+                user_id=student.id,
+                session_id=student.session_id,
+                token_id=secrets.token_hex(8),
+                issued_at=now,
+                expires_at=now + ACCESS_SECONDS,
+            )
+            students.append(Student(paper.paper.attempt.id, token))
+    return students
+
+
+def _database_seconds(sql: connection) -> int:
+    with sql.cursor() as cursor:
+        cursor.execute("SELECT extract(epoch FROM clock_timestamp())::bigint")
+        (row,) = cursor.fetchall()
+    return int(row[0])
+
+
+@contextmanager
+def serving(dsn: str, jwt_key: str) -> Iterator[int]:
+    """Run gunicorn as the deployment notes have it, and give its port."""
+    port = free_port()
+    settings = settings_of(dsn)
+    limits = ("DEFAULT", "EVENTS")
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "gunicorn", "bench.noop_app:make_app()"),
+            *("--bind", f"127.0.0.1:{port}", "--log-level", "warning"),
+            *("--worker-class", "gthread", "--workers", "2", "--threads", "8"),
+            *("--keep-alive", "60", "--no-control-socket"),
+        ],
+        cwd=PROJECT,
+        env={
+            **os.environ,
+            "FLASK_ENV": "testing",
+            "SECRET_KEY": secrets.token_urlsafe(48),
+            "JWT_SECRET_KEY": jwt_key,
+            "JWT_ACCESS_TOKEN_EXPIRES": str(ACCESS_SECONDS),
+            "DB_HOST": settings.host,
+            "DB_PORT": str(settings.port),
+            "DB_NAME": settings.name,
+            "DB_USER": settings.user,
+            "LOG_LEVEL": "WARNING",
+            **{f"RATELIMIT_{name}": NO_LIMIT for name in limits},
+        },
+    )
+    try:
+        _wait_until_healthy(port)
+        yield port
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+def _wait_until_healthy(port: int) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            if requests.get(f"http://127.0.0.1:{port}/health", timeout=5).ok:
+                return
+        except requests.ConnectionError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
