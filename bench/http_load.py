@@ -4,9 +4,9 @@ What it costs itself is the same for both sides of a ratio, and is part of both.
 """
 
 import socket
-import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from bench.at_once import seconds_for
 
 
 def request_bytes(method: str, path: str, token: str, body: bytes = b"") -> bytes:
@@ -47,28 +47,18 @@ def requests_per_second(
 
     Raises RuntimeError for an answer whose status is not `good`.
     """
-    bad: list[int] = []
-    barrier = threading.Barrier(len(queues) + 1)
 
-    def run(queue: Sequence[bytes]) -> None:
-        with socket.create_connection(("127.0.0.1", port)) as connection:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            barrier.wait()
-            for request in queue:
-                status = exchange(connection, request)
-                if status not in good:
-                    bad.append(status)
-            barrier.wait()
+    def prepare(queue: Sequence[bytes]) -> Callable[[], None]:
+        connection = socket.create_connection(("127.0.0.1", port))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    threads = [threading.Thread(target=run, args=(queue,)) for queue in queues]
-    for thread in threads:
-        thread.start()
-    barrier.wait()
-    began = time.perf_counter()
-    barrier.wait()
-    seconds = time.perf_counter() - began
-    for thread in threads:
-        thread.join()
-    if bad:
-        raise RuntimeError(f"{len(bad)} unexpected answers, the first was {bad[0]}")
-    return sum(len(queue) for queue in queues) / seconds
+        def send_all() -> None:
+            with connection:
+                for request in queue:
+                    status = exchange(connection, request)
+                    if status not in good:
+                        raise RuntimeError(f"an unexpected answer: {status}")
+
+        return send_all
+
+    return sum(len(queue) for queue in queues) / seconds_for(queues, prepare)

@@ -4,9 +4,7 @@ One at a time: against a route that does nothing. In batches: against psycopg2 a
 """
 
 import json
-import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +14,7 @@ from uuid import uuid4
 import psycopg2
 from psycopg2.extras import Json, execute_values
 
+from bench.at_once import seconds_for
 from bench.http_load import request_bytes, requests_per_second
 from bench.stage import Student
 
@@ -101,26 +100,19 @@ class Ingest:
             [[self._row(student) for _ in range(BATCH)] for _ in range(batches)]
             for student in self._students[:CONNECTIONS]
         ]
-        barrier = threading.Barrier(len(work) + 1)
 
-        def run(queue: list[list[tuple[object, ...]]]) -> None:
-            with closing(psycopg2.connect(self._dsn)) as session:
-                barrier.wait()
-                for rows in queue:
-                    with session, session.cursor() as cursor:
-                        execute_values(cursor, INSERT, rows, page_size=BATCH)
-                barrier.wait()
+        def prepare(queue: list[list[tuple[object, ...]]]) -> Callable[[], None]:
+            session = psycopg2.connect(self._dsn)
 
-        threads = [threading.Thread(target=run, args=(queue,)) for queue in work]
-        for thread in threads:
-            thread.start()
-        barrier.wait()
-        began = time.perf_counter()
-        barrier.wait()
-        seconds = time.perf_counter() - began
-        for thread in threads:
-            thread.join()
-        return len(work) * batches * BATCH / seconds
+            def insert_all() -> None:
+                with closing(session):
+                    for rows in queue:
+                        with session, session.cursor() as cursor:
+                            execute_values(cursor, INSERT, rows, page_size=BATCH)
+
+            return insert_all
+
+        return len(work) * batches * BATCH / seconds_for(work, prepare)
 
     def _row(self, student: Student) -> tuple[object, ...]:
         event = self._event()
