@@ -1,5 +1,6 @@
 """From what a client reports to what is stored: the rules for one event."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -26,7 +27,6 @@ from services.proctoring_errors import (
     UnknownTypeError,
 )
 from services.proctoring_policy import PayloadError, ProctoringPolicy, classify
-from utils.uuid7 import uuid7
 
 # A laptop that lost its connection at the end must be able to deliver its evidence.
 LATE_DELIVERY: Final = timedelta(minutes=10)
@@ -61,6 +61,8 @@ class Batch:
     """What the events of one report have in common."""
 
     id: UUID
+    # One for each event of the report, and for what the server adds to it.
+    ids: Iterator[UUID]
     context: ReportContext
     policy: ProctoringPolicy
 
@@ -135,7 +137,7 @@ class Batch:
         except PayloadError as error:
             raise InvalidPayloadError(error) from error
         return ProctoringEvent(
-            id=uuid7(),
+            id=next(self.ids),
             attempt_id=self.context.id,
             batch_id=self.id,
             client_event_id=client_event_id,

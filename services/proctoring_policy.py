@@ -74,7 +74,8 @@ Code = Annotated[Name, AfterValidator(_code)]
 Codes = Annotated[
     tuple[Code, ...], Field(max_length=100), AfterValidator(_sorted_codes)
 ]
-Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+# The model counts in whole microseconds, and divides by some of these.
+Seconds = Annotated[float, Field(ge=0.001, le=86_400, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Score = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 
@@ -312,6 +313,8 @@ def _number(
 def _integer(
     payload: Mapping[str, JsonValue], key: str, low: int, high: int, default: int
 ) -> int:
+    if payload.get(key) is None:
+        return default
     value = _number(payload, key, low, high, default)
     if not value.is_integer():
         raise PayloadError(key, "must be a whole number")

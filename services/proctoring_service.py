@@ -30,7 +30,7 @@ from services.proctoring_errors import (
     EventIdReusedError,
     InvalidEventError,
 )
-from utils.uuid7 import uuid7
+from utils.uuid7 import uuid7s
 
 # So many numbers above the first hole are looked at, to name this many holes.
 MAX_LOOKED_AT = 5000
@@ -148,7 +148,13 @@ def _take_in(
     context = report_context.lock(tx, attempt_id, student.id)
     if context is None:
         raise AttemptNotFoundError(attempt_id)
-    batch = Batch(id=uuid7(), context=context, policy=parse_policy(context.policy))
+    batch_id, *event_ids = uuid7s(len(reports) + 2)
+    batch = Batch(
+        id=batch_id,
+        ids=iter(event_ids),
+        context=context,
+        policy=parse_policy(context.policy),
+    )
     judged = [_judge(batch, report) for report in reports]
     by_id: dict[UUID, ProctoringEvent] = {}
     for each in judged:
@@ -260,6 +266,9 @@ def _results(report: _Report) -> list[RecordedEvent | RefusedEvent]:
         )
         for event in report.stored
     }
+    has_doubles = len({each.client_event_id for each in report.judged}) < len(
+        report.judged
+    )
     for each in report.judged:
         earlier = known.get(each.client_event_id) if each.client_event_id else None
         if isinstance(each, _Refused):
@@ -280,9 +289,10 @@ def _results(report: _Report) -> list[RecordedEvent | RefusedEvent]:
                 event=each, audit_seq=report.entry.seq, status=ResultStatus.ACCEPTED
             )
             results.append(accepted)
-            known[each.client_event_id] = replace(
-                accepted, status=ResultStatus.DUPLICATE
-            )
+            if has_doubles:
+                known[each.client_event_id] = replace(
+                    accepted, status=ResultStatus.DUPLICATE
+                )
     return results
 
 
