@@ -34,12 +34,11 @@ def read_body(schema: type[Body], max_bytes: int) -> Body:
 
 
 def has_body() -> bool:
-    """Say whether the client announced a body, be it an empty one of some type."""
-    return (
-        "Content-Type" in request.headers
-        or "Transfer-Encoding" in request.headers
-        or bool(request.content_length)
-    )
+    """Say whether the client sends a body.
+
+    A media type alone is none: many clients name one with every POST.
+    """
+    return "Transfer-Encoding" in request.headers or bool(request.content_length)
 
 
 def read_text(media_types: Sequence[str], max_bytes: int) -> str:

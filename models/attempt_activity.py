@@ -42,6 +42,11 @@ TOUCH = """
      WHERE attempt_id = %(attempt_id)s
 """
 
+NEXT_SEQUENCE = """
+    SELECT highest_sequence + 1 FROM attempt_activity
+     WHERE attempt_id = %(attempt_id)s
+"""
+
 # NULL is no least; a time in the future belongs to an analysis that has not seen what
 # asks for this one.
 REQUEST_ANALYSIS = """
@@ -53,6 +58,12 @@ REQUEST_ANALYSIS = """
 
 def get_holder(tx: Transaction, attempt_id: UUID) -> Holder | None:
     return tx.one_or_none(Holder, GET_HOLDER, {"attempt_id": attempt_id})
+
+
+def next_sequence(tx: Transaction, attempt_id: UUID) -> int:
+    """Return the number that the client gives its next event."""
+    found: int = tx.scalar(NEXT_SEQUENCE, {"attempt_id": attempt_id})
+    return found
 
 
 def insert(tx: Transaction, attempt_id: UUID) -> None:

@@ -170,7 +170,12 @@ def _begin(tx: Transaction, student: Principal, its_exam: Exam) -> Paper | None:
             "max_score": begun.max_score,
         },
     )
-    return Paper(attempt=begun, questions=paper.arrange(layout, questions), answers=())
+    return Paper(
+        attempt=begun,
+        questions=paper.arrange(layout, questions),
+        answers=(),
+        next_sequence=1,
+    )
 
 
 def _go_on(

@@ -9,7 +9,7 @@ from decimal import Decimal
 from random import Random
 from uuid import UUID
 
-from models import answer, attempt, question
+from models import answer, attempt, attempt_activity, question
 from models.answer import Answer
 from models.attempt import Attempt, PlacedQuestion
 from models.database import Transaction
@@ -39,19 +39,23 @@ class Paper:
     attempt: Attempt
     questions: Sequence[PaperQuestion]
     answers: Sequence[Answer]
+    # Where a device that lost its counter goes on counting its events.
+    next_sequence: int
 
 
 def read(tx: Transaction, own: Attempt) -> Paper:
     """Read what an attempt's student may see of it."""
+    following = attempt_activity.next_sequence(tx, own.id)
     # Who has finished would otherwise carry the questions to those who have not.
     if not own.is_running:
-        return Paper(attempt=own, questions=(), answers=())
+        return Paper(attempt=own, questions=(), answers=(), next_sequence=following)
     layout = attempt.get_layout(tx, own.id)
     questions = question.list_open_by_exam(tx, own.exam_id)
     return Paper(
         attempt=own,
         questions=arrange(layout, questions),
         answers=answer.list_by_attempts(tx, [own.id]),
+        next_sequence=following,
     )
 
 

@@ -129,7 +129,13 @@ class OwnAnswerResponse(ResponseModel):
 
 def _within_attempt(name: str) -> str | AliasPath:
     # These come beside the attempt, the others from it.
-    beside = {"questions", "answers", "saved", "allowed_actions"}
+    beside = {
+        "questions",
+        "answers",
+        "next_sequence",
+        "saved",
+        "allowed_actions",
+    }
     return name if name in beside else AliasPath("attempt", name)
 
 
@@ -147,6 +153,10 @@ class PaperResponse(AttemptResponse):
         description="In this student's order; empty once the attempt has ended."
     )
     answers: list[OwnAnswerResponse]
+    next_sequence: int = Field(
+        description="The sequence of the next proctoring event, for a client that "
+        "does not remember its counter."
+    )
     server_time: Time
     seconds_remaining: int
 

@@ -281,3 +281,43 @@ def test_own_attempts_come_in_pages(api: Api, ada: Persona, alice: Persona) -> N
     assert [a["id"] for a in first["items"] + rest["items"]] == made[::-1]
     assert rest["next_cursor"] is None
     assert other["items"] == []
+
+
+def test_a_device_that_lost_its_counter_is_told_where_to_go_on(
+    api: Api, alice: Persona, exam: Json
+) -> None:
+    student = api.as_(alice)
+    attempt = start(student, exam)
+    events = [
+        {
+            "client_event_id": f"00000000-0000-4000-8000-00000000000{number}",
+            "sequence": number,
+            "event_type": "focus.lost",
+            "occurred_at": attempt["server_time"],
+            "payload": {},
+        }
+        for number in (1, 2, 5)
+    ]
+    report = {"attempt_id": attempt["id"], "events": events}
+    body(student.post("/api/proctoring/events", json=report))
+
+    resumed = body(student.get(f"/api/exams/attempts/{attempt['id']}"))
+
+    assert attempt["next_sequence"] == 1
+    assert resumed["next_sequence"] == 6
+
+
+@pytest.mark.parametrize("path", ["start", "submit"])
+def test_a_media_type_without_a_body_is_no_body(
+    api: Api, alice: Persona, exam: Json, path: str
+) -> None:
+    student = api.as_(alice)
+    attempt = start(student, exam)
+    url = {
+        "start": f"/api/exams/{exam['id']}/start",
+        "submit": f"/api/exams/attempts/{attempt['id']}/submit",
+    }[path]
+
+    response = student.post(url, headers={"Content-Type": "application/json"})
+
+    assert response.status_code == 200, response.text
