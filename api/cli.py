@@ -17,7 +17,7 @@ from rich.progress import (
 from rich.table import Table
 
 from api.context import services
-from api.schemas.blockchain import EntryResponse, SummaryResponse, VerificationResponse
+from api.schemas.blockchain import EntryResponse, VerificationResponse
 from services.audit_findings import CheckResult, Verdict, Verification
 
 EXIT_CODES: Final = {
@@ -45,7 +45,9 @@ def verify_command(
 ) -> None:
     """Check every entry. Exits with 0 if it holds, 1 if not, 2 if it was not read."""
     blockchain = services().blockchain
-    head_seq = blockchain.summarize().head_seq
+    # Of a damaged log too, which may have no head.
+    head = blockchain.get_head()
+    head_seq = 0 if head is None else head.next_seq - 1
     last = head_seq if to_seq is None else min(to_seq, head_seq)
     with Progress(
         TextColumn("checking"),
@@ -73,9 +75,11 @@ def verify_command(
 @audit.command("head")
 def head_command() -> None:
     """Print where the log stands: a line to be kept outside this database."""
-    summary = SummaryResponse.model_validate(services().blockchain.summarize())
+    head = services().blockchain.get_head()
+    if head is None:
+        raise click.ClickException("the log has no head")
     click.echo(
-        f"{summary.origin} {summary.log_id} {summary.head_seq} {summary.head_hash}"
+        f"{head.origin} {head.log_id.hex()} {head.next_seq - 1} {head.hash.hex()}"
     )
 
 

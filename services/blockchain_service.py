@@ -9,7 +9,7 @@ from uuid import UUID
 
 from models import blockchain_log
 from models.audit_event import AuditEvent
-from models.blockchain_log import AuditEntry, EventCount
+from models.blockchain_log import AuditEntry, EventCount, Head
 from models.database import Database, Transaction
 from models.page import Page, paged
 from models.principal import Principal, Role
@@ -120,6 +120,11 @@ class BlockchainService:
                 last_recorded_at=head.recorded_at,
                 event_types=blockchain_log.count_by_event_type(tx),
             )
+
+    def get_head(self) -> Head | None:
+        """Return where the log ends, None if it has no head (any more)."""
+        with self._database.read() as tx:
+            return blockchain_log.get_head(tx)
 
     def get_entry(self, seq: int) -> AuditEntry | None:
         with self._database.read() as tx:

@@ -308,11 +308,15 @@ def test_the_terminal_reports_damage_by_its_exit_code(
     run(
         sql,
         "ALTER TABLE audit_log DISABLE TRIGGER ALL;"
-        " DELETE FROM audit_log WHERE seq = 2",
+        " ALTER TABLE audit_head DISABLE TRIGGER ALL;"
+        " DELETE FROM audit_head; DELETE FROM audit_log WHERE seq = 0",
     )
+    runner = app.test_cli_runner()
 
-    result = app.test_cli_runner().invoke(args=["audit", "verify", "--json"])
+    result = runner.invoke(args=["audit", "verify", "--json"])
+    head = runner.invoke(args=["audit", "head"])
 
     assert result.exit_code == 1
-    assert '"reason": "gap"' in result.output
+    assert '"reason": "genesis"' in result.output
+    assert (head.exit_code, head.output) == (1, "Error: the log has no head\n")
     assert not verify(app.extensions["database"].settings).valid
