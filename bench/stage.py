@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,11 +40,13 @@ class Student:
 
 
 @contextmanager
-def fresh_database() -> Iterator[str]:
+def fresh_database(settings: Mapping[str, str] | None = None) -> Iterator[str]:
     """Give the superuser's DSN of a migrated database on a server that flushes."""
     home = Path(tempfile.mkdtemp(prefix="proctoring-bench-"))
     home.chmod(0o711)
-    server = embedded.start(home / "postgres", {"max_connections": "200"})
+    server = embedded.start(
+        home / "postgres", {"max_connections": "200", **(settings or {})}
+    )
     try:
         with closing(psycopg2.connect(server.dsn())) as session:
             session.autocommit = True

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from flask import Flask, current_app, g, request
-from services.auth_service import AuthService
 
 from models.principal import Principal, Role
 from services import errors
+from services.auth_service import AuthService
 
 # A token of ours has some 500 bytes. Nothing longer is worth decoding.
 MAX_TOKEN_LENGTH = 4096

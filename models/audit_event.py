@@ -21,6 +21,10 @@ class AuditEvent(DescribedEnum):
 
     LOGIN_SUCCEEDED = "auth.login_succeeded", "A user logged in."
     LOGIN_FAILED = "auth.login_failed", "A login was refused."
+    PASSWORD_CHANGE_REFUSED = (
+        "auth.password_change_refused",
+        "Somebody who was logged in did not know the password that he would change.",
+    )
     TOKEN_REFRESHED = "auth.token_refreshed", "A session got new tokens."
     TOKEN_REUSE_DETECTED = (
         "auth.token_reuse_detected",

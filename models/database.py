@@ -146,6 +146,8 @@ class ConnectionSettings:
             "search_path": "public",
             "timezone": "UTC",
             "datestyle": "ISO",
+            # What waits for the disk must do so whatever the server's default is.
+            "synchronous_commit": "on",
             "statement_timeout": f"{int(timeout * 1000)}",
             "lock_timeout": f"{int(self.lock_timeout_seconds * 1000)}",
             "idle_in_transaction_session_timeout": "10000",

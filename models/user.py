@@ -113,7 +113,7 @@ UPDATE: LiteralString = """
               created_at, updated_at
 """
 
-SET_PASSWORD: LiteralString = """
+SET_HASH: LiteralString = """
     UPDATE users
        SET password_hash = %(password_hash)s,
            must_change_password = %(must_change_password)s,
@@ -129,7 +129,7 @@ REHASH: LiteralString = """
 
 
 def insert(tx: Transaction, new: NewUser) -> User:
-    """Insert a user. ConstraintError users_email_canonical_key: the address is taken."""
+    """Insert a user. A taken address is ConstraintError users_email_canonical_key."""
     return tx.one(
         User,
         INSERT,
@@ -204,9 +204,7 @@ def set_password(
     tx: Transaction, user_id: UUID, password_hash: str, *, must_change: bool
 ) -> User | None:
     names = {"id": user_id, "password_hash": password_hash}
-    return tx.one_or_none(
-        User, SET_PASSWORD, names | {"must_change_password": must_change}
-    )
+    return tx.one_or_none(User, SET_HASH, names | {"must_change_password": must_change})
 
 
 def rehash(tx: Transaction, user_id: UUID, password_hash: str) -> None:

@@ -107,8 +107,9 @@ class Tokens:
         )
 
     def read(self, token: str, kind: TokenKind) -> Claims:
-        """Return the claims of a token of this kind, whose times are still to be
-        compared with the clock. Raises InvalidTokenError.
+        """Return the claims of a token of this kind. Raises InvalidTokenError.
+
+        Its times are still to be compared with the database's clock.
         """
         if len(token) > MAX_TOKEN_LENGTH:
             raise InvalidTokenError

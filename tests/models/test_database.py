@@ -278,3 +278,18 @@ def test_types_arrive_as_python_means_them(database: Database) -> None:
         assert tx.scalar("SELECT %(id)s::uuid", {"id": UUID(int=7)}) == UUID(int=7)
         assert tx.scalar("SELECT jsonb_build_object('a', 1)") == {"a": 1}
         assert tx.scalar("SELECT now()").utcoffset().total_seconds() == 0
+
+
+def test_a_careless_default_of_the_server_does_not_spare_the_flush(
+    database: Database, sql: connection
+) -> None:
+    with sql.cursor() as cursor:
+        cursor.execute(
+            "SELECT format('ALTER DATABASE %I SET synchronous_commit = off',"
+            " current_database())"
+        )
+        ((statement,),) = cursor.fetchall()
+        cursor.execute(statement)
+
+    with database.bookkeeping() as tx:
+        assert tx.scalar("SELECT current_setting('synchronous_commit')") == "on"
