@@ -103,6 +103,8 @@ def describe(error: errors.DomainError) -> dict[str, object]:
 
 def domain_error(error: errors.DomainError) -> Response:
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    # The rate limits count some of them.
+    g.problem_slug = error.slug
     response = problem(status, error.slug, error.title, str(error), **_extra(error))
     if isinstance(error, errors.LimitError):
         response.headers["Retry-After"] = str(error.retry_after_seconds)

@@ -18,7 +18,12 @@ from models import rate_limit
 from models.database import Database, DatabaseUnavailableError
 from models.rate_limit import Window
 from models.wire import canonical_email
+from services.account_service import WrongPasswordError
+from services.auth_service import LoginFailedError
+from utils.addresses import caller_at
 
+# The problems that say: somebody has tried a password.
+GUESSES = frozenset({LoginFailedError.slug, WrongPasswordError.slug})
 # Asked by machines, by everybody, or before anybody is known.
 UNLIMITED = frozenset({"health.live", "health.health"})
 
@@ -83,11 +88,11 @@ def _seen() -> dict[str, Window | None]:
 def caller() -> str:
     """Return the user if he is known, else the address."""
     principal = g.get("principal")
-    return f"user:{principal.id}" if principal else f"ip:{request.remote_addr}"
+    return f"user:{principal.id}" if principal else address()
 
 
 def address() -> str:
-    return f"ip:{request.remote_addr}"
+    return f"ip:{caller_at(request.remote_addr)}"
 
 
 def address_and_account() -> str:
@@ -103,8 +108,9 @@ def address_and_account() -> str:
     return f"{address()}:{sha256(email.encode()).hexdigest()[:32]}"
 
 
-def has_failed(response: Response) -> bool:
-    return response.status_code == 401  # noqa: PLR2004
+def is_wrong_guess(_: Response) -> bool:
+    """Say whether a password was wrong. Whatever else is refused was no guess."""
+    return g.get("problem_slug") in GUESSES
 
 
 def init_app(app: Flask, limits: RateLimits, database: Database) -> None:
@@ -134,8 +140,14 @@ def init_app(app: Flask, limits: RateLimits, database: Database) -> None:
         _limit(
             app,
             "auth.login",
-            limiter.limit(limit, key_func=key, deduct_when=has_failed),
+            limiter.limit(limit, key_func=key, deduct_when=is_wrong_guess),
         )
+    # Who finds a device that is logged in does not know its owner's password.
+    _limit(
+        app,
+        "auth.change_password",
+        limiter.limit(limits.login_failures, deduct_when=is_wrong_guess),
+    )
     for endpoint in ("proctoring.record_event", "proctoring.record_events"):
         _limit(app, endpoint, limiter.limit(limits.events))
 

@@ -41,6 +41,14 @@ class PasswordChange(WireModel):
     new_password: NewPassword
 
 
+class NewAdmin(WireModel):
+    """As the command line gives it."""
+
+    email: Email
+    password: NewPassword
+    full_name: Title
+
+
 class NewAccount(WireModel):
     """Of any role. Its owner has to change the password at his first login."""
 

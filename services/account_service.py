@@ -12,7 +12,13 @@ from models.user import NewUser, User
 from models.wire import canonical_email
 from services import audit, errors
 from services.account_fields import PasswordChange, Registration
-from services.passwords import PasswordHasher, PasswordRefusedError, check_new
+from services.audit import Actor
+from services.passwords import (
+    PasswordHasher,
+    PasswordRefusedError,
+    check_new,
+    is_same,
+)
 from services.tokens import InvalidTokenError
 from utils.uuid7 import uuid7
 
@@ -31,6 +37,17 @@ class SessionNotFoundError(errors.NotFoundError):
 
     def __init__(self, session_id: UUID) -> None:
         super().__init__(f"You have no session {session_id}, or it has ended.")
+
+
+class WrongPasswordError(errors.UnprocessableError):
+    slug = "wrong-password"
+    title = "Wrong password"
+
+    def __init__(self) -> None:
+        detail = "Is not your password."
+        super().__init__(
+            "The current password is wrong.", [("#/current_password", detail)]
+        )
 
 
 class AccountService:
@@ -62,20 +79,25 @@ class AccountService:
         return found
 
     def change_password(self, principal: Principal, change: PasswordChange) -> None:
-        """Set a new password and end the caller's other sessions."""
+        """Set a new password and end the caller's other sessions.
+
+        Raises PasswordRefusedError, and WrongPasswordError, which is audited: who
+        finds a device logged in may sit there and guess.
+        """
         with self._database.read() as tx:
             known = user.get_credentials(tx, principal.id)
         field = "new_password"
         check_new(change.new_password, field, (known.email, known.full_name))
         if not self._passwords.verify(change.current_password, known.password_hash):
-            raise PasswordRefusedError("current_password", "Is not your password.")
-        if change.new_password == change.current_password:
+            self._record_refusal(principal)
+            raise WrongPasswordError
+        if is_same(change.new_password, change.current_password):
             raise PasswordRefusedError(field, "Is the one that you have.")
         new_hash = self._passwords.hash(change.new_password)
         with self._database.transaction() as tx:
             # Another change may have come between; then the current one was not given.
             if user.lock_verified(tx, known.id, known.password_hash) is None:
-                raise PasswordRefusedError("current_password", "Is not your password.")
+                raise WrongPasswordError
             user.set_password(tx, known.id, new_hash, must_change=False)
             ended = session.end_all(
                 tx,
@@ -90,6 +112,17 @@ class AccountService:
                 known.id,
                 actor=principal.id,
                 payload={"ended_sessions": ended},
+            )
+
+    def _record_refusal(self, principal: Principal) -> None:
+        with self._database.transaction(is_aside=True) as tx:
+            audit.append(
+                tx,
+                AuditEvent.PASSWORD_CHANGE_REFUSED,
+                "user",
+                principal.id,
+                actor=principal.id,
+                payload={"session_id": principal.session_id},
             )
 
     def list_sessions(
@@ -120,7 +153,7 @@ class AccountService:
 
 
 def insert_account(
-    database: Database, account: NewUser, event: AuditEvent, *, actor: UUID
+    database: Database, account: NewUser, event: AuditEvent, *, actor: UUID | Actor
 ) -> User:
     """Insert an account with its entry. Raises EmailTakenError."""
     try:

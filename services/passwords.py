@@ -18,6 +18,8 @@ MIN_BYTES: Final = 12
 MAX_BYTES: Final = 72
 # Has been printed in documentation, so everybody knows it.
 DEFAULT_PASSWORD: Final = "StrongPassword123!"  # noqa: S105
+# `aaaaaaaaaaab` is long, and no password.
+MIN_DISTINCT: Final = 5
 # What people think of when they have to think of something for this application.
 APPLICATION_WORDS: Final = ("smart proctoring system", "proctoring", "proctor")
 # Shorter words occur in good passwords by chance.
@@ -65,6 +67,10 @@ def check_new(password: str, field: str, context: Sequence[str] = ()) -> None:
             field, f"Must have at most {MAX_BYTES} bytes, and has {size} in UTF-8."
         )
     folded = normal.casefold()
+    if len(set(folded)) < MIN_DISTINCT:
+        raise PasswordRefusedError(
+            field, f"Must have at least {MIN_DISTINCT} different characters."
+        )
     if folded == DEFAULT_PASSWORD.casefold() or folded in _common_passwords():
         raise PasswordRefusedError(field, "Is among the first that anybody would try.")
     if _own_length(folded, context) < MIN_OWN_LENGTH:
@@ -74,7 +80,12 @@ def check_new(password: str, field: str, context: Sequence[str] = ()) -> None:
 
 
 def is_default(password: str) -> bool:
-    return _normal(password) == DEFAULT_PASSWORD
+    return is_same(password, DEFAULT_PASSWORD)
+
+
+def is_same(password: str, other: str) -> bool:
+    """Say whether both are the same to us, however they were typed."""
+    return _normal(password) == _normal(other)
 
 
 def _own_length(folded: str, context: Sequence[str]) -> int:
@@ -124,8 +135,8 @@ class PasswordHasher:
         raw = _normal(password).encode()
         known = (password_hash or self._nobodys_hash).encode()
         with self._turn():
-            is_same = bcrypt.checkpw(raw[:MAX_BYTES], known)
-        return is_same and password_hash is not None and len(raw) <= MAX_BYTES
+            is_right = bcrypt.checkpw(raw[:MAX_BYTES], known)
+        return is_right and password_hash is not None and len(raw) <= MAX_BYTES
 
     def is_outdated(self, password_hash: str) -> bool:
         """Say whether a hash has another cost than new ones get."""

@@ -51,8 +51,12 @@ Time = Annotated[StrictInt, Field(ge=0, le=MAX_TIME)]
 
 
 class Claims(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    """Exactly the claims that we write. A token with others is not from us."""
 
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    iss: str
+    aud: str
     # The user's id, and his session's.
     sub: UUID
     sid: UUID
@@ -124,9 +128,10 @@ class Tokens:
                     options={
                         "require": ["iss", "aud", "sub", "sid", "jti", "iat", "exp"],
                         "strict_aud": True,
-                        # The database's clock decides.
+                        # The database's clock decides, and there is no nbf.
                         "verify_exp": False,
                         "verify_iat": False,
+                        "verify_nbf": False,
                     },
                 )
             )

@@ -1,5 +1,6 @@
 """What an admin does with accounts."""
 
+from dataclasses import replace
 from uuid import UUID
 
 from models import session, user
@@ -15,9 +16,11 @@ from services.account_fields import (
     AccountChange,
     AccountFilter,
     NewAccount,
+    NewAdmin,
     PasswordReset,
 )
 from services.account_service import account_facts, insert_account
+from services.audit import SYSTEM, Actor
 from services.passwords import PasswordHasher, check_new
 from utils.like import prefix_pattern
 from utils.uuid7 import uuid7
@@ -49,6 +52,19 @@ class UserService:
 
     def create_user(self, admin: Principal, new: NewAccount) -> User:
         """Make an account of any role, whose owner must choose another password."""
+        return self._create(new, admin.id)
+
+    def create_admin(self, new: NewAdmin) -> User:
+        """Do what `create_user` does for whoever may use the server's terminal."""
+        account = NewAccount(
+            email=new.email,
+            password=new.password,
+            full_name=new.full_name,
+            role=Role.ADMIN,
+        )
+        return self._create(account, SYSTEM)
+
+    def _create(self, new: NewAccount, actor: UUID | Actor) -> User:
         check_new(new.password, "password", (new.email, new.full_name))
         account = NewUser(
             id=uuid7(),
@@ -60,7 +76,7 @@ class UserService:
             must_change_password=True,
         )
         return insert_account(
-            self._database, account, AuditEvent.USER_CREATED, actor=admin.id
+            self._database, account, AuditEvent.USER_CREATED, actor=actor
         )
 
     def list_users(
@@ -91,6 +107,7 @@ class UserService:
     ) -> User:
         """Change what is given. Another role or a disabled account ends all logins.
 
+        What is already so is no change, and leaves no entry in the log.
         Raises UserNotFoundError and LastAdminError.
         """
         with self._database.transaction() as tx:
@@ -100,14 +117,15 @@ class UserService:
             before = locked.get(user_id)
             if before is None:
                 raise UserNotFoundError(user_id)
+            wanted = replace(before, **change.model_dump(exclude_none=True))
+            if wanted == before:
+                return before
             after = user.update(
                 tx,
                 user_id,
-                full_name=change.full_name or before.full_name,
-                role=change.role or before.role,
-                is_active=(
-                    before.is_active if change.is_active is None else change.is_active
-                ),
+                full_name=wanted.full_name,
+                role=wanted.role,
+                is_active=wanted.is_active,
             )
             locked[user_id] = after
             if not any(map(_is_acting_admin, locked.values())):

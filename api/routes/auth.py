@@ -24,6 +24,7 @@ from models.user import User
 from models.wire import CONTROLS
 from services.account_fields import Login, PasswordChange, Refresh, Registration
 from services.auth_service import LoggedIn
+from utils.addresses import ip_address_of
 
 bp = Blueprint("auth", __name__, url_prefix="/api/auth")
 
@@ -32,7 +33,8 @@ KEY = TypeAdapter(tuple[UUID])
 
 def _client() -> Client:
     agent = CONTROLS.sub(" ", request.headers.get("User-Agent", ""))[:500]
-    return Client(ip_address=request.remote_addr, user_agent=agent)
+    address = ip_address_of(request.remote_addr)
+    return Client(ip_address=str(address) if address else None, user_agent=agent)
 
 
 @bp.post("/register")
