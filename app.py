@@ -12,7 +12,7 @@ from dotenv import load_dotenv
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api import cli, problems
+from api import cli, cli_users, idempotency, problems
 from api.context import Services
 from api.routes import (
     analysis,
@@ -37,7 +37,7 @@ from services.account_service import AccountService
 from services.analysis_service import AnalysisService
 from services.assignment_service import AssignmentService
 from services.attempt_service import AttemptService
-from services.auth_service import AuthService
+from services.auth_service import AuthService, DefaultPasswordError
 from services.blockchain_service import BlockchainService
 from services.exam_service import ExamService
 from services.grade_service import GradeService
@@ -57,6 +57,8 @@ from utils.logger import configure_logging
 
 logger = logging.getLogger(__name__)
 
+# With this code of a worker gunicorn gives up; any other it starts again for ever.
+BOOT_ERROR = 3
 # The largest body that any route accepts, and one byte to tell that it was exceeded.
 MAX_BODY_BYTES = 1024 * 1024 + 1
 
@@ -123,9 +125,11 @@ def create_app(settings: Settings) -> Flask:
     request_log.init_app(app)
     security_headers.init_app(app, settings.cors_origins)
     auth_middleware.init_app(app, services.auth)
+    idempotency.init_app(app, settings.secret_key)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.cli.add_command(cli.audit)
+    app.cli.add_command(cli_users.create_admin_command)
     rate_limit.init_app(app, settings.rate_limits, database)
     problems.init_app(app)
     if settings.sweeper_interval_seconds > 0:
@@ -142,10 +146,14 @@ def _configured_app() -> Flask:
     load_dotenv(override=False)
     try:
         settings = Settings.from_env(os.environ)
-    except ConfigError as error:
-        sys.exit(f"Not started: {error}")
-    configure_logging(settings.log_level)
-    return create_app(settings)
+        configure_logging(settings.log_level)
+        made = create_app(settings)
+        signing_in: AuthService = made.extensions["auth"]
+        signing_in.refuse_default_password()
+    except (ConfigError, DefaultPasswordError) as error:
+        sys.stderr.write(f"Not started: {error}\n")
+        sys.exit(BOOT_ERROR)
+    return made
 
 
 def __getattr__(name: str) -> Flask:

@@ -6,15 +6,17 @@ work done and the answer not kept (the process died between the two) gets a 409 
 says so.
 """
 
+import hmac
 import re
 from collections.abc import Callable
 from hashlib import sha256
 
-from flask import Response, current_app, g, request
+from flask import Flask, Response, current_app, g, request
 
 from models import idempotency_key
 from models.database import Database, Transaction, before_commit
 from services import errors
+from utils.addresses import caller_at
 
 
 class KeyReusedError(errors.UnprocessableError):
@@ -44,14 +46,24 @@ class AlreadyCarriedOutError(errors.ConflictError):
         )
 
 
+def init_app(app: Flask, secret_key: str) -> None:
+    """Let the app honour keys. Its secret is what makes their traces unreadable."""
+    app.extensions["idempotency"] = secret_key.encode()
+
+
 def answered_once(key: str, carry_out: Callable[[], Response]) -> Response:
     """Carry the request out, or give the first answer to its key again."""
     if not re.fullmatch(r"[\x21-\x7e]{1,255}", key):
         raise KeyInvalidError
     database: Database = current_app.extensions["database"]
-    scope = str(g.principal.id) if g.get("principal") else f"ip:{request.remote_addr}"
     route = f"{request.method} {request.path}"
-    body_hash = sha256(request.get_data()).digest()
+    # A body may contain a password. Whoever got hold of the table could try passwords
+    # against a bare digest of it, and a list of addresses says who was where.
+    body_hash = _keyed(b"body", request.get_data())
+    if g.get("principal"):
+        scope = str(g.principal.id)
+    else:
+        scope = _keyed(b"scope", caller_at(request.remote_addr).encode()).hex()
 
     with database.bookkeeping() as tx:
         kept = idempotency_key.get(tx, scope, route, key)
@@ -77,3 +89,8 @@ def answered_once(key: str, carry_out: Callable[[], Response]) -> Response:
         body = response.get_data(as_text=True)
         idempotency_key.keep(tx, scope, route, key, response.status_code, body)
     return response
+
+
+def _keyed(purpose: bytes, message: bytes) -> bytes:
+    secret: bytes = current_app.extensions["idempotency"]
+    return hmac.new(secret, purpose + b"\0" + message, sha256).digest()
