@@ -15,6 +15,7 @@ from api.contract import (
     returns,
 )
 from api.schemas.attempts import (
+    MAX_ANSWERS_BYTES,
     BoardQuery,
     ExtendRequest,
     GradedAttemptResponse,
@@ -127,7 +128,7 @@ def read_answers(staff: Principal, attempt_id: UUID) -> GradedAttempt:
 @returns(GradedAttemptResponse)
 @may_fail(404, 409)
 @authenticated(Role.ADMIN, Role.PROCTOR)
-@accepts(GradesRequest)
+@accepts(GradesRequest, max_bytes=MAX_ANSWERS_BYTES)
 def grade_answers(
     body: GradesRequest, staff: Principal, attempt_id: UUID
 ) -> GradedAttempt:
