@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from models.database import Transaction, as_json
+from models.database import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ INSERT_BATCH: LiteralString = """
     WITH reported AS (
         SELECT id, client_event_id, sequence, event_type, event_class, severity,
                occurred_at, payload
-          FROM jsonb_to_recordset(%(events)s) AS event (
+          FROM jsonb_to_recordset(%(logged)s::jsonb -> 'events') AS event (
                id uuid, client_event_id uuid, sequence bigint, event_type text,
                event_class text, severity text, occurred_at timestamptz,
                payload jsonb)),
@@ -200,33 +200,20 @@ class _Sequence:
 
 
 def insert_batch(
-    tx: Transaction, events: Sequence[ProctoringEvent], activity: Activity
+    tx: Transaction, first: ProctoringEvent, logged: str, activity: Activity
 ) -> frozenset[UUID]:
     """Insert the events of one batch, and return the client ids that were known.
 
-    At least one event; all of one attempt, one batch and one moment of arrival, with
-    different client ids. What the attempt has already is left as it is.
+    `logged` is what the audit log says of them, `first` one of them: all are of one
+    attempt, one batch and one moment of arrival, with different client ids. What the
+    attempt has already is left as it is.
     """
-    first = events[0]
     progress = activity.progress
-    rows = [
-        {
-            "id": str(event.id),
-            "client_event_id": str(event.client_event_id),
-            "sequence": event.sequence,
-            "event_type": event.event_type,
-            "event_class": event.event_class,
-            "severity": event.severity,
-            "occurred_at": event.occurred_at.isoformat(),
-            "payload": event.payload,
-        }
-        for event in events
-    ]
     names = {
         "attempt_id": first.attempt_id,
         "batch_id": first.batch_id,
         "received_at": first.received_at,
-        "events": as_json(rows),
+        "logged": logged,
         "contiguous_sequence": progress.contiguous_sequence if progress else None,
         "highest_sequence": progress.highest_sequence if progress else None,
         "is_analysis_due": activity.is_analysis_due,

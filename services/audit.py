@@ -7,7 +7,7 @@ from uuid import UUID
 from models.audit_entry import NewEntry, PendingEntry
 from models.audit_event import AuditEvent
 from models.database import Transaction
-from utils.blockchain_hasher import canonical_json
+from utils.blockchain_hasher import CanonicalJson, canonical_json
 
 SYSTEM_ACTOR_ID: Final = "system"
 
@@ -34,7 +34,8 @@ def append(
     """Queue an entry, which the commit of `tx` appends and numbers.
 
     `actor` is None when the caller did not say who he is. `payload` is what
-    `canonical_json` takes (a mapping, a model or a dataclass), at most 1 MiB as text.
+    `canonical_json` takes (a mapping, a model or a dataclass) or has made already, at
+    most 1 MiB as text.
     Raises ValueError for one that has no such text: what clients write is checked
     where it comes in.
     """
@@ -45,7 +46,9 @@ def append(
             entity_id=str(entity_id),
             actor_id=_actor_id(actor),
             attempt_id=attempt_id,
-            payload=canonical_json(payload),
+            payload=payload
+            if isinstance(payload, CanonicalJson)
+            else canonical_json(payload),
         )
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from models.database import Transaction
 from models.proctoring import Activity, ProctoringEvent, Progress
 from services import audit
 from services.event_catalogue import EventClass
+from utils.blockchain_hasher import CanonicalJson, canonical_json_of_plain
 
 # Names the entries of batches; models/proctoring.py joins on it.
 ENTITY_TYPE = "event_batch"
@@ -45,10 +47,13 @@ def record_batch(
             event.event_class == EventClass.INTEGRITY for event in events
         ),
     )
-    known_ids = proctoring.insert_batch(tx, events, activity)
-    new = [event for event in events if event.client_event_id not in known_ids]
-    if not new:
-        return RecordedBatch(known_ids=known_ids, entry=None)
+    logged = _logged(events)
+    known_ids = proctoring.insert_batch(tx, events[0], logged, activity)
+    if known_ids:
+        new = [event for event in events if event.client_event_id not in known_ids]
+        if not new:
+            return RecordedBatch(known_ids=known_ids, entry=None)
+        logged = _logged(new)
     first = events[0]
     entry = audit.append(
         tx,
@@ -57,20 +62,33 @@ def record_batch(
         first.batch_id,
         actor=actor,
         attempt_id=first.attempt_id,
-        payload={"events": [_logged(event) for event in new]},
+        payload=logged,
     )
     return RecordedBatch(known_ids=known_ids, entry=entry)
 
 
-def _logged(event: ProctoringEvent) -> dict[str, object]:
-    return {
-        "id": event.id,
-        "client_event_id": event.client_event_id,
-        "sequence": event.sequence,
-        "event_type": event.event_type,
-        "event_class": event.event_class,
-        "severity": event.severity,
-        "occurred_at": event.occurred_at,
-        "received_at": event.received_at,
-        "payload": event.payload,
-    }
+def _logged(events: Sequence[ProctoringEvent]) -> CanonicalJson:
+    """Return the events as the log keeps them, and as the table is filled from it."""
+    received_at = _instant(events[0].received_at)
+    return canonical_json_of_plain(
+        {
+            "events": [
+                {
+                    "id": str(event.id),
+                    "client_event_id": str(event.client_event_id),
+                    "sequence": event.sequence,
+                    "event_type": event.event_type,
+                    "event_class": event.event_class,
+                    "severity": event.severity,
+                    "occurred_at": _instant(event.occurred_at),
+                    "received_at": received_at,
+                    "payload": event.payload,
+                }
+                for event in events
+            ]
+        }
+    )
+
+
+def _instant(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"

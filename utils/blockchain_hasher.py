@@ -6,13 +6,14 @@ writes; this one checks. docs/decisions/0003-audit-entry-layout.md gives the lay
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from struct import Struct
 from typing import Any, Final
 
 import rfc8785
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict, JsonValue, TypeAdapter
 
 # 16 bytes each. A new layout gets a new tag; an old one is never read differently.
 ENTRY_TAG: Final = b"PROCTORAUDIT/e1\n"
@@ -130,7 +131,13 @@ def log_identity(manifest: bytes) -> bytes:
     return sha256(manifest).digest()[:16]
 
 
-def canonical_json(value: object) -> str:
+class CanonicalJson(str):
+    """The RFC 8785 text of a JSON object, as only the functions below make it."""
+
+    __slots__ = ()
+
+
+def canonical_json(value: object) -> CanonicalJson:
     """Return the RFC 8785 text of what pydantic makes a JSON object of.
 
     A mapping, a model or a dataclass, with UUIDs, times and decimals as strings.
@@ -140,13 +147,18 @@ def canonical_json(value: object) -> str:
     record = _any.dump_python(value, mode="json")
     if not isinstance(record, dict):
         raise ValueError("a payload is a JSON object")  # noqa: TRY004
+    return canonical_json_of_plain(record)
+
+
+def canonical_json_of_plain(record: Mapping[str, JsonValue]) -> CanonicalJson:
+    """Do the same for an object that consists of JSON's own types already."""
     text = _encoder.encode(record)
     if _DELICATE_NUMBER.search(text) or (
         not text.isascii() and _DELICATE_CHARACTER.search(text)
     ):
-        return rfc8785.dumps(record).decode()
+        return CanonicalJson(rfc8785.dumps(dict(record)).decode())
     # Three times faster, and a test compares the two.
-    return text
+    return CanonicalJson(text)
 
 
 def _prefixed(text: str | None) -> bytes:
