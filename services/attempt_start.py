@@ -74,18 +74,22 @@ def start(
 def _lock_exam(tx: Transaction, exam_id: UUID) -> Exam:
     """Open and freeze the exam if nobody has, and lock it against changes.
 
-    Only who finds it unopened or unfrozen has to wait for others; the thousand who
-    start afterwards share the lock. Sharing comes last, because two who share can't
-    both go on to change it.
+    Only who finds it unfrozen has to wait for others; the thousand who start afterwards
+    share the lock. Sharing comes last, because two who share can't both go on to change
+    it.
     """
     found = exam.get(tx, exam_id)
+    if found is not None and found.frozen_at is None:
+        # An admin may be opening or editing it at this very moment.
+        found = exam.get_for_update(tx, exam_id)
     if found is None:
         raise ExamNotFoundError(exam_id)
-    now = exam.now(tx)
-    if _is_due(found, now):
-        _open(tx, exam_id, now)
-    if found.frozen_at is None and (_is_due(found, now) or _is_open(found, now)):
-        exam.freeze(tx, exam_id)
+    if found.frozen_at is None:
+        now = exam.now(tx)
+        if _is_due(found, now):
+            _open(tx, found)
+        if _is_due(found, now) or _is_open(found, now):
+            exam.freeze(tx, exam_id)
     locked = exam.get_for_share(tx, exam_id)
     if locked is None:
         raise ExamNotFoundError(exam_id)
@@ -108,17 +112,14 @@ def _is_open(found: Exam, now: datetime) -> bool:
     )
 
 
-def _open(tx: Transaction, exam_id: UUID, now: datetime) -> None:
-    """Open the exam before the sweeper comes by."""
-    found = exam.get_for_update(tx, exam_id)
-    if found is None or not _is_due(found, now):
-        return
-    opened = exam.set_status(tx, exam_id, ExamStatus.ACTIVE)
+def _open(tx: Transaction, found: Exam) -> None:
+    """Open an exam, which the caller has locked, before the sweeper comes by."""
+    opened = exam.set_status(tx, found.id, ExamStatus.ACTIVE)
     audit.append(
         tx,
         AuditEvent.EXAM_STATUS_CHANGED,
         "exam",
-        exam_id,
+        found.id,
         actor=audit.SYSTEM,
         payload={
             "before": found.status,

@@ -1,8 +1,11 @@
 """Starting an attempt, and going on with one: AttemptService.start_attempt."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from decimal import Decimal
 from functools import partial
 
+import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
@@ -105,6 +108,31 @@ def test_a_scheduled_exam_is_opened_by_the_first_who_starts(
     )
     opened = "SELECT count(*) FROM audit_log WHERE event_type = 'exam.status_changed'"
     assert room.scalar(opened) == 1
+
+
+def test_who_starts_while_an_admin_opens_the_exam_freezes_it(
+    sql: connection, dsn: str, attempts: AttemptService
+) -> None:
+    room = ExamRoom(sql, status="scheduled", starts_in="1 hour")
+    alice = room.new_student()
+    waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
+
+    with closing(psycopg2.connect(dsn)) as admin, ThreadPoolExecutor(1) as pool:
+        with admin.cursor() as cursor:
+            cursor.execute(
+                "UPDATE exams SET status = 'active', starts_at = clock_timestamp()"
+                " WHERE id = %s",
+                [str(room.exam_id)],
+            )
+        starting = pool.submit(
+            attempts.start_attempt, alice, room.exam_id, take_over=False
+        )
+        while not (room.scalar(waiting) or starting.done()):
+            pass
+        admin.commit()
+
+    assert starting.result().is_new
+    assert room.scalar("SELECT count(*) FROM exams WHERE frozen_at IS NOT NULL") == 1
 
 
 @pytest.mark.parametrize(
