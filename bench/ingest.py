@@ -4,7 +4,7 @@ One at a time: against a route that does nothing. In batches: against psycopg2 a
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -47,12 +47,22 @@ class Ingest:
         self._dsn = dsn
         self._port = port
         self._students = students
-        self._sequences = count(1)
+        # Every client counts for itself and without a gap, as a healthy one does. What
+        # never reaches us counts apart, or it would leave holes.
+        self._sequences = {each.attempt_id: count(1) for each in students}
+        self._elsewhere = count(1)
 
     def singles(self, requests: int) -> Round:
         """POST /event against the no-op, `requests` on each of the connections."""
-        noop = self._queues("/bench/noop", requests)
-        ours = self._queues("/api/proctoring/event", requests)
+        students = self._students[:CONNECTIONS]
+        noop = [
+            self._singles("/bench/noop", each, self._elsewhere, requests)
+            for each in students
+        ]
+        ours = [
+            self._singles("/api/proctoring/event", each, self._counter(each), requests)
+            for each in students
+        ]
         return Round(
             limit=requests_per_second(self._port, noop, GOOD),
             ours=requests_per_second(self._port, ours, GOOD),
@@ -68,31 +78,26 @@ class Ingest:
         ours = requests_per_second(self._port, queues, GOOD)
         return Round(limit=limit, ours=ours * BATCH)
 
-    def _queues(self, path: str, requests: int) -> list[list[bytes]]:
+    def _counter(self, student: Student) -> Iterator[int]:
+        return self._sequences[student.attempt_id]
+
+    def _singles(
+        self, path: str, student: Student, sequences: Iterator[int], requests: int
+    ) -> list[bytes]:
+        about = {"attempt_id": str(student.attempt_id)}
+        bodies = [about | _event(next(sequences)) for _ in range(requests)]
         return [
-            [self._single(path, student) for _ in range(requests)]
-            for student in self._students[:CONNECTIONS]
+            request_bytes("POST", path, student.token, json.dumps(body).encode())
+            for body in bodies
         ]
 
-    def _single(self, path: str, student: Student) -> bytes:
-        body = {"attempt_id": str(student.attempt_id), **self._event()}
-        return request_bytes("POST", path, student.token, json.dumps(body).encode())
-
     def _batch(self, student: Student) -> bytes:
-        events = [self._event() for _ in range(BATCH)]
+        sequences = self._counter(student)
+        events = [_event(next(sequences)) for _ in range(BATCH)]
         body = {"attempt_id": str(student.attempt_id), "events": events}
         return request_bytes(
             "POST", "/api/proctoring/events", student.token, json.dumps(body).encode()
         )
-
-    def _event(self) -> dict[str, object]:
-        return {
-            "client_event_id": str(uuid4()),
-            "sequence": next(self._sequences),
-            "event_type": "focus.lost",
-            "occurred_at": datetime.now(UTC).isoformat(),
-            "payload": {"duration_ms": 1200, "confidence": 0.9},
-        }
 
     def _insert_alone(self, batches: int) -> float:
         """Insert rows as bare psycopg2 does best: 100 in a statement, then commit."""
@@ -115,7 +120,7 @@ class Ingest:
         return len(work) * batches * BATCH / seconds_for(work, prepare)
 
     def _row(self, student: Student) -> tuple[object, ...]:
-        event = self._event()
+        event = _event(next(self._elsewhere))
         return (
             str(uuid4()),
             str(student.attempt_id),
@@ -128,3 +133,13 @@ class Ingest:
             event["occurred_at"],
             Json(event["payload"]),
         )
+
+
+def _event(sequence: int) -> dict[str, object]:
+    return {
+        "client_event_id": str(uuid4()),
+        "sequence": sequence,
+        "event_type": "focus.lost",
+        "occurred_at": datetime.now(UTC).isoformat(),
+        "payload": {"duration_ms": 1200, "confidence": 0.9},
+    }
