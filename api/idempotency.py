@@ -61,7 +61,9 @@ def answered_once(key: str, carry_out: Callable[[], Response]) -> Response:
     # against a bare digest of it, and a list of addresses says who was where.
     body_hash = _keyed(b"body", request.get_data())
     if g.get("principal"):
-        scope = str(g.principal.id)
+        # A login is one device. Another one of the same user must not be handed what
+        # this one was given: the paper of an attempt, say, that it does not hold.
+        scope = f"{g.principal.id}:{g.principal.session_id}"
     else:
         scope = _keyed(b"scope", caller_at(request.remote_addr).encode()).hex()
 

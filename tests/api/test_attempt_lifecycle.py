@@ -156,6 +156,18 @@ def test_an_idempotency_key_gives_the_first_answer_again(
     assert again.headers["Idempotency-Replayed"] == "true"
 
 
+def test_an_idempotency_key_gives_another_device_no_paper(
+    api: Api, sql: connection, settings: Settings, alice: Persona, exam: Json
+) -> None:
+    path, key = f"/api/exams/{exam['id']}/start", {"Idempotency-Key": "start-1"}
+    body(api.as_(alice).post(path, headers=key), 201)
+    helper = api.as_(open_session(sql, settings, alice.id))
+
+    refused = body(helper.post(path, headers=key), 409)
+
+    assert refused["type"] == "/problems/attempt-held-by-another-device"
+
+
 @pytest.mark.parametrize(
     ("sent", "status"), [({}, 200), ({"score": 100}, 422), ({"status": "x"}, 422)]
 )
