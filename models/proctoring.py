@@ -54,10 +54,13 @@ class Progress:
 class Activity:
     """What a batch changes about its attempt besides the events.
 
-    `progress` is None for what no client reported: then nothing was heard of it.
+    `progress` is None for what no client reported.
     """
 
     progress: Progress | None
+    # Whether it comes from the login that holds the attempt. Another one may deliver
+    # what a dead device has left, and must not make it look alive.
+    is_holder_heard: bool
     # Whether the events bear on the risk.
     is_analysis_due: bool
 
@@ -82,8 +85,8 @@ INSERT_BATCH: LiteralString = """
         RETURNING client_event_id),
     noted AS (
         UPDATE attempt_activity
-           SET last_seen_at = CASE WHEN %(contiguous_sequence)s::bigint IS NULL
-                                   THEN last_seen_at ELSE %(received_at)s END,
+           SET last_seen_at = CASE WHEN %(is_holder_heard)s
+                                   THEN %(received_at)s ELSE last_seen_at END,
                contiguous_sequence =
                    coalesce(%(contiguous_sequence)s, contiguous_sequence),
                highest_sequence = coalesce(%(highest_sequence)s, highest_sequence),
@@ -216,6 +219,7 @@ def insert_batch(
         "logged": logged,
         "contiguous_sequence": progress.contiguous_sequence if progress else None,
         "highest_sequence": progress.highest_sequence if progress else None,
+        "is_holder_heard": activity.is_holder_heard,
         "is_analysis_due": activity.is_analysis_due,
     }
     known = tx.all(_ClientEventId, INSERT_BATCH, names)

@@ -17,6 +17,7 @@ class ReportContext(AttemptClock):
     """
 
     policy: str
+    held_by_session: UUID | None
     # Every client sequence number up to and with this one has arrived.
     contiguous_sequence: int
     # The highest that has arrived; 0 if none has.
@@ -30,15 +31,16 @@ class ReportContext(AttemptClock):
 LOCK: LiteralString = """
     WITH held AS MATERIALIZED (
         SELECT attempts.id, attempts.status, attempts.started_at, attempts.deadline_at,
-               attempts.paused_at, attempts.ended_at, exams.proctoring::text AS policy,
+               attempts.paused_at, attempts.ended_at, attempts.held_by_session,
+               exams.proctoring::text AS policy,
                attempt_activity.contiguous_sequence, attempt_activity.highest_sequence
           FROM attempts
           JOIN exams ON exams.id = attempts.exam_id
           JOIN attempt_activity ON attempt_activity.attempt_id = attempts.id
          WHERE attempts.id = %(id)s AND attempts.student_id = %(student_id)s
            FOR SHARE OF attempts FOR NO KEY UPDATE OF attempt_activity)
-    SELECT id, status, started_at, deadline_at, paused_at, ended_at, policy,
-           contiguous_sequence, highest_sequence, clock_timestamp() AS read_at
+    SELECT id, status, started_at, deadline_at, paused_at, ended_at, held_by_session,
+           policy, contiguous_sequence, highest_sequence, clock_timestamp() AS read_at
       FROM held
 """
 

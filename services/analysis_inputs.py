@@ -99,7 +99,13 @@ def _pauses(events: Iterable[SeenEvent]) -> tuple[Pause, ...]:
     for event in events:
         if event.event_type == "session.paused" and began is None:
             began = event.occurred_at
-        elif event.event_type == "session.resumed" and began is not None:
+        # Who goes on with another device resumes too, and gives no reason: that does
+        # not end a pause.
+        elif (
+            event.event_type == "session.resumed"
+            and "reason" in event.payload
+            and began is not None
+        ):
             found.append(Pause(started_at=began, ended_at=event.occurred_at))
             began = None
     if began is not None:

@@ -99,10 +99,15 @@ class Batch:
         latest = max((event.occurred_at for event in events), default=None)
         if latest is None or latest - self.context.read_at <= NOTED_SKEW:
             return None
+        note_id = uuid5(self.context.id, SKEW_CODE)
+        # Who can work out this id can use it; one of the two would then be logged and
+        # not stored.
+        if any(event.client_event_id == note_id for event in events):
+            return None
         skew = latest - self.context.read_at
         return self._event(
             resolve(SKEW_CODE),
-            client_event_id=uuid5(self.context.id, SKEW_CODE),
+            client_event_id=note_id,
             sequence=None,
             occurred_at=self.context.read_at,
             payload={"skew_seconds": round(skew.total_seconds(), 3)},

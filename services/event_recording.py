@@ -13,6 +13,7 @@ from models.database import Transaction
 from models.proctoring import Activity, ProctoringEvent, Progress
 from services import audit
 from services.event_catalogue import EventClass
+from services.risk.context import EXPLAINING
 from utils.blockchain_hasher import CanonicalJson, canonical_json_of_plain
 
 # Names the entries of batches; models/proctoring.py joins on it.
@@ -35,6 +36,7 @@ def record_batch(
     events: Sequence[ProctoringEvent],
     *,
     progress: Progress | None,
+    is_holder_heard: bool,
     actor: UUID | Literal[audit.Actor.SYSTEM],
 ) -> RecordedBatch:
     """Insert events of one batch and queue one audit entry for those that are new.
@@ -43,8 +45,11 @@ def record_batch(
     """
     activity = Activity(
         progress=progress,
+        is_holder_heard=is_holder_heard,
+        # An excuse that comes late must count as much as what it excuses.
         is_analysis_due=any(
-            event.event_class == EventClass.INTEGRITY for event in events
+            event.event_class == EventClass.INTEGRITY or event.event_type in EXPLAINING
+            for event in events
         ),
     )
     logged = _logged(events)

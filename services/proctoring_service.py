@@ -231,6 +231,7 @@ def _store(
         tx,
         events if skew is None else [*events, skew],
         progress=progress,
+        is_holder_heard=batch.context.held_by_session == student.session_id,
         actor=student.id,
     )
 

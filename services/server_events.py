@@ -59,7 +59,9 @@ def record_observation(
         received_at=found.now,
         payload=dict(payload),
     )
-    recorded = record_batch(tx, [event], progress=None, actor=actor)
+    recorded = record_batch(
+        tx, [event], progress=None, is_holder_heard=False, actor=actor
+    )
     if recorded.entry is None:
         raise LookupError("a new id was known already")
     return Observation(event=event, entry=recorded.entry)

@@ -30,6 +30,12 @@ _CAMERA_EXPLAINS = frozenset(
 _PICTURE_EXPLAINS = _CAMERA_EXPLAINS | {"face.mismatch_reference"}
 
 _OUTAGES = frozenset({"client.disconnected", "client.freeze", "client.power_loss"})
+_EXPLAINED_BY = dict.fromkeys(_OUTAGES, _NETWORK_EXPLAINS) | {
+    "media.webcam_disconnected": _CAMERA_EXPLAINS,
+    "media.quality_low": _PICTURE_EXPLAINS,
+}
+# Failures that can make other events weigh less.
+EXPLAINING = frozenset(_EXPLAINED_BY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,13 +96,7 @@ def explanation_of(
 def _explains(event: ObservedEvent) -> frozenset[str]:
     if event.event_class is not EventClass.TECHNICAL:
         return frozenset()
-    if event.code in _OUTAGES:
-        return _NETWORK_EXPLAINS
-    if event.code == "media.webcam_disconnected":
-        return _CAMERA_EXPLAINS
-    if event.code == "media.quality_low":
-        return _PICTURE_EXPLAINS
-    return frozenset()
+    return _EXPLAINED_BY.get(event.code, frozenset())
 
 
 def _span(inputs: AttemptInputs, event: ObservedEvent) -> Span:

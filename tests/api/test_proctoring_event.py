@@ -1,7 +1,7 @@
 """Reporting one event: POST /api/proctoring/event."""
 
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 import pytest
 from psycopg2.extensions import connection
@@ -228,6 +228,23 @@ def test_a_client_whose_clock_is_ahead_is_noted_once(
     assert 200 < skew <= 240
     noted = [e["event_type"] for b in batches(sql, attempt) for e in b["events"]]
     assert sorted(noted) == ["client.clock_skew", "focus.lost", "focus.lost"]
+
+
+def test_who_knows_the_id_of_the_servers_note_makes_the_log_say_nothing_false(
+    api: Api, alice: Persona, attempt: Json, sql: connection
+) -> None:
+    taken = str(uuid5(UUID(attempt["id"]), "client.clock_skew"))
+
+    ahead = observed(1, client_event_id=taken, occurred_at=moment(minutes=-4))
+    body(send(api.as_(alice), attempt, ahead), 201)
+
+    logged = [e["id"] for b in batches(sql, attempt) for e in b["events"]]
+    with sql.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM proctoring_events WHERE id = ANY (%s::uuid[])",
+            [logged],
+        )
+        assert cursor.fetchone() == (len(logged),)
 
 
 def test_what_happened_before_the_end_may_come_late(

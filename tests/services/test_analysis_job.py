@@ -13,11 +13,12 @@ from models.proctoring_report import NewEvents
 from services.analysis_job import LEASE, AnalysisJob
 from services.attempt_service import AttemptService, SentAnswer
 from services.deadlines import open_and_close_exams
+from services.proctor_actions import ProctorActions
 from services.proctoring_policy import PayloadError
 from services.proctoring_service import ProctoringService
 from tests.at_once import at_once
 from tests.exam_room import ExamRoom
-from tests.reports import observed
+from tests.reports import moment, observed
 
 NOW = timedelta()
 POLICY = (
@@ -55,9 +56,18 @@ def start(database: Database, room: ExamRoom, student: Principal) -> UUID:
     return started.paper.attempt.id
 
 
-def report(database: Database, student: Principal, attempt_id: UUID) -> None:
-    """Send an integrity event."""
-    document = {"attempt_id": str(attempt_id), "events": [observed(1)]}
+def report(
+    database: Database,
+    student: Principal,
+    attempt_id: UUID,
+    *,
+    sequence: int = 1,
+    event_type: str = "focus.lost",
+    **ago: float,
+) -> None:
+    """Send an event, an integrity event unless another type is named."""
+    event = observed(sequence, event_type, occurred_at=moment(**ago))
+    document = {"attempt_id": str(attempt_id), "events": [event]}
     new = NewEvents.model_validate(document)
     ProctoringService(database).record_events(student, new)
 
@@ -147,6 +157,64 @@ def test_an_attempt_is_not_analysed_again_and_again(
     assert is_due(sql, attempt_id)
     assert AnalysisJob(database, spacing=NOW).run() == 1
     assert analyses(sql, attempt_id) == 2
+
+
+def explanation(sql: connection, attempt_id: UUID) -> str:
+    """Return the sentence of the weightiest factor of an attempt's risk."""
+    with sql.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT result #>> '{factors,0,explanation}'
+              FROM ai_analyses JOIN attempt_risk ON analysis_id = ai_analyses.id
+             WHERE attempt_risk.attempt_id = %s
+            """,
+            [str(attempt_id)],
+        )
+        (found,) = cursor.fetchone() or ("",)
+    return str(found)
+
+
+def test_an_excuse_that_arrives_after_the_end_is_heard(
+    database: Database, room: ExamRoom, sql: connection
+) -> None:
+    student = room.new_student()
+    attempt_id = start(database, room, student)
+    report(database, student, attempt_id, seconds=1)
+    submit(database, student, attempt_id)
+    job = AnalysisJob(database, spacing=NOW)
+    job.run()
+    assert "a lost connection" not in explanation(sql, attempt_id)
+
+    report(
+        database,
+        student,
+        attempt_id,
+        sequence=2,
+        event_type="client.disconnected",
+        seconds=2,
+    )
+    job.run()
+
+    assert "fell into a lost connection" in explanation(sql, attempt_id)
+
+
+def test_a_spare_device_does_not_end_the_break_that_was_granted(
+    database: Database, room: ExamRoom, sql: connection
+) -> None:
+    student = room.new_student()
+    attempt_id = start(database, room, student)
+    actions, proctor = ProctorActions(database), room.new_proctor()
+    actions.pause_attempt(proctor, attempt_id, "His laptop does not start any more.")
+    room.log_out(student)
+    AttemptService(database).start_attempt(
+        room.login(student.id), room.exam_id, take_over=False
+    )
+
+    report(database, student, attempt_id)
+    actions.resume_attempt(proctor, attempt_id, "He has another one.")
+    AnalysisJob(database, spacing=NOW).run()
+
+    assert "leaving the exam window" not in explanation(sql, attempt_id)
 
 
 def test_data_that_change_nothing_make_no_second_analysis(

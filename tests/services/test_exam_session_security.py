@@ -4,12 +4,16 @@ from uuid import UUID
 
 import pytest
 
+from models.database import Database
+from models.proctoring_report import NewEvents
 from services.attempt_errors import (
     AttemptHeldByAnotherDeviceError,
     AttemptHeldElsewhereError,
 )
 from services.attempt_service import AttemptService, SentAnswer
+from services.proctoring_service import ProctoringService
 from tests.exam_room import ExamRoom
+from tests.reports import observed
 
 
 def forty_two(room: ExamRoom) -> list[SentAnswer]:
@@ -112,3 +116,21 @@ def test_the_exams_policy_says_when_two_are_at_work_at_once(
     attempts.start_attempt(room.login(laptop.id), room.exam_id, take_over=True)
 
     assert room.observed(own.id) == ["session.started", "session.resumed"]
+
+
+def test_what_another_login_delivers_does_not_make_a_dead_device_look_alive(
+    room: ExamRoom, attempts: AttemptService, database: Database
+) -> None:
+    laptop = room.new_student()
+    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
+    room.let_time_pass(own.id, 300)
+    spare = room.login(laptop.id)
+    kept = NewEvents.model_validate(
+        {"attempt_id": str(own.id), "events": [observed(1, "client.power_loss")]}
+    )
+
+    ProctoringService(database).record_events(spare, kept)
+    attempts.start_attempt(spare, room.exam_id, take_over=True)
+
+    assert "session.concurrent_device" not in room.observed(own.id)
+    assert room.observed(own.id)[-1] == "session.resumed"
