@@ -120,10 +120,20 @@ def _exact(value: object) -> object:
     return value
 
 
+# What the validators above check, for JSON Schema.
+LINE_PATTERN: Final[JsonValue] = f"^[^{CONTROLS.pattern[1:]}*$"
+TEXT_PATTERN: Final[JsonValue] = rf"^([^{CONTROLS_BUT_NEWLINES.pattern[1:]}|\r\n)*$"
+
 # One line of text, trimmed. Bound it with StringConstraints or Field.
-Line = Annotated[str, AfterValidator(_one_line)]
+Line = Annotated[
+    str, AfterValidator(_one_line), Field(json_schema_extra={"pattern": LINE_PATTERN})
+]
 # Text of several lines.
-Text = Annotated[str, AfterValidator(_no_controls)]
+Text = Annotated[
+    str,
+    AfterValidator(_no_controls),
+    Field(json_schema_extra={"pattern": TEXT_PATTERN}),
+]
 Title = Annotated[Line, StringConstraints(min_length=1, max_length=200)]
 Integer = Annotated[int, BeforeValidator(_integral)]
 # Positive and within bigint, so that no query ever sees more.
@@ -178,5 +188,8 @@ def _checked_email(value: str) -> str:
 
 
 Email = Annotated[
-    str, StringConstraints(min_length=3, max_length=254), AfterValidator(_checked_email)
+    str,
+    StringConstraints(min_length=3, max_length=254),
+    AfterValidator(_checked_email),
+    Field(json_schema_extra={"format": "email"}),
 ]
