@@ -155,16 +155,16 @@ def test_an_unknown_event_type_is_not_found(api: Api, ada: Persona) -> None:
     )
 
 
-@pytest.mark.parametrize("cursor", ["!", "WyJhIl0", "WzEuNV0", "W10"])
 @pytest.mark.parametrize("path", ["attempt/%00", "at%00tempt/1"])
 def test_a_name_that_no_text_can_hold_has_no_trail(
     api: Api, ada: Persona, path: str
 ) -> None:
     problem = body(api.as_(ada).get(f"/api/blockchain/entity/{path}"), 404)
 
-    assert problem["type"] == "/problems/audit-trail-not-found"
+    assert problem["type"] == "/problems/not-found"
 
 
+@pytest.mark.parametrize("cursor", ["!", "WyJhIl0", "WzEuNV0", "W10"])
 def test_a_cursor_of_another_list_is_refused(
     api: Api, ada: Persona, cursor: str
 ) -> None:
