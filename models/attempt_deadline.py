@@ -6,7 +6,8 @@ from models.attempt import RETURNING, Attempt
 from models.database import Transaction
 
 # Who may work longer than the exam's duration may also work that much longer than its
-# window: extra time is real at the end of the window too.
+# window: extra time is real at the end of the window too. A begun minute is granted, as
+# nobody may get less than he is entitled to.
 RECOMPUTE = """
     UPDATE attempts
        SET deadline_at = least(
@@ -19,7 +20,7 @@ RECOMPUTE = """
       JOIN exam_assignments ON exam_assignments.exam_id = exams.id
      CROSS JOIN LATERAL (
            SELECT make_interval(mins => (
-               round(exams.duration_minutes * exam_assignments.time_multiplier)
+               ceil(exams.duration_minutes * exam_assignments.time_multiplier)
                + exam_assignments.extra_time_minutes)::integer)
            ) AS allowed(time)
      WHERE exams.id = attempts.exam_id

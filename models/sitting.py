@@ -82,7 +82,7 @@ SITTINGS: LiteralString = """
     SELECT exams.id, exams.title, exams.description, exams.instructions, exams.status,
            exams.starts_at, exams.ends_at, exams.duration_minutes,
            assigned.extra_time_minutes, assigned.time_multiplier,
-           (round(exams.duration_minutes * assigned.time_multiplier)
+           (ceil(exams.duration_minutes * assigned.time_multiplier)
             + assigned.extra_time_minutes)::integer AS allowed_minutes,
            exams.passing_score_percent, exams.max_attempts,
            (SELECT count(*) FROM attempts

@@ -210,6 +210,8 @@ def test_no_second_exam_while_one_runs(
         ("1 day", 10, "1", 70),
         ("1 day", 0, "1.5", 90),
         ("1 day", 5, "1.25", 80),
+        # 61.2: a begun minute is his.
+        ("1 day", 0, "1.02", 62),
         # The window cuts off the exam's own time, and no accommodation.
         ("30 minutes", 0, "1", 30),
         ("30 minutes", 15, "1", 45),
