@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import hypothesis
 import psycopg2
 import pytest
 from flask import Flask
@@ -27,6 +28,16 @@ from services.audit_verification import verify
 from tests.databases import connection_to, copy_of, settings_for
 from tests.personas import Api, Enrol, Persona, enrol
 from tests.scene import Scene, play
+
+# How fast a shared machine is on a given day proves nothing. What CI tried, anybody can
+# try again; at home each run tries something new.
+hypothesis.settings.register_profile(
+    "proctoring",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("proctoring")
 
 # Nothing that a test writes has to survive a power cut.
 CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
