@@ -130,19 +130,30 @@ class AuthService:
         Unknown, wrong and disabled take the same time: each reads, hashes and writes.
         """
         email = canonical_email(given.email)
+        verified = self._verify(email, given.password, client)
+        logged_in = self._begin(verified, given.password, client)
+        if logged_in is None:
+            # It changed meanwhile. Perhaps another login has made its hash anew, which
+            # happens once.
+            verified = self._verify(email, given.password, client)
+            logged_in = self._begin(verified, given.password, client)
+        if logged_in is None:
+            self._record_failure(verified, email, client)
+            raise LoginFailedError
+        return logged_in
+
+    def _verify(self, email: str, password: str, client: Client) -> Credentials:
         with self._database.read() as tx:
             found = user.find_credentials(tx, email)
         is_right = self._passwords.verify(
-            given.password, found.password_hash if found else None
+            password, found.password_hash if found else None
         )
-        if self._is_production and is_default(given.password):
+        if self._is_production and is_default(password):
             is_right = False
-        if found is not None and is_right and found.is_active:
-            logged_in = self._begin(found, given.password, client)
-            if logged_in is not None:
-                return logged_in
-        self._record_failure(found, email, client)
-        raise LoginFailedError
+        if found is None or not is_right or not found.is_active:
+            self._record_failure(found, email, client)
+            raise LoginFailedError
+        return found
 
     def _begin(
         self, verified: Credentials, password: str, client: Client

@@ -24,7 +24,7 @@ MIN_DISTINCT: Final = 5
 APPLICATION_WORDS: Final = ("smart proctoring system", "proctoring", "proctor")
 # Shorter words occur in good passwords by chance.
 MIN_CONTEXT_LENGTH: Final = 4
-# So much has to be left when the words that an attacker knows are taken away.
+# So many bytes have to be left without the words that an attacker knows.
 MIN_OWN_LENGTH: Final = 8
 
 COMMON_PASSWORDS: Final = Path(__file__).parent / "data" / "common_passwords.txt"
@@ -96,7 +96,7 @@ def _own_length(folded: str, context: Sequence[str]) -> int:
     for word in sorted(words, key=len, reverse=True):
         if len(word) >= MIN_CONTEXT_LENGTH:
             folded = folded.replace(word, "")
-    return len(folded)
+    return len(folded.encode())
 
 
 @cache

@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse
 from app import create_app
 from config import Settings
 from config.config import Environment
+from tests.at_once import at_once
 from tests.audit_trail import run, scalar
 from tests.exams import Json, body
 from tests.logins import is_let_in, log_in, log_in_from, logged, slug_of, tokens_of
@@ -186,6 +187,22 @@ def test_a_hash_of_another_cost_is_made_anew_at_login(
         each["payload"]["is_rehashed"] for each in logged(sql, "auth.login_succeeded")
     ] == [True]
     assert log_in(api, alice.email).status_code == 200
+
+
+def test_two_who_find_an_outdated_hash_both_get_in(
+    api: Api, alice: Persona, sql: connection
+) -> None:
+    """S17: the one who comes second has verified a hash that is no more."""
+    set_hash(sql, alice, PASSWORD, 5)
+
+    answers = at_once([lambda: log_in(api, alice.email).status_code] * 6)
+
+    assert answers == [200] * 6
+    assert logged(sql, "auth.login_failed") == []
+    rehashed = [
+        each["payload"]["is_rehashed"] for each in logged(sql, "auth.login_succeeded")
+    ]
+    assert sorted(rehashed) == [False] * 5 + [True]
 
 
 def test_the_printed_password_opens_nothing_in_production(
