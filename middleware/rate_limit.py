@@ -113,6 +113,26 @@ def is_wrong_guess(_: Response) -> bool:
     return g.get("problem_slug") in GUESSES
 
 
+def _note_retry_after(response: Response) -> Response:
+    g.retry_after = response.headers.get("Retry-After")
+    return response
+
+
+def _correct_retry_after(response: Response) -> Response:
+    """Undo what the limiter does to answers that are not its own.
+
+    It writes the end of its window on every one of them: who is told by a 503 to come
+    back in two seconds would come back in sixty, and a 200 has no Retry-After.
+    """
+    if g.get("retry_after") is not None:
+        response.headers["Retry-After"] = g.retry_after
+    elif response.status_code != 429:  # noqa: PLR2004
+        response.headers.pop("Retry-After", None)
+    elif response.headers.get("Retry-After") == "0":
+        response.headers["Retry-After"] = "1"
+    return response
+
+
 def init_app(app: Flask, limits: RateLimits, database: Database) -> None:
     """Limit every endpoint of the app. Called after its blueprints are registered."""
     is_redis = limits.storage_uri.startswith("redis")
@@ -129,7 +149,10 @@ def init_app(app: Flask, limits: RateLimits, database: Database) -> None:
         # Without Redis each process counts for itself: a limit, if a looser one.
         in_memory_fallback_enabled=is_redis,
     )
+    # What is registered later runs earlier.
+    app.after_request(_correct_retry_after)
     limiter.init_app(app)
+    app.after_request(_note_retry_after)
     _limit(app, "auth.register", limiter.limit(limits.register, key_func=address))
     _limit(app, "auth.refresh", limiter.limit(limits.refresh, key_func=address))
     for limit, key in (

@@ -274,6 +274,13 @@ def test_a_limited_caller_is_told_when_to_come_back(settings: Settings) -> None:
     assert 1 <= int(response.headers["Retry-After"]) <= 61
 
 
+def test_who_may_go_on_is_not_told_to_wait(client: FlaskClient) -> None:
+    response = client.get("/docs")
+
+    assert int(response.headers["X-RateLimit-Remaining"]) > 0
+    assert "Retry-After" not in response.headers
+
+
 def test_health_says_what_works(client: FlaskClient) -> None:
     response = client.get("/health")
 
