@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import click
+from flask.cli import with_appcontext
 from pydantic import ValidationError
 
 from api.context import services
@@ -23,6 +24,7 @@ from services.errors import DomainError, UnprocessableError
     confirmation_prompt=True,
     help="Is asked for unless ADMIN_PASSWORD is set; here others may read it.",
 )
+@with_appcontext
 def create_admin_command(email: str, name: str, password: str) -> None:
     """Make an admin's account, whose password has to be changed at the first login."""
     try:
