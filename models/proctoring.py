@@ -98,6 +98,21 @@ INSERT_BATCH: LiteralString = """
      WHERE client_event_id NOT IN (SELECT client_event_id FROM inserted)
 """
 
+# Events that nobody else knows of yet, each a batch of its own.
+INSERT_EACH: LiteralString = """
+    INSERT INTO proctoring_events (
+        id, attempt_id, batch_id, client_event_id, sequence, event_type, event_class,
+        severity, occurred_at, received_at, payload)
+    SELECT event.id, batch.attempt_id, batch.id, client_event_id, sequence, event_type,
+           event_class, severity, occurred_at, received_at, payload
+      FROM unnest(%(attempt_ids)s::uuid[], %(batch_ids)s::uuid[], %(logged)s::text[])
+           AS batch(attempt_id, id, logged)
+     CROSS JOIN LATERAL jsonb_to_recordset(batch.logged::jsonb -> 'events') AS event (
+           id uuid, client_event_id uuid, sequence bigint, event_type text,
+           event_class text, severity text, occurred_at timestamptz,
+           received_at timestamptz, payload jsonb)
+"""
+
 COLUMNS: LiteralString = """
     event.id, event.attempt_id, event.batch_id, event.client_event_id, event.sequence,
     event.event_type, event.event_class, event.severity, event.occurred_at,
@@ -224,6 +239,22 @@ def insert_batch(
     }
     known = tx.all(_ClientEventId, INSERT_BATCH, names)
     return frozenset(row.client_event_id for row in known)
+
+
+def insert_each(
+    tx: Transaction, events: Sequence[ProctoringEvent], logged: Sequence[str]
+) -> None:
+    """Insert new events of any attempts, each of which is a batch of its own.
+
+    `logged` is what the audit log says of each. What they change about an attempt
+    besides (`Activity`) is nothing.
+    """
+    names = {
+        "attempt_ids": [event.attempt_id for event in events],
+        "batch_ids": [event.batch_id for event in events],
+        "logged": list(logged),
+    }
+    tx.execute(INSERT_EACH, names)
 
 
 def list_stored(

@@ -20,7 +20,7 @@ from models.exam import Exam
 from models.question import Question
 from models.question_response import parse_response
 from services import audit, grading
-from services.server_events import record_server_event
+from services.server_events import record_lifecycle_events
 from utils.blockchain_hasher import canonical_json
 
 Actor = UUID | Literal[audit.Actor.SYSTEM]
@@ -35,7 +35,7 @@ def end(
     status: AttemptStatus = AttemptStatus.SUBMITTED,
     reason: str | None = None,
 ) -> list[Attempt]:
-    """Grade and end running attempts of one exam, in six statements for any number."""
+    """Grade and end running attempts of one exam, in as many statements as one."""
     if not running:
         return []
     its_exam = exam.get(tx, running[0].exam_id)
@@ -54,6 +54,13 @@ def end(
     attempt_activity.request_analysis(tx, ids)
     for one in ended:
         _record(tx, one, answers.get(one.id, []), actor)
+    is_terminated = status is AttemptStatus.TERMINATED
+    record_lifecycle_events(
+        tx,
+        [one.id for one in ended],
+        "session.terminated" if is_terminated else "session.submitted",
+        {"ended_by": str(ended_by)},
+    )
     return ended
 
 
@@ -144,8 +151,7 @@ def _mark(asked: Question, given: Answer) -> Mark:
 def _record(
     tx: Transaction, ended: Attempt, answers: Sequence[Answer], actor: Actor
 ) -> None:
-    is_terminated = ended.status is AttemptStatus.TERMINATED
-    if is_terminated:
+    if ended.status is AttemptStatus.TERMINATED:
         event_type = AuditEvent.ATTEMPT_TERMINATED
     elif ended.ended_by is EndedBy.STUDENT:
         event_type = AuditEvent.ATTEMPT_SUBMITTED
@@ -169,10 +175,4 @@ def _record(
             "answered": sum(each.response is not None for each in answers),
             "answers_digest": answers_digest(answers),
         },
-    )
-    record_server_event(
-        tx,
-        ended.id,
-        "session.terminated" if is_terminated else "session.submitted",
-        {"ended_by": str(ended.ended_by)},
     )

@@ -59,8 +59,32 @@ def record_batch(
         if not new:
             return RecordedBatch(known_ids=known_ids, entry=None)
         logged = _logged(new)
-    first = events[0]
-    entry = audit.append(
+    entry = _append(tx, events[0], logged, actor)
+    return RecordedBatch(known_ids=known_ids, entry=entry)
+
+
+def record_each(
+    tx: Transaction,
+    events: Sequence[ProctoringEvent],
+    actor: UUID | Literal[audit.Actor.SYSTEM],
+) -> None:
+    """Insert new lifecycle events, in one statement, with an audit entry for each.
+
+    Each is a batch of its own, so the trail of every attempt has its own entry.
+    """
+    logged = [_logged([event]) for event in events]
+    proctoring.insert_each(tx, events, logged)
+    for event, text in zip(events, logged, strict=True):
+        _append(tx, event, text, actor)
+
+
+def _append(
+    tx: Transaction,
+    first: ProctoringEvent,
+    logged: CanonicalJson,
+    actor: UUID | Literal[audit.Actor.SYSTEM],
+) -> PendingEntry:
+    return audit.append(
         tx,
         AuditEvent.PROCTORING_EVENTS_RECORDED,
         ENTITY_TYPE,
@@ -69,7 +93,6 @@ def record_batch(
         attempt_id=first.attempt_id,
         payload=logged,
     )
-    return RecordedBatch(known_ids=known_ids, entry=entry)
 
 
 def _logged(events: Sequence[ProctoringEvent]) -> CanonicalJson:

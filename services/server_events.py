@@ -1,6 +1,6 @@
 """Events that the server or a proctor reports, as part of another use case."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID, uuid4
@@ -11,10 +11,11 @@ from models import report_context
 from models.audit_entry import PendingEntry
 from models.database import Transaction
 from models.proctoring import ProctoringEvent
+from models.report_context import PolicyNow
 from services import audit
 from services.event_catalogue import EventType, resolve
 from services.event_intake import parse_policy
-from services.event_recording import record_batch
+from services.event_recording import record_batch, record_each
 from services.proctoring_policy import classify
 from utils.uuid7 import uuid7
 
@@ -36,6 +37,22 @@ def record_server_event(
     ).event
 
 
+def record_lifecycle_events(
+    tx: Transaction,
+    attempt_ids: Sequence[UUID],
+    code: str,
+    payload: Mapping[str, JsonValue],
+) -> None:
+    """Store that the same just happened to several attempts of one exam.
+
+    In two statements for any number of them, with an audit entry for each.
+    """
+    found = report_context.get_policy(tx, attempt_ids[0])
+    event_type = resolve(code)
+    events = [_event(each, event_type, payload, found) for each in attempt_ids]
+    record_each(tx, events, audit.SYSTEM)
+
+
 def record_observation(
     tx: Transaction,
     attempt_id: UUID,
@@ -45,8 +62,23 @@ def record_observation(
 ) -> Observation:
     """Store an event that nobody's client reported; `actor` answers for it."""
     found = report_context.get_policy(tx, attempt_id)
+    event = _event(attempt_id, event_type, payload, found)
+    recorded = record_batch(
+        tx, [event], progress=None, is_holder_heard=False, actor=actor
+    )
+    if recorded.entry is None:
+        raise LookupError("a new id was known already")
+    return Observation(event=event, entry=recorded.entry)
+
+
+def _event(
+    attempt_id: UUID,
+    event_type: EventType,
+    payload: Mapping[str, JsonValue],
+    found: PolicyNow,
+) -> ProctoringEvent:
     classified = classify(event_type, payload, parse_policy(found.policy))
-    event = ProctoringEvent(
+    return ProctoringEvent(
         id=uuid7(),
         attempt_id=attempt_id,
         batch_id=uuid7(),
@@ -59,9 +91,3 @@ def record_observation(
         received_at=found.now,
         payload=dict(payload),
     )
-    recorded = record_batch(
-        tx, [event], progress=None, is_holder_heard=False, actor=actor
-    )
-    if recorded.entry is None:
-        raise LookupError("a new id was known already")
-    return Observation(event=event, entry=recorded.entry)
