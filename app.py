@@ -14,6 +14,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import cli, cli_users, idempotency, problems
 from api.context import Services
+from api.paths import LineConverter
 from api.routes import (
     analysis,
     assignments,
@@ -86,6 +87,9 @@ def create_app(settings: Settings) -> Flask:
     With `sweeper_interval_seconds` above 0 it starts this process's background thread.
     """
     app = Flask(__name__, static_folder=None)
+    app.url_map.converters["default"] = LineConverter
+    # Two slashes are another address, where there is nothing: no redirect.
+    app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["TRUSTED_HOSTS"] = list(settings.trusted_hosts) or None
     database = Database(settings.database)

@@ -17,12 +17,12 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from flask import Response, request
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter
 
 from api import idempotency
 from api.body import DEFAULT_MAX_BYTES, has_body, read_body, read_text
 from api.paging import PageResponse, encode_cursor
-from api.problems import InvalidRequestError
+from api.query import QueryReader
 from middleware.auth_middleware import require_role
 from models.page import Page
 from models.principal import Principal, Role
@@ -149,19 +149,11 @@ def queries(
 
     def decorate(handler: Callable[Concatenate[Query, P], R]) -> Callable[P, R]:
         contract_of(handler).query = schema
+        reader = QueryReader(schema)
 
         @wraps(handler)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-            given = {
-                # A doubled name stays a list, which no field accepts.
-                name: values[0] if len(values) == 1 else values
-                for name, values in request.args.lists()
-            }
-            try:
-                query = schema.model_validate(given)
-            except ValidationError as error:
-                raise InvalidRequestError(error, "query") from error
-            return handler(query, *args, **kwargs)
+            return handler(reader.read(), *args, **kwargs)
 
         return wrapper
 

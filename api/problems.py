@@ -36,7 +36,7 @@ HTTP_PROBLEMS: dict[int, tuple[str, str, str]] = {
     415: (
         "unsupported-media-type",
         "Unsupported media type",
-        "Send JSON as application/json in UTF-8, without a Content-Encoding.",
+        "Send what this endpoint reads, in UTF-8 and without a Content-Encoding.",
     ),
 }
 

@@ -27,7 +27,7 @@ from models.principal import Role
 from services.audit_verification import verify
 from tests.databases import connection_to, copy_of, settings_for
 from tests.personas import Api, Enrol, Persona, enrol
-from tests.scene import Scene, play
+from tests.scene import Scene, play, playing
 
 # How fast a shared machine is on a given day proves nothing. What CI tried, anybody can
 # try again; at home each run tries something new.
@@ -91,6 +91,18 @@ def scene(
     with copy_of(template, administrator, database_server) as copy:
         cast = play(copy, settings_for(connection_to(copy)))
         yield Scene(template=parse_dsn(copy)["dbname"], cast=cast)
+
+
+@pytest.fixture(scope="module")
+def scene_app(
+    scene: Scene, database_server: str, administrator: connection
+) -> Iterator[Flask]:
+    """The application on one copy of the scene, for tests that hardly change it."""
+    with (
+        copy_of(scene.template, administrator, database_server) as copy,
+        playing(settings_for(connection_to(copy))) as application,
+    ):
+        yield application
 
 
 @pytest.fixture

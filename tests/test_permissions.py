@@ -5,37 +5,29 @@ call it fails.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from uuid import uuid4
 
 import pytest
 from flask import Flask
-from psycopg2.extensions import connection
 from werkzeug.routing import Rule
 
 from api.contract import Contract, contract_of
 from models.principal import Role
-from tests.databases import connection_to, copy_of, settings_for
-from tests.scene import STRANGERS, Cast, Scene, playing
+from tests.scene import STRANGERS, Cast, Scene
 from tests.writes import WRITES
 
 # Of an exam, of an attempt, or of one thing in either.
 OWNED = {"exam_id", "attempt_id", "entity_id"}
 
 
-@pytest.fixture(scope="module")
-def app(
-    scene: Scene, database_server: str, administrator: connection
-) -> Iterator[Flask]:
+@pytest.fixture
+def app(scene_app: Flask) -> Flask:
     """One for all tests here: what is refused leaves nothing behind."""
-    with (
-        copy_of(scene.template, administrator, database_server) as dsn,
-        playing(settings_for(connection_to(dsn))) as application,
-    ):
-        yield application
+    return scene_app
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def cast(scene: Scene) -> Cast:
     return scene.cast
 

@@ -20,6 +20,7 @@ from models.attempt import AttemptStatus, ReviewStatus
 from models.attempt_board import Connection
 from models.exam import ExamStatus
 from models.wire import Instant, Text, WireModel
+from models.wire import Number as WireNumber
 from services.event_catalogue import EventClass, Severity
 from services.proctoring_policy import ProctoringPolicy
 from services.risk import RiskLevel
@@ -49,7 +50,7 @@ class AnalysisQuery(WireModel):
 
 class SuspiciousQuery(PageQuery):
     exam_id: UUID | None = None
-    min_risk: RiskScore = Field(
+    min_risk: Annotated[WireNumber, Field(ge=0, le=100, decimal_places=2)] = Field(
         default=Decimal("0.01"),
         description="By default, all against whom anything weighs at all.",
     )

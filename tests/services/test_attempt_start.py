@@ -19,7 +19,9 @@ from services.attempt_errors import (
 )
 from services.attempt_service import AttemptService
 from tests.at_once import at_once
+from tests.audit_trail import scalar
 from tests.exam_room import ExamRoom
+from tests.waiting import WAITERS, until
 
 
 def test_an_attempt_starts_with_its_paper(
@@ -115,7 +117,6 @@ def test_who_starts_while_an_admin_opens_the_exam_freezes_it(
 ) -> None:
     room = ExamRoom(sql, status="scheduled", starts_in="1 hour")
     alice = room.new_student()
-    waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
 
     with closing(psycopg2.connect(dsn)) as admin, ThreadPoolExecutor(1) as pool:
         with admin.cursor() as cursor:
@@ -127,8 +128,7 @@ def test_who_starts_while_an_admin_opens_the_exam_freezes_it(
         starting = pool.submit(
             attempts.start_attempt, alice, room.exam_id, take_over=False
         )
-        while not (room.scalar(waiting) or starting.done()):
-            pass
+        until(lambda: starting.done() or bool(scalar(sql, WAITERS)))
         admin.commit()
 
     assert starting.result().is_new
