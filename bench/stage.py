@@ -16,13 +16,14 @@ from uuid import UUID
 
 import psycopg2
 import requests
-from psycopg2.extensions import connection, make_dsn, parse_dsn
+from psycopg2.extensions import connection, make_dsn
 
 from database import embedded
 from database.migrate import migrate
-from models.database import ConnectionSettings, Database
+from models.database import Database
 from services.attempt_service import AttemptService
 from services.tokens import ACCESS, Tokens
+from tests.databases import connection_to
 from tests.exam_room import ExamRoom
 from tests.slow.running import free_port
 
@@ -60,16 +61,6 @@ def fresh_database(settings: Mapping[str, str] | None = None) -> Iterator[str]:
             shutil.rmtree(home)
 
 
-def settings_of(dsn: str) -> ConnectionSettings:
-    where = parse_dsn(dsn)
-    return ConnectionSettings(
-        host=where["host"],
-        port=int(where["port"]),
-        name=where["dbname"],
-        user=where["user"],
-    )
-
-
 def seat_students(dsn: str, count: int, jwt_key: str) -> list[Student]:
     """Let so many students start the same exam."""
     tokens = Tokens(
@@ -78,7 +69,7 @@ def seat_students(dsn: str, count: int, jwt_key: str) -> list[Student]:
     students = []
     with (
         closing(psycopg2.connect(dsn)) as sql,
-        closing(Database(settings_of(dsn))) as database,
+        closing(Database(connection_to(dsn))) as database,
     ):
         sql.autocommit = True
         room = ExamRoom(sql)
@@ -110,7 +101,7 @@ def _database_seconds(sql: connection) -> int:
 def serving(dsn: str, jwt_key: str) -> Iterator[int]:
     """Run gunicorn as the deployment notes have it, and give its port."""
     port = free_port()
-    settings = settings_of(dsn)
+    settings = connection_to(dsn)
     limits = ("DEFAULT", "EVENTS")
     process = subprocess.Popen(
         [

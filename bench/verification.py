@@ -11,8 +11,8 @@ from uuid import uuid4
 
 import psycopg2
 
-from bench.stage import settings_of
 from services.audit_verification import verify
+from tests.databases import connection_to
 from utils.blockchain_hasher import HEADER_FORMAT, LEAF_PREFIX, PAYLOAD_TAG, STREAM
 
 APPEND = """
@@ -90,7 +90,7 @@ def measure(dsn: str) -> Verified:
         for start in range(0, len(sizes), CHUNK)
     )
     began = time.perf_counter()
-    verification = verify(settings_of(dsn))
+    verification = verify(connection_to(dsn))
     verified = time.perf_counter() - began
     if not verification.valid or verification.entries_checked != len(sizes):
         raise RuntimeError(f"the log does not verify: {verification}")
