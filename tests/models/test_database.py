@@ -19,14 +19,13 @@ from models.database import (
     DatabaseUnavailableError,
     Transaction,
 )
+from tests.waiting import until
 
 INSERT_USER = """
     INSERT INTO users (id, email, email_canonical, full_name, role, password_hash)
     VALUES (%(id)s, %(email)s, %(email)s, 'Alice', 'student',
             '$2b$04$' || repeat('a', 53))
 """
-from tests.waiting import until
-
 COUNT_USERS = "SELECT count(*) FROM users"
 COUNT_OTHERS = """
     SELECT count(*) FROM pg_stat_activity
