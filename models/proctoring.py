@@ -82,7 +82,7 @@ INSERT_BATCH: LiteralString = """
                event_class, severity, occurred_at, %(received_at)s, payload
           FROM reported
         ON CONFLICT ON CONSTRAINT proctoring_events_client_event_id_key DO NOTHING
-        RETURNING client_event_id),
+        RETURNING client_event_id, sequence),
     noted AS (
         UPDATE attempt_activity
            SET last_seen_at = CASE WHEN %(is_holder_heard)s
@@ -90,6 +90,8 @@ INSERT_BATCH: LiteralString = """
                contiguous_sequence =
                    coalesce(%(contiguous_sequence)s, contiguous_sequence),
                highest_sequence = coalesce(%(highest_sequence)s, highest_sequence),
+               reported_events = reported_events
+                   + (SELECT count(sequence) FROM inserted)::integer,
                analysis_due_since = CASE WHEN %(is_analysis_due)s
                    THEN least(analysis_due_since, %(received_at)s)
                    ELSE analysis_due_since END
@@ -179,6 +181,11 @@ LIST_HOLES: LiteralString = """
      LIMIT %(limit)s
 """
 
+LIST_KNOWN: LiteralString = """
+    SELECT client_event_id FROM proctoring_events
+     WHERE attempt_id = %(attempt_id)s
+       AND client_event_id = ANY (%(client_event_ids)s)
+"""
 
 COUNT: LiteralString = """
     SELECT event_class, severity, count(*) AS count
@@ -263,6 +270,16 @@ def list_stored(
     """Read the events that have these client ids, in no particular order."""
     names = {"attempt_id": attempt_id, "client_event_ids": list(client_event_ids)}
     return tx.all(StoredEvent, LIST_STORED, names)
+
+
+def list_known(
+    tx: Transaction, attempt_id: UUID, client_event_ids: Sequence[UUID]
+) -> frozenset[UUID]:
+    """Return those of the client ids that the attempt has an event of."""
+    names = {"attempt_id": attempt_id, "client_event_ids": list(client_event_ids)}
+    return frozenset(
+        row.client_event_id for row in tx.all(_ClientEventId, LIST_KNOWN, names)
+    )
 
 
 def list_page(

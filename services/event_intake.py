@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
 from pydantic import JsonValue
 
 from models.attempt import NETWORK_LEEWAY
 from models.proctoring import ProctoringEvent
-from models.proctoring_report import ReportedEvent
+from models.proctoring_report import MAX_REPORTED_EVENTS, ReportedEvent
 from models.report_context import ReportContext
 from services.event_catalogue import (
     EventType,
@@ -34,6 +34,7 @@ MAX_AHEAD: Final = timedelta(minutes=5)
 MAX_BEFORE_START: Final = timedelta(days=1)
 NOTED_SKEW: Final = timedelta(seconds=120)
 SKEW_CODE: Final = "client.clock_skew"
+LIMIT_CODE: Final = "session.milestone"
 
 
 @lru_cache(maxsize=256)
@@ -111,6 +112,18 @@ class Batch:
             sequence=None,
             occurred_at=self.context.read_at,
             payload={"skew_seconds": round(skew.total_seconds(), 3)},
+        )
+
+    def limit_note(self) -> ProctoringEvent:
+        """Return the server's note that clients can report nothing more."""
+        return self._event(
+            resolve(LIMIT_CODE),
+            # The event that fills the last place brings it, so there is one. An id
+            # that could be worked out could be taken beforehand.
+            client_event_id=uuid4(),
+            sequence=None,
+            occurred_at=self.context.read_at,
+            payload={"milestone": "event_limit_reached", "limit": MAX_REPORTED_EVENTS},
         )
 
     def _check_time(self, occurred_at: datetime) -> None:
