@@ -19,13 +19,24 @@ class Holder:
     # It has neither been ended nor expired.
     is_alive: bool
     silence: timedelta
+    ip_address: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """How many of a client's numbers up to the highest never came."""
+
+    attempt_id: UUID
+    missing_events: int
+    highest_sequence: int
 
 
 GET_HOLDER = """
     SELECT sessions.id AS session_id,
            sessions.ended_at IS NULL
                AND sessions.expires_at > clock_timestamp() AS is_alive,
-           clock_timestamp() - attempt_activity.last_seen_at AS silence
+           clock_timestamp() - attempt_activity.last_seen_at AS silence,
+           host(sessions.ip_address) AS ip_address
       FROM attempts
       JOIN sessions ON sessions.id = attempts.held_by_session
       JOIN attempt_activity ON attempt_activity.attempt_id = attempts.id
@@ -47,6 +58,20 @@ NEXT_SEQUENCE = """
      WHERE attempt_id = %(attempt_id)s
 """
 
+# The number up to which nothing is missing may lag behind a hole that was filled.
+LIST_GAPS = """
+    SELECT attempt_id, highest_sequence, highest_sequence - arrived.count
+               AS missing_events
+      FROM attempt_activity
+     CROSS JOIN LATERAL (
+           SELECT count(DISTINCT sequence) AS count FROM proctoring_events AS event
+            WHERE event.attempt_id = attempt_activity.attempt_id
+              AND sequence IS NOT NULL) AS arrived
+     WHERE attempt_id = ANY(%(attempt_ids)s)
+       AND contiguous_sequence < highest_sequence
+       AND arrived.count < highest_sequence
+"""
+
 # NULL is no least; a time in the future belongs to an analysis that has not seen what
 # asks for this one.
 REQUEST_ANALYSIS = """
@@ -58,6 +83,11 @@ REQUEST_ANALYSIS = """
 
 def get_holder(tx: Transaction, attempt_id: UUID) -> Holder | None:
     return tx.one_or_none(Holder, GET_HOLDER, {"attempt_id": attempt_id})
+
+
+def list_gaps(tx: Transaction, attempt_ids: Sequence[UUID]) -> list[Gap]:
+    """List those of the attempts of which not all that was reported has arrived."""
+    return tx.all(Gap, LIST_GAPS, {"attempt_ids": list(attempt_ids)})
 
 
 def next_sequence(tx: Transaction, attempt_id: UUID) -> int:

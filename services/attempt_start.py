@@ -12,6 +12,7 @@ from models import (
     attempt_steps,
     exam,
     question,
+    session,
 )
 from models.attempt import Attempt, EndedBy
 from models.attempt_steps import NewAttempt
@@ -21,6 +22,7 @@ from models.exam import Exam, ExamStatus
 from models.principal import Principal
 from services import attempt_ending, audit, paper
 from services.access import ExamNotFoundError
+from services.address_changes import note_if_moved
 from services.attempt_errors import (
     AnotherAttemptRunningError,
     ExamNotOpenError,
@@ -207,6 +209,9 @@ def _go_on(
         "session.concurrent_device" if is_concurrent else "session.resumed",
         {},
     )
+    if holder is not None:
+        now_at = session.get_address(tx, student.session_id)
+        note_if_moved(tx, running.id, holder.ip_address, now_at)
     audit.append(
         tx,
         AuditEvent.ATTEMPT_RESUMED

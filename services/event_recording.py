@@ -68,7 +68,7 @@ def record_each(
     events: Sequence[ProctoringEvent],
     actor: UUID | Literal[audit.Actor.SYSTEM],
 ) -> None:
-    """Insert new lifecycle events, in one statement, with an audit entry for each.
+    """Insert new events of the server, in one statement, with an entry for each.
 
     Each is a batch of its own, so the trail of every attempt has its own entry.
     """

@@ -10,9 +10,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from models.wire import Instant
 
-FROM, TO = datetime(2000, 1, 2), datetime(2199, 12, 30)
 OFFSETS = st.integers(-23 * 60 - 59, 23 * 60 + 59).map(
     lambda minutes: timezone(timedelta(minutes=minutes))
+)
+MOMENTS = st.builds(
+    datetime.fromtimestamp,
+    st.floats(946_684_800, 7_258_118_400),
+    OFFSETS,
 )
 instant: TypeAdapter[datetime] = TypeAdapter(Instant)
 
@@ -22,7 +26,7 @@ def read(text: object) -> datetime:
     return instant.validate_json(json.dumps(text), strict=True)
 
 
-@given(st.datetimes(FROM, TO, timezones=OFFSETS))
+@given(MOMENTS)
 def test_every_rfc_3339_time_is_read_as_what_it_is(moment: datetime) -> None:
     found = read(moment.isoformat())
 
@@ -49,7 +53,7 @@ def test_no_number_is_a_time(number: object) -> None:
         "2026-11-24_09:00:00Z",
         "2026-11-24T09:00:00+0100",
         "2026-11-24T09:00:00+01:00\n",
-        "２０２６-11-24T09:00:00Z",
+        "\uff12026-11-24T09:00:00Z",
         "",
     ],
 )
