@@ -191,7 +191,8 @@ class ExamRoom:
             UPDATE attempts
                SET started_at = started_at - %(passed)s::interval,
                    deadline_at = deadline_at - %(passed)s::interval,
-                   paused_at = paused_at - %(passed)s::interval
+                   paused_at = paused_at - %(passed)s::interval,
+                   ended_at = ended_at - %(passed)s::interval
              WHERE id = %(id)s
             """,
             passed=passed,
