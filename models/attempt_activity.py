@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+from models.attempt import NETWORK_LEEWAY
 from models.database import Transaction
 
 
@@ -20,6 +21,8 @@ class Holder:
     is_alive: bool
     silence: timedelta
     ip_address: str | None
+    # The login that held it before, if it was taken over and not heard of since.
+    displaced_session: UUID | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +39,8 @@ GET_HOLDER = """
            sessions.ended_at IS NULL
                AND sessions.expires_at > clock_timestamp() AS is_alive,
            clock_timestamp() - attempt_activity.last_seen_at AS silence,
-           host(sessions.ip_address) AS ip_address
+           host(sessions.ip_address) AS ip_address,
+           attempt_activity.displaced_session
       FROM attempts
       JOIN sessions ON sessions.id = attempts.held_by_session
       JOIN attempt_activity ON attempt_activity.attempt_id = attempts.id
@@ -51,6 +55,20 @@ INSERT = """
 TOUCH = """
     UPDATE attempt_activity SET last_seen_at = clock_timestamp()
      WHERE attempt_id = %(attempt_id)s
+"""
+
+NOTE_HAND_OVER = """
+    UPDATE attempt_activity
+       SET last_seen_at = moment, displaced_session = %(displaced)s,
+           displaced_at = CASE WHEN %(displaced)s::uuid IS NOT NULL THEN moment END
+      FROM clock_timestamp() AS moment
+     WHERE attempt_id = %(attempt_id)s
+"""
+
+FORGET_DISPLACED = """
+    UPDATE attempt_activity SET displaced_session = NULL, displaced_at = NULL
+     WHERE attempt_id = %(attempt_id)s AND displaced_session = %(session_id)s
+       AND displaced_at < clock_timestamp() - %(leeway)s
 """
 
 NEXT_SEQUENCE = """
@@ -104,6 +122,21 @@ def insert(tx: Transaction, attempt_id: UUID) -> None:
 def touch(tx: Transaction, attempt_id: UUID) -> None:
     """Note that the student was heard of just now."""
     tx.execute(TOUCH, {"attempt_id": attempt_id})
+
+
+def note_hand_over(tx: Transaction, attempt_id: UUID, displaced: UUID | None) -> None:
+    """Note that another login holds the attempt, and which one may not know of it."""
+    names = {"attempt_id": attempt_id, "displaced": displaced}
+    tx.execute(NOTE_HAND_OVER, names)
+
+
+def forget_displaced(tx: Transaction, attempt_id: UUID, session_id: UUID) -> bool:
+    """Forget a displaced login, and return whether it was this one until now.
+
+    What it sent before it was displaced may still have been under way.
+    """
+    names = {"attempt_id": attempt_id, "session_id": session_id}
+    return tx.execute(FORGET_DISPLACED, names | {"leeway": NETWORK_LEEWAY}) == 1
 
 
 def request_analysis(tx: Transaction, attempt_ids: Sequence[UUID]) -> None:

@@ -61,6 +61,8 @@ class Activity:
     # Whether it comes from the login that holds the attempt. Another one may deliver
     # what a dead device has left, and must not make it look alive.
     is_holder_heard: bool
+    # Whether it comes from the login that was displaced, and shows it at work since.
+    is_displaced_heard: bool
     # Whether the events bear on the risk.
     is_analysis_due: bool
 
@@ -92,6 +94,10 @@ INSERT_BATCH: LiteralString = """
                highest_sequence = coalesce(%(highest_sequence)s, highest_sequence),
                reported_events = reported_events
                    + (SELECT count(sequence) FROM inserted)::integer,
+               displaced_session = CASE WHEN %(is_displaced_heard)s
+                                        THEN NULL ELSE displaced_session END,
+               displaced_at = CASE WHEN %(is_displaced_heard)s
+                                   THEN NULL ELSE displaced_at END,
                analysis_due_since = CASE WHEN %(is_analysis_due)s
                    THEN least(analysis_due_since, %(received_at)s)
                    ELSE analysis_due_since END
@@ -242,6 +248,7 @@ def insert_batch(
         "contiguous_sequence": progress.contiguous_sequence if progress else None,
         "highest_sequence": progress.highest_sequence if progress else None,
         "is_holder_heard": activity.is_holder_heard,
+        "is_displaced_heard": activity.is_displaced_heard,
         "is_analysis_due": activity.is_analysis_due,
     }
     known = tx.all(_ClientEventId, INSERT_BATCH, names)

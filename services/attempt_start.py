@@ -28,7 +28,8 @@ from services.attempt_errors import (
     ExamNotOpenError,
     NoAttemptsLeftError,
 )
-from services.exam_session_security import HandOver, hand_over
+from services.event_intake import CONCURRENT_CODE
+from services.exam_session_security import HandOver, displaced_by, hand_over
 from services.paper import Paper
 from services.proctoring_policy import ProctoringPolicy
 from services.server_events import record_server_event
@@ -201,14 +202,12 @@ def _go_on(
     if how is HandOver.NONE:
         return running
     moved = attempt_steps.move_hold(tx, running.id, student.session_id)
-    attempt_activity.touch(tx, running.id)
+    displaced = displaced_by(how, holder, student.session_id)
+    attempt_activity.note_hand_over(tx, running.id, displaced)
     is_concurrent = how is HandOver.CONCURRENT
-    record_server_event(
-        tx,
-        running.id,
-        "session.concurrent_device" if is_concurrent else "session.resumed",
-        {},
-    )
+    record_server_event(tx, running.id, "session.resumed", {})
+    if is_concurrent:
+        record_server_event(tx, running.id, CONCURRENT_CODE, {})
     if holder is not None:
         now_at = session.get_address(tx, student.session_id)
         note_if_moved(tx, running.id, holder.ip_address, now_at)

@@ -1,6 +1,6 @@
 """From what a client reports to what is stored: the rules for one event."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -35,6 +35,7 @@ MAX_BEFORE_START: Final = timedelta(days=1)
 NOTED_SKEW: Final = timedelta(seconds=120)
 SKEW_CODE: Final = "client.clock_skew"
 LIMIT_CODE: Final = "session.milestone"
+CONCURRENT_CODE: Final = "session.concurrent_device"
 
 
 @lru_cache(maxsize=256)
@@ -115,15 +116,45 @@ class Batch:
         )
 
     def limit_note(self) -> ProctoringEvent:
-        """Return the server's note that clients can report nothing more."""
+        """Return the server's note that clients can report nothing more.
+
+        The event that fills the last place brings it, so there is one.
+        """
+        return self._note(
+            LIMIT_CODE,
+            {"milestone": "event_limit_reached", "limit": MAX_REPORTED_EVENTS},
+        )
+
+    def second_device_note(self) -> ProctoringEvent:
+        """Return the server's note that a device works on that was displaced."""
+        return self._note(CONCURRENT_CODE, {})
+
+    def shows_displaced_at_work(
+        self, session_id: UUID, events: Sequence[ProctoringEvent]
+    ) -> bool:
+        """Say whether a displaced login has seen something since it was displaced.
+
+        What it kept from before, and delivers now, is no work; and its clock may be
+        ahead.
+        """
+        displaced_at = self.context.displaced_at
+        return (
+            displaced_at is not None
+            and self.context.displaced_session == session_id
+            and any(
+                min(event.occurred_at, event.received_at) > displaced_at + NOTED_SKEW
+                for event in events
+            )
+        )
+
+    def _note(self, code: str, payload: dict[str, JsonValue]) -> ProctoringEvent:
+        # An id that could be worked out could be taken beforehand.
         return self._event(
-            resolve(LIMIT_CODE),
-            # The event that fills the last place brings it, so there is one. An id
-            # that could be worked out could be taken beforehand.
+            resolve(code),
             client_event_id=uuid4(),
             sequence=None,
             occurred_at=self.context.read_at,
-            payload={"milestone": "event_limit_reached", "limit": MAX_REPORTED_EVENTS},
+            payload=payload,
         )
 
     def _check_time(self, occurred_at: datetime) -> None:

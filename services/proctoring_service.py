@@ -275,12 +275,19 @@ def _store(
 ) -> RecordedBatch:
     if not events:
         return RecordedBatch(known_ids=frozenset(), entry=None)
+    everything = [*events, *notes]
     skew = batch.skew_seen_in(events)
+    if skew is not None:
+        everything.append(skew)
+    is_displaced_heard = batch.shows_displaced_at_work(student.session_id, events)
+    if is_displaced_heard:
+        everything.append(batch.second_device_note())
     return record_batch(
         tx,
-        [*events, *notes] if skew is None else [*events, *notes, skew],
+        everything,
         progress=progress,
         is_holder_heard=batch.context.held_by_session == student.session_id,
+        is_displaced_heard=is_displaced_heard,
         actor=student.id,
     )
 

@@ -62,7 +62,7 @@ def record_once(
         _event(attempt_id, resolve(code), payload, found),
         client_event_id=uuid5(attempt_id, code),
     )
-    record_batch(tx, [event], progress=None, is_holder_heard=False, actor=audit.SYSTEM)
+    record_batch(tx, [event], progress=None, actor=audit.SYSTEM)
 
 
 def record_observation(
@@ -75,9 +75,7 @@ def record_observation(
     """Store an event that nobody's client reported; `actor` answers for it."""
     found = report_context.get_policy(tx, attempt_id)
     event = _event(attempt_id, event_type, payload, found)
-    recorded = record_batch(
-        tx, [event], progress=None, is_holder_heard=False, actor=actor
-    )
+    recorded = record_batch(tx, [event], progress=None, actor=actor)
     if recorded.entry is None:
         raise LookupError("a new id was known already")
     return Observation(event=event, entry=recorded.entry)

@@ -202,7 +202,8 @@ class ExamRoom:
         self._run(
             """
             UPDATE attempt_activity
-               SET last_seen_at = last_seen_at - %(passed)s::interval
+               SET last_seen_at = last_seen_at - %(passed)s::interval,
+                   displaced_at = displaced_at - %(passed)s::interval
              WHERE attempt_id = %(id)s
             """,
             passed=passed,
