@@ -131,8 +131,8 @@ class ProctoringPolicy(BaseModel):
     face_not_visible_medium_after_seconds: Seconds = 30
     media_integrity_after_seconds: Seconds = 60
     clock_skew_low_after_seconds: Seconds = 120
-    # Taking an attempt over from a device that was heard of within this time means
-    # that two were at work; one that was silent for longer has died, most likely.
+    # A device that was displaced, and takes the attempt back from one that was heard of
+    # within this time, means that two were at work.
     concurrent_device_within_seconds: Seconds = 60
     # How far from a technical failure an event may begin to be explained by it.
     explained_within_seconds: Seconds = 15
