@@ -1,49 +1,53 @@
-"""What a log says about itself in a signed note: C2SP tlog-checkpoint."""
+"""Checkpoints (c2sp.org/tlog-checkpoint): what a log signs of its tree at one size."""
 
-import base64
-import re
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Self
 
+from utils.canonical_text import (
+    NoteError,
+    check_characters,
+    check_number,
+    from_decimal,
+    hash_from_base64,
+    to_base64,
+)
 from utils.merkle import HASH_BYTES
-from utils.signed_note import NoteError, decoded_base64
-
-# Without leading zeros, and at most 2**63 - 1, which is all that a database can count.
-DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,18}")
-LARGEST_SIZE: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A log's name, how many entries it has, and the root over all of them."""
+    """The text of a note. `origin` is the log's identity, `extensions` are opaque.
+
+    Raises NoteError for what no checkpoint can hold.
+    """
 
     origin: str
     size: int
     root: bytes
     extensions: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        for line in (self.origin, *self.extensions):
+            check_characters(line)
+            if not line or "\n" in line:
+                raise NoteError("a line of a checkpoint is one line and not empty")
+        check_number(self.size)
+        if len(self.root) != HASH_BYTES:
+            raise NoteError(f"a root has {HASH_BYTES} bytes, not {len(self.root)}")
+
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read the text of a note. Raises NoteError."""
+        """Read the text of a note, which is yet to be verified."""
         if not text.endswith("\n"):
             raise NoteError("a checkpoint ends with a newline")
-        lines = text[:-1].split("\n")
-        if len(lines) < 3 or not all(lines):  # noqa: PLR2004
-            raise NoteError("a checkpoint has three lines or more, none of them empty")
-        origin, size, root, *extensions = lines
-        decoded = decoded_base64(root)
-        if len(decoded) != HASH_BYTES:
-            raise NoteError(f"a checkpoint's root has {HASH_BYTES} bytes")
-        return cls(origin, parse_decimal(size), decoded, tuple(extensions))
+        try:
+            origin, size, root, *extensions = text[:-1].split("\n")
+        except ValueError as error:
+            raise NoteError("a checkpoint has at least three lines") from error
+        return cls(
+            origin, from_decimal(size), hash_from_base64(root), tuple(extensions)
+        )
 
     def render(self) -> str:
-        root = base64.b64encode(self.root).decode()
-        lines = (self.origin, str(self.size), root, *self.extensions)
+        lines = (self.origin, str(self.size), to_base64(self.root), *self.extensions)
         return "".join(f"{line}\n" for line in lines)
-
-
-def parse_decimal(text: str) -> int:
-    """Read a number as the specifications write it. Raises NoteError."""
-    if not DECIMAL.fullmatch(text) or int(text) > LARGEST_SIZE:
-        raise NoteError("a number is not written as it should be")
-    return int(text)

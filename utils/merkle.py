@@ -1,145 +1,135 @@
-"""The Merkle tree of RFC 6962 section 2.1 and the proofs of RFC 9162 section 2.1.
+"""The Merkle tree of RFC 6962 section 2.1 (the same in RFC 9162): roots and proofs.
 
-A leaf is the `hash` of an audit entry, which is the leaf hash of that RFC already.
-Making proofs needs nodes and says which (`NodeReader`); checking them needs nothing and
-believes nothing: whatever a hostile server sends is a proof or is not.
+Its leaves are hashes already: `leaf_hash` in utils/blockchain_hasher.py makes them, and
+audit_log.hash is one. Who proves and who checks are written apart from each other, so
+that one mistake does not serve both.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from typing import Final, Self
 
 HASH_BYTES: Final = 32
-# Tells inner nodes from leaves: neither can be passed off as the other.
 NODE_PREFIX: Final = b"\x01"
 EMPTY_ROOT: Final = sha256(b"").digest()
 
-# From (level, index) to the root over 2**level leaves, from index * 2**level on.
+# Given (level, index): the root of the perfect subtree over the leaves
+# [index << level, (index + 1) << level). Only nodes that the tree has are asked for.
 NodeReader = Callable[[int, int], bytes]
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
+    """Return the hash of an inner node."""
     return sha256(NODE_PREFIX + left + right).digest()
 
 
 class Frontier:
-    """What has to be kept of a tree to let it grow: one hash for each bit of its size.
+    """All that appending needs to know of a tree: the roots of its perfect subtrees.
 
-    `hashes` are the roots of its perfect subtrees from left to right, the largest
-    first.
+    There is one for each bit that is set in the size.
     """
 
-    __slots__ = ("_hashes", "size")
+    __slots__ = ("_hashes", "_size")
 
     def __init__(self) -> None:
-        self.size = 0
+        self._size = 0
         self._hashes: list[bytes] = []
 
     @classmethod
     def restore(cls, size: int, hashes: Sequence[bytes]) -> Self:
-        """Take up a tree again. Raises ValueError for what is none of this size."""
+        """Return the frontier that had this size and these hashes.
+
+        Raises ValueError for hashes that a tree of this size cannot have.
+        """
         if size < 0 or len(hashes) != size.bit_count():
-            raise ValueError(f"a tree of {size} has {size.bit_count()} subtrees")
-        if any(len(each) != HASH_BYTES for each in hashes):
-            raise ValueError(f"a hash has {HASH_BYTES} bytes")
+            raise ValueError(f"a frontier of size {size} has not {len(hashes)} hashes")
+        for known in hashes:
+            _check_length(known)
         frontier = cls()
-        frontier.size, frontier._hashes = size, list(hashes)
+        frontier._size = size
+        frontier._hashes = list(hashes)
         return frontier
 
     @property
+    def size(self) -> int:
+        return self._size
+
+    @property
     def hashes(self) -> tuple[bytes, ...]:
+        """The roots of the perfect subtrees, the largest (the leftmost) first."""
         return tuple(self._hashes)
 
     def append(self, leaf: bytes) -> None:
-        """Add a leaf, in two hashes on average however large the tree is."""
-        # Every subtree as large as what is being added becomes one with it.
-        full = self.size
-        while full & 1:
-            leaf = node_hash(self._hashes.pop(), leaf)
-            full >>= 1
-        self._hashes.append(leaf)
-        self.size += 1
+        _check_length(leaf)
+        node = leaf
+        merged = self._size
+        while merged & 1:
+            node = node_hash(self._hashes.pop(), node)
+            merged >>= 1
+        self._hashes.append(node)
+        self._size += 1
 
     def root(self) -> bytes:
-        if not self._hashes:
-            return EMPTY_ROOT
-        *larger, root = self._hashes
-        for each in reversed(larger):
-            root = node_hash(each, root)
-        return root
+        return _joined(self._hashes)
 
 
 def root_at(size: int, read: NodeReader) -> bytes:
-    """Return the root of the first `size` leaves."""
-    return EMPTY_ROOT if size == 0 else _root(0, size, read)
+    """Return the root that the tree had at this size."""
+    if size < 0:
+        raise ValueError(f"a tree of size {size}")
+    return _range_root(0, size, read)
 
 
 def inclusion_proof(index: int, size: int, read: NodeReader) -> list[bytes]:
-    """Prove that leaf `index` is in the tree of `size`: at most log2(size) hashes.
-
-    Raises ValueError if it is not.
-    """
+    """Return PATH(index, D[size]): what a leaf needs to become the root."""
     if not 0 <= index < size:
-        raise ValueError(f"a tree of {size} has no leaf {index}")
+        raise ValueError(f"a tree of size {size} has no leaf {index}")
     proof = []
-    begin, end = 0, size
-    while end - begin > 1:
-        middle = begin + _largest_power_below(end - begin)
+    start, end = 0, size
+    while end - start > 1:
+        middle = _split(start, end)
         if index < middle:
-            proof.append(_root(middle, end, read))
+            proof.append(_range_root(middle, end, read))
             end = middle
         else:
-            proof.append(_root(begin, middle, read))
-            begin = middle
+            proof.append(_range_root(start, middle, read))
+            start = middle
     return proof[::-1]
 
 
 def consistency_proof(old_size: int, new_size: int, read: NodeReader) -> list[bytes]:
-    """Prove that the tree of `old_size` is how the tree of `new_size` begins.
+    """Return PROOF(old_size, D[new_size]): that the old tree is the new one's start.
 
-    Empty for equal sizes, and for an empty old tree, of which nothing need be proven.
-    Raises ValueError if the old one is the larger.
+    It is empty for the empty tree, which any tree continues, and for equal sizes.
     """
     if not 0 <= old_size <= new_size:
-        raise ValueError(f"a tree of {new_size} does not continue one of {old_size}")
-    if old_size in (0, new_size):
+        raise ValueError(f"no tree of size {new_size} continues one of {old_size}")
+    if old_size == 0:
         return []
     proof = []
-    begin, end = 0, new_size
-    # Whoever checks has the old root already and is not sent it.
-    is_known = True
-    while old_size != end:
-        middle = begin + _largest_power_below(end - begin)
+    start, end = 0, new_size
+    while end != old_size:
+        middle = _split(start, end)
         if old_size <= middle:
-            proof.append(_root(middle, end, read))
+            proof.append(_range_root(middle, end, read))
             end = middle
         else:
-            proof.append(_root(begin, middle, read))
-            begin = middle
-            is_known = False
-    if not is_known:
-        proof.append(_root(begin, end, read))
+            proof.append(_range_root(start, middle, read))
+            start = middle
+    if start > 0:
+        # Who checks knows this subtree only if it is the whole old tree.
+        proof.append(_range_root(start, end, read))
     return proof[::-1]
 
 
 def verify_inclusion(
     index: int, size: int, leaf: bytes, proof: Sequence[bytes], root: bytes
 ) -> bool:
-    """Say whether `leaf` is number `index` of the tree (RFC 9162 section 2.1.3.2)."""
-    if not 0 <= index < size or any(len(each) != HASH_BYTES for each in proof):
+    """Say whether the tree with this size and root has this leaf at this index."""
+    if not 0 <= index < size or not _are_hashes(leaf, root, *proof):
         return False
-    place, last, found = index, size - 1, leaf
-    for each in proof:
-        if last == 0:
-            return False
-        if place & 1 or place == last:
-            found = node_hash(each, found)
-            while place and not place & 1:
-                place, last = place >> 1, last >> 1
-        else:
-            found = node_hash(found, each)
-        place, last = place >> 1, last >> 1
-    return last == 0 and found == root
+    replayed = _replay(index, size - 1, leaf, proof)
+    return replayed is not None and replayed[1] == root
 
 
 def verify_consistency(
@@ -149,44 +139,86 @@ def verify_consistency(
     new_root: bytes,
     proof: Sequence[bytes],
 ) -> bool:
-    """Say whether the old tree is how the new one begins (RFC 9162 section 2.1.4.2)."""
-    if not 0 <= old_size <= new_size or any(len(each) != HASH_BYTES for each in proof):
+    """Say whether the new tree begins with all leaves of the old one, unchanged."""
+    if not 0 <= old_size <= new_size or not _are_hashes(old_root, new_root, *proof):
+        return False
+    if old_size == 0 and old_root != EMPTY_ROOT:
         return False
     if old_size == new_size:
         return not proof and old_root == new_root
     if old_size == 0:
-        return not proof and old_root == EMPTY_ROOT
-    place, last = old_size - 1, new_size - 1
-    while place & 1:
-        place, last = place >> 1, last >> 1
-    # An old tree that is perfect is itself the first node.
-    nodes = [old_root, *proof] if old_size & (old_size - 1) == 0 else list(proof)
-    if not nodes:
+        return not proof
+    # The climb begins at the largest subtree that ends where the old tree ends. If that
+    # is the whole old tree, its root is known and no part of the proof.
+    level = (old_size & -old_size).bit_length() - 1
+    path = [old_root, *proof] if old_size == 1 << level else [*proof]
+    if not path:
         return False
-    old_found = new_found = nodes[0]
-    for each in nodes[1:]:
+    seed, *siblings = path
+    replayed = _replay((old_size - 1) >> level, (new_size - 1) >> level, seed, siblings)
+    return replayed == (old_root, new_root)
+
+
+def _replay(
+    position: int, last: int, seed: bytes, proof: Sequence[bytes]
+) -> tuple[bytes, bytes] | None:
+    """Climb from a node to the root as RFC 9162 sections 2.1.3.2 and 2.1.4.2 do.
+
+    `position` is the node's index on its level and `last` that of the level's last
+    node. Returns the root of all leaves up to the node's end, and that of the tree;
+    None if the proof is longer or shorter than the way.
+    """
+    left_only = whole = seed
+    for sibling in proof:
         if last == 0:
-            return False
-        if place & 1 or place == last:
-            old_found = node_hash(each, old_found)
-            new_found = node_hash(each, new_found)
-            while place and not place & 1:
-                place, last = place >> 1, last >> 1
+            return None
+        if position & 1 or position == last:
+            left_only = node_hash(sibling, left_only)
+            whole = node_hash(sibling, whole)
+            # The last node of a level without a sibling moves up as it is.
+            while not position & 1:
+                position >>= 1
+                last >>= 1
         else:
-            new_found = node_hash(new_found, each)
-        place, last = place >> 1, last >> 1
-    return last == 0 and old_found == old_root and new_found == new_root
+            whole = node_hash(whole, sibling)
+        position >>= 1
+        last >>= 1
+    return (left_only, whole) if last == 0 else None
 
 
-def _root(begin: int, end: int, read: NodeReader) -> bytes:
-    """Return the root over leaves from `begin` on, which a subtree may begin with."""
-    width = end - begin
-    if width & (width - 1) == 0:
-        level = width.bit_length() - 1
-        return read(level, begin >> level)
-    middle = begin + _largest_power_below(width)
-    return node_hash(_root(begin, middle, read), _root(middle, end, read))
+def _split(start: int, end: int) -> int:
+    """Return where RFC 6962 cuts a range: after the largest power of two below it."""
+    return start + (1 << (end - start - 1).bit_length() - 1)
 
 
-def _largest_power_below(width: int) -> int:
-    return 1 << ((width - 1).bit_length() - 1)
+def _perfect_subtrees(start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Return level and index of those that a range consists of, the largest first."""
+    while start < end:
+        level = (end - start).bit_length() - 1
+        yield level, start >> level
+        start += 1 << level
+
+
+def _range_root(start: int, end: int, read: NodeReader) -> bytes:
+    return _joined(
+        [read(level, index) for level, index in _perfect_subtrees(start, end)]
+    )
+
+
+def _joined(hashes: Sequence[bytes]) -> bytes:
+    if not hashes:
+        return EMPTY_ROOT
+    *rest, root = hashes
+    for left in reversed(rest):
+        root = node_hash(left, root)
+    return root
+
+
+def _are_hashes(*values: bytes) -> bool:
+    return all(len(value) == HASH_BYTES for value in values)
+
+
+def _check_length(value: bytes) -> None:
+    # A node of another length would be a second reading of the same bytes.
+    if len(value) != HASH_BYTES:
+        raise ValueError(f"a hash has {HASH_BYTES} bytes, not {len(value)}")

@@ -1,223 +1,250 @@
-"""Which logs are believed, and how many witnesses must have seen: C2SP tlog-policy.
+"""Trust policies (c2sp.org/tlog-policy): which logs, and how many witnesses of which.
 
-https://c2sp.org/tlog-policy
+A policy is written by who verifies, and never taken from who is verified.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, Self
 
+from utils.canonical_text import NoteError, from_decimal
 from utils.checkpoint import Checkpoint
 from utils.signed_note import (
     COSIGNATURE,
     ED25519,
     Note,
-    NoteError,
-    Verified,
     VerifierKey,
+    has_signature_of,
     verified,
 )
 
+# Of logs, of witnesses and of groups; 32 of each is what everybody should support.
+MAX_OF_A_KIND: Final = 256
+MAX_POLICY_CHARACTERS: Final = 256 * 1024
 NO_QUORUM: Final = "none"
-MAX_POLICY_BYTES: Final = 64 * 1024
-FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-BLANK: Final = re.compile(r"[ \t]+")
+
+_FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
+_BLANK = re.compile("[ \t]+")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownLog:
+    key: VerifierKey
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """`name` means something within the policy only; the key has a name of its own."""
+
+    name: str
+    key: VerifierKey
+    url: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """So many of its members have to have witnessed."""
+    """Has witnessed what at least `threshold` of its members have witnessed."""
 
+    name: str
     threshold: int
     members: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Peer:
-    """A log or a witness, and where it is asked, if the policy says so."""
-
-    key: VerifierKey
-    url: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyResult:
-    """What a note has of what the policy asks for.
+    """`missing` says what a policy still asks for; it is empty if that is nothing.
 
-    `log` is the key that signed it, None if no believed log did. `witnesses` are the
-    names of those whose cosignatures hold, with their seconds since 1970.
+    `witnesses` are those whose cosignatures are right, with the seconds since 1970
+    that they stated, whether the quorum needed them or not.
     """
 
     log: VerifierKey | None
-    witnesses: Sequence[tuple[str, int]]
+    witnesses: tuple[tuple[str, int], ...]
     is_satisfied: bool
-    # What is missing, in a sentence; empty if nothing is.
     missing: str
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Policy:
-    """Rules for believing a checkpoint."""
+    """What `parse` has read: every name in it is defined, and once only."""
 
-    logs: list[Peer] = field(default_factory=list)
-    witnesses: dict[str, Peer] = field(default_factory=dict)
-    groups: dict[str, Group] = field(default_factory=dict)
-    quorum: str = NO_QUORUM
+    logs: tuple[KnownLog, ...]
+    witnesses: tuple[Witness, ...]
+    groups: tuple[Group, ...]
+    quorum: str
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a policy. Raises NoteError, which names the line."""
-        if len(text.encode()) > MAX_POLICY_BYTES:
-            raise NoteError(f"a policy has at most {MAX_POLICY_BYTES} bytes")
-        policy = cls()
-        reader = _PolicyReader(policy)
-        for number, line in enumerate(text.split("\n"), start=1):
+        """Read a policy file. Raises NoteError, which names the line.
+
+        Names are opaque: a file that is not UTF-8 can be read, if it was decoded with
+        `surrogateescape`.
+        """
+        if len(text) > MAX_POLICY_CHARACTERS:
+            raise NoteError(f"a policy has at most {MAX_POLICY_CHARACTERS} characters")
+        *lines, unfinished = text.split("\n")
+        if unfinished:
+            # Half a quorum line would be another quorum.
+            raise NoteError("the last line of a policy has no newline")
+        reader = _Reader()
+        for number, line in enumerate(lines, 1):
             try:
                 reader.read(line)
             except NoteError as error:
                 raise NoteError(f"line {number} of the policy: {error}") from error
-        if not reader.has_quorum:
+        if reader.quorum is None:
             raise NoteError("a policy has a quorum line")
-        return policy
-
-    def check(self, note: Note) -> PolicyResult:
-        """Judge a checkpoint. Raises NoteError if the note is none."""
-        origin = Checkpoint.parse(note.text).origin
-        log = next(
-            (
-                peer.key
-                for peer in self.logs
-                # Another log's signature proves nothing about this one.
-                if peer.key.name == origin and verified(note, peer.key)
-            ),
-            None,
-        )
-        seen = {
-            name: found
-            for name, peer in self.witnesses.items()
-            if (found := verified(note, peer.key)) is not None
-        }
-        has_quorum = self._has_witnessed(self.quorum, seen)
-        missing = []
-        if log is None:
-            missing.append(f"no believed log has signed for {origin}")
-        if not has_quorum:
-            absent = ", ".join(sorted(set(self.witnesses) - set(seen)))
-            missing.append(f"the quorum {self.quorum} is not met without {absent}")
-        return PolicyResult(
-            log=log,
-            witnesses=[
-                (name, found.timestamp_seconds or 0) for name, found in seen.items()
-            ],
-            is_satisfied=not missing,
-            missing="; ".join(missing),
+        return cls(
+            tuple(reader.logs),
+            tuple(reader.witnesses),
+            tuple(reader.groups),
+            reader.quorum,
         )
 
     def render(self) -> str:
         return "".join(f"{line}\n" for line in self._lines())
 
+    def check(self, note: Note) -> PolicyResult:
+        """Say whether to believe the checkpoint that the note is.
+
+        A wrong signature of any key that the policy knows spoils the note, as the
+        specification of notes asks for. Raises NoteError if the text is no checkpoint.
+        """
+        origin = Checkpoint.parse(note.text).origin
+        log = next(
+            (
+                known.key
+                for known in self.logs
+                # A log speaks for itself, and not for another.
+                if known.key.name == origin and verified(note, known.key)
+            ),
+            None,
+        )
+        seen = tuple(self._witnessed(note))
+        keys = (
+            *(known.key for known in self.logs),
+            *(witness.key for witness in self.witnesses),
+        )
+        missing = [
+            f"a right signature of {key.name} in place of a wrong one"
+            for key in keys
+            if has_signature_of(note, key) and not verified(note, key)
+        ]
+        if log is None:
+            missing.append(f"a signature for {origin} by a log of the policy")
+        if not self._is_quorum({name for name, _ in seen}):
+            missing.append(f"enough cosignatures for the quorum {self.quorum}")
+        return PolicyResult(
+            log, seen, is_satisfied=not missing, missing="; ".join(missing)
+        )
+
+    def _witnessed(self, note: Note) -> Iterator[tuple[str, int]]:
+        for witness in self.witnesses:
+            found = verified(note, witness.key)
+            if found is not None and found.timestamp_seconds is not None:
+                yield witness.name, found.timestamp_seconds
+
+    def _is_quorum(self, witnessed: set[str]) -> bool:
+        if self.quorum == NO_QUORUM:
+            return True
+        # A group names only what stands above it, so one pass in order is enough.
+        for group in self.groups:
+            if len(witnessed.intersection(group.members)) >= group.threshold:
+                witnessed.add(group.name)
+        return self.quorum in witnessed
+
     def _lines(self) -> Iterator[str]:
         for log in self.logs:
-            yield " ".join(filter(None, ("log", str(log.key), log.url)))
-        for name, witness in self.witnesses.items():
-            words = ("witness", name, str(witness.key), witness.url)
-            yield " ".join(filter(None, words))
-        for name, group in self.groups.items():
-            yield " ".join(("group", name, str(group.threshold), *group.members))
-        yield f"quorum {self.quorum}"
-
-    def _has_witnessed(self, name: str, seen: Mapping[str, Verified]) -> bool:
-        if name == NO_QUORUM:
-            return True
-        group = self.groups.get(name)
-        if group is None:
-            return name in seen
-        # No name is in two groups, so this ends, and counts nobody twice.
-        count = sum(self._has_witnessed(each, seen) for each in group.members)
-        return count >= group.threshold
+            yield _words("log", str(log.key), log.url)
+        for witness in self.witnesses:
+            yield _words("witness", witness.name, str(witness.key), witness.url)
+        for group in self.groups:
+            yield _words("group", group.name, str(group.threshold), *group.members)
+        yield _words("quorum", self.quorum)
 
 
 @dataclass(slots=True)
-class _PolicyReader:
-    """Fills a policy line by line: what a line names must stand above it."""
+class _Reader:
+    """What the lines have defined so far."""
 
-    policy: Policy
-    has_quorum: bool = False
-    # Who is in a group already: in two of them he would count twice.
+    logs: list[KnownLog] = field(default_factory=list)
+    witnesses: list[Witness] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
+    quorum: str | None = None
+    names: set[str] = field(default_factory=set)
     members: set[str] = field(default_factory=set)
 
     def read(self, line: str) -> None:
-        if FORBIDDEN.search(line):
-            raise NoteError("control characters are not allowed")
-        words = BLANK.split(line.strip(" \t"))
-        if words == [""] or words[0].startswith("#"):
+        if _FORBIDDEN.search(line):
+            raise NoteError("a control character")
+        words = _BLANK.split(line.strip(" \t"))
+        if not words[0] or words[0].startswith("#"):
             return
         match words:
-            case ["log", key, *url] if len(url) <= 1:
-                self._add_log(key, url)
-            case ["witness", name, key, *url] if len(url) <= 1:
-                self._add_witness(name, key, url)
-            case ["group", name, threshold, *names] if names:
-                self._add_group(name, threshold, names)
-            case ["quorum", name] if not self.has_quorum:
-                self._require_known(name)
-                self.policy.quorum, self.has_quorum = name, True
+            case ["log", key] | ["log", key, _]:
+                self._add_log(key, *words[2:])
+            case ["witness", name, key] | ["witness", name, key, _]:
+                self._add_witness(name, key, *words[3:])
+            case ["group", name, threshold, *members] if members:
+                self._add_group(name, threshold, members)
+            case ["quorum", name]:
+                self._set_quorum(name)
             case _:
-                raise NoteError("is none of log, witness, group, one quorum")
+                raise NoteError("neither a log, a witness, a group nor a quorum")
+        most = max(len(self.logs), len(self.witnesses), len(self.groups))
+        if most > MAX_OF_A_KIND:
+            raise NoteError(f"more than {MAX_OF_A_KIND} of a kind")
 
-    def _add_log(self, key: str, url: Sequence[str]) -> None:
-        found = VerifierKey.parse(key)
-        if found.algorithm != ED25519:
-            raise NoteError("a log's key has type 1")
-        if any(peer.key.public == found.public for peer in self.policy.logs):
-            raise NoteError("the log's key is there already")
-        self.policy.logs.append(Peer(found, url[0] if url else None))
+    def _add_log(self, vkey: str, url: str | None = None) -> None:
+        key = _key(vkey, ED25519)
+        if any(log.key.public == key.public for log in self.logs):
+            raise NoteError("the public key of a log that is defined already")
+        self.logs.append(KnownLog(key, url))
 
-    def _add_witness(self, name: str, key: str, url: Sequence[str]) -> None:
-        self._require_new(name)
-        found = VerifierKey.parse(key)
-        if found.algorithm != COSIGNATURE:
-            raise NoteError("a witness's key has type 4")
-        if any(
-            peer.key.public == found.public for peer in self.policy.witnesses.values()
-        ):
-            raise NoteError("the witness's key is there already")
-        self.policy.witnesses[name] = Peer(found, url[0] if url else None)
+    def _add_witness(self, name: str, vkey: str, url: str | None = None) -> None:
+        key = _key(vkey, COSIGNATURE)
+        if any(witness.key.public == key.public for witness in self.witnesses):
+            raise NoteError("the public key of a witness that is defined already")
+        self._define(name)
+        self.witnesses.append(Witness(name, key, url))
 
-    def _add_group(self, name: str, threshold: str, names: Sequence[str]) -> None:
-        self._require_new(name)
-        for each in names:
-            if each == NO_QUORUM:
-                raise NoteError(f"{NO_QUORUM} is no member")
-            self._require_known(each)
-            if each in self.members:
-                raise NoteError(f"{each} is a member already")
-            self.members.add(each)
-        match threshold:
-            case "all":
-                count = len(names)
-            case "any":
-                count = 1
-            case _ if re.fullmatch(r"[1-9][0-9]{0,3}", threshold):
-                count = int(threshold)
-            case _:
-                raise NoteError("a group needs all, any or a number")
-        if count > len(names):
-            raise NoteError("a group can not need more members than it has")
-        self.policy.groups[name] = Group(count, tuple(names))
+    def _add_group(self, name: str, threshold: str, members: list[str]) -> None:
+        for member in members:
+            if member not in self.names:
+                raise NoteError(f"{member!r} is not defined above")
+            if member in self.members:
+                # Otherwise one witness could count twice.
+                raise NoteError(f"{member!r} is a member already")
+            self.members.add(member)
+        needed = {"any": 1, "all": len(members)}.get(threshold)
+        if needed is None:
+            needed = from_decimal(threshold)
+        if not 1 <= needed <= len(members):
+            raise NoteError(f"{needed} of {len(members)} members")
+        self._define(name)
+        self.groups.append(Group(name, needed, tuple(members)))
 
-    def _require_new(self, name: str) -> None:
-        if (
-            name == NO_QUORUM
-            or name in self.policy.witnesses
-            or name in self.policy.groups
-        ):
-            raise NoteError(f"{name} is taken")
+    def _set_quorum(self, name: str) -> None:
+        if self.quorum is not None:
+            raise NoteError("a second quorum")
+        if name != NO_QUORUM and name not in self.names:
+            raise NoteError(f"{name!r} is not defined above")
+        self.quorum = name
 
-    def _require_known(self, name: str) -> None:
-        if name not in self._names():
-            raise NoteError(f"{name} is not defined above")
+    def _define(self, name: str) -> None:
+        if name == NO_QUORUM or name in self.names:
+            raise NoteError(f"the name {name!r} is taken")
+        self.names.add(name)
 
-    def _names(self) -> set[str]:
-        return {NO_QUORUM, *self.policy.witnesses, *self.policy.groups}
+
+def _key(vkey: str, algorithm: int) -> VerifierKey:
+    key = VerifierKey.parse(vkey)
+    if key.algorithm != algorithm:
+        raise NoteError(f"a key of type {key.algorithm} instead of {algorithm}")
+    return key
+
+
+def _words(*words: str | None) -> str:
+    return " ".join(word for word in words if word is not None)
