@@ -91,6 +91,14 @@ class ProofDoesNotHoldError(errors.ConflictError):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class PublishedCheckpoint:
+    """A checkpoint, and by whom this server was told that it is to be signed."""
+
+    checkpoint: StoredCheckpoint
+    verifier_keys: Sequence[str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InclusionProof:
     """RFC 9162 §2.1.3: that an entry is among those that a checkpoint covers."""
@@ -115,13 +123,14 @@ class ConsistencyProof:
 
 
 class MerkleService:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, verifier_keys: Sequence[str]) -> None:
         self._database = database
+        self._verifier_keys = tuple(verifier_keys)
 
-    def get_checkpoint(self) -> StoredCheckpoint:
+    def get_checkpoint(self) -> PublishedCheckpoint:
         """Return the newest one. Raises NoCheckpointError."""
         with self._database.read() as tx:
-            return _newest(tx)
+            return PublishedCheckpoint(_newest(tx), self._verifier_keys)
 
     def list_checkpoints(
         self, *, before: int | None, limit: int
