@@ -46,7 +46,7 @@ class Loop:
         """Raises RefusedError and CheckpointFileError."""
         while not self._stopping.wait(self._pause_seconds()):
             try:
-                self._step()
+                self.step()
             except DatabaseUnavailableError as error:
                 if not self._failures:
                     logger.warning(
@@ -57,7 +57,8 @@ class Loop:
             else:
                 self._failures = 0
 
-    def _step(self) -> None:
+    def step(self) -> None:
+        """Look once, and sign if it is time."""
         if not self._has_begun:
             self._checkpointer.begin(is_thorough=self._is_thorough)
             logger.info("signing", extra={"size": self._checkpointer.size})

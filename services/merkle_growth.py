@@ -134,9 +134,9 @@ def grow(
     check_row, append, hash_ = check.receive, tree.append, HASH_IN_ROW
 
     def receive(message: bytes) -> None:
-        check_row(message)
         row = row_of(message)
         if row is not None:
+            check_row(row)
             append(row[hash_])
 
     for first in range(size, until, ENTRIES_AT_ONCE):
