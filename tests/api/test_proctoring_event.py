@@ -309,7 +309,9 @@ def test_nothing_is_stored_without_its_entry(
     api: Api, alice: Persona, attempt: Json, sql: connection
 ) -> None:
     with sql.cursor() as cursor:
-        cursor.execute("REVOKE EXECUTE ON FUNCTION audit_append FROM proctoring_app")
+        cursor.execute(
+            "REVOKE EXECUTE ON FUNCTION audit_append_one FROM proctoring_app"
+        )
 
     reply = send(api.as_(alice), attempt, observed(1))
 
