@@ -8,7 +8,7 @@ start finds what was promised and publishes that.
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Self
 
 from pydantic import (
     BaseModel,
@@ -21,10 +21,7 @@ from pydantic import (
 
 from utils.merkle import Frontier
 from utils.safe_files import is_private, locked, replace_file
-from utils.signed_note import NoteError, Signer, VerifierKey
-
-# The algorithm of C2SP's signed-note: Ed25519.
-ED25519: Final = 1
+from utils.signed_note import ED25519, NoteError, Signer, VerifierKey
 
 Hex = Annotated[str, Field(pattern="^([0-9a-f]{2})+$")]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]

@@ -8,10 +8,9 @@ from models.merkle_tile import Tile
 from services.audit_check import RangeCheck
 from services.audit_findings import Finding
 from utils.blockchain_hasher import NO_HASH, log_identity
-from utils.merkle import Frontier
+from utils.merkle import HASH_BYTES, Frontier
 from utils.tiles import (
     FULL_TILE_BYTES,
-    HASH_BYTES,
     HEIGHT,
     LEVELS,
     TileId,

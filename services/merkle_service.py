@@ -15,6 +15,7 @@ from models.database import Database, Transaction
 from models.page import Page, paged
 from services import errors
 from utils.merkle import (
+    HASH_BYTES,
     NodeReader,
     consistency_proof,
     inclusion_proof,
@@ -22,7 +23,7 @@ from utils.merkle import (
     verify_consistency,
     verify_inclusion,
 )
-from utils.tiles import HASH_BYTES, TileId, reader, tiles_for, width_at
+from utils.tiles import TileId, reader, tiles_for, width_at
 
 Result = TypeVar("Result")
 

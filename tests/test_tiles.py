@@ -11,6 +11,7 @@ from models.merkle_tile import Tile
 from services.merkle_growth import GrowingTree, edge_tiles
 from tests.checkpoints import merkle_tree_hash
 from utils.merkle import (
+    HASH_BYTES,
     consistency_proof,
     inclusion_proof,
     root_at,
@@ -18,7 +19,6 @@ from utils.merkle import (
     verify_inclusion,
 )
 from utils.tiles import (
-    HASH_BYTES,
     LEVELS,
     WIDTH,
     TileId,

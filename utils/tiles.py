@@ -11,9 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from utils.merkle import NodeReader, node_hash
+from utils.merkle import HASH_BYTES, NodeReader, node_hash
 
-HASH_BYTES: Final = 32
 HEIGHT: Final = 8
 WIDTH: Final = 1 << HEIGHT
 FULL_TILE_BYTES: Final = WIDTH * HASH_BYTES
