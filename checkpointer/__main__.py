@@ -22,12 +22,13 @@ from models import blockchain_log, checkpoint
 from models.database import Database, DatabaseUnavailableError
 from services.checkpoint_files import (
     CheckpointFileError,
+    Files,
     make_keys,
     read_keys,
     read_state,
     rotate_keys,
 )
-from services.checkpointer import Checkpointer, Files, RefusedError
+from services.checkpointer import Checkpointer, RefusedError
 from utils.logger import configure_logging
 from utils.safe_files import FileInUseError, locked
 from utils.signed_note import Note, NoteError

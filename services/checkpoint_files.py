@@ -31,6 +31,14 @@ class CheckpointFileError(Exception):
     """A file can not be used; the message says why and what to do."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """Where the two files are."""
+
+    keys: Path
+    state: Path
+
+
 class _File(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 

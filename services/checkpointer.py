@@ -7,8 +7,6 @@ start publishes exactly that. docs/decisions/0011-checkpoints.md
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from models import checkpoint, merkle_tile
@@ -18,6 +16,7 @@ from models.checkpoint import News, StoredCheckpoint
 from models.database import Database, DatabaseUnavailableError
 from models.merkle_tile import Tile
 from services.checkpoint_files import (
+    Files,
     KeyPeriod,
     State,
     end_rotation,
@@ -53,12 +52,6 @@ class RefusedError(Exception):
 
     def __init__(self, why: str) -> None:
         super().__init__(why + WHAT_TO_DO)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Files:
-    keys: Path
-    state: Path
 
 
 class Checkpointer:

@@ -15,8 +15,8 @@ from psycopg2.extensions import connection
 from checkpointer.__main__ import ROLE
 from models.checkpoint import StoredCheckpoint
 from models.database import ConnectionSettings, Database
-from services.checkpoint_files import make_keys, read_keys
-from services.checkpointer import Checkpointer, Files
+from services.checkpoint_files import Files, make_keys, read_keys
+from services.checkpointer import Checkpointer
 from tests.audit_trail import run
 from utils.checkpoint import Checkpoint
 from utils.signed_note import Note, VerifierKey, verified

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,7 @@ from psycopg2.extensions import connection
 from app import create_app
 from config import Settings
 from models.database import ConnectionSettings, Database
-from services.checkpoint_files import read_keys
-from services.checkpointer import Files
+from services.checkpoint_files import Files, read_keys
 from tests.audit_trail import append_together, run
 from tests.checkpoints import files_in, leaves, sign
 from tests.exams import Json, body
@@ -259,7 +259,7 @@ def test_a_monitor_computes_the_root_from_the_tiles_it_fetches(
     """As a client of tlog-tiles does, which knows nothing but the checkpoint."""
     for size, root in signed.items():
         tiles = {}
-        for tile in tiles_for(lambda read, size=size: root_at(size, read)):
+        for tile in tiles_for(partial(root_at, size)):
             width = width_at(size, tile)
             path = f"{PREFIX}/tile/{tile.level}/{tile_path(tile.index, width)}"
             response = api.as_(None).get(path)

@@ -16,10 +16,11 @@ from models.database import ConnectionSettings, Database
 from services import audit
 from services.checkpoint_files import (
     CheckpointFileError,
+    Files,
     read_keys,
     rotate_keys,
 )
-from services.checkpointer import URGENT, Checkpointer, Files, RefusedError
+from services.checkpointer import URGENT, Checkpointer, RefusedError
 from tests.audit_trail import append, append_together, run
 from tests.checkpoints import (
     PROJECT,
