@@ -13,6 +13,7 @@ from services.blockchain_service import BlockchainService
 from services.exam_service import ExamService
 from services.grade_service import GradeService
 from services.health_service import HealthService
+from services.merkle_service import MerkleService
 from services.proctor_actions import ProctorActions
 from services.proctoring_reads import ProctoringReads
 from services.proctoring_service import ProctoringService
@@ -29,6 +30,7 @@ class Services:
     accounts: AccountService
     auth: AuthService
     blockchain: BlockchainService
+    merkle: MerkleService
     users: UserService
     grades: GradeService
     health: HealthService

@@ -24,7 +24,9 @@ MAKES_NOTHING = {"blockchain.initialize"}
 UNRECORDED = {
     "audit_head",
     "audit_log",
+    "checkpoints",
     "idempotency_keys",
+    "merkle_tiles",
     "rate_limits",
     "schema_migrations",
 }
