@@ -256,6 +256,17 @@ def returns(
     return decorate
 
 
+def sends(media_type: str) -> Callable[[Callable[P, Response]], Callable[P, Response]]:
+    """Note that the handler answers with a file of this type, which it makes itself."""
+
+    def decorate(handler: Callable[P, Response]) -> Callable[P, Response]:
+        contract = contract_of(handler)
+        contract.response, contract.media_types = bytes, (media_type,)
+        return handler
+
+    return decorate
+
+
 def _render(content: object, adapter: TypeAdapter[Any] | None) -> Response:
     if isinstance(content, Response):
         return content
@@ -286,4 +297,5 @@ __all__ = [
     "public",
     "queries",
     "returns",
+    "sends",
 ]

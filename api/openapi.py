@@ -256,9 +256,9 @@ def _responses(rule: Rule, contract: Contract, schemas: _Schemas) -> Json:
             schema = schemas.of(contract.response, "serialization")
             response["content"] = {
                 media_type: {
-                    "schema": schema
-                    if media_type.endswith("json")
-                    else {"type": "string"}
+                    "schema": {"type": "string"}
+                    if media_type.startswith("text/")
+                    else schema
                 }
                 for media_type in contract.media_types
             }
