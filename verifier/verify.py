@@ -668,8 +668,8 @@ class Report:
         """Note a check as passed, or as failed if problems came since `before`."""
         found = len(self.problems) + self.more_problems - before
         if found:
-            counted = "1 problem" if found == 1 else "%d problems" % found
-            self.checks.append(Check(name, "failed", "%s, see below" % counted))
+            said = counted(found, "problem", "problems")
+            self.checks.append(Check(name, "failed", said))
         else:
             self.passed(name, detail)
 
@@ -750,6 +750,11 @@ def _read_archive(path: str, report: Report) -> dict[str, bytes]:
                         "it has a file that no bundle has: %s"
                         % plain(member.filename, 60)
                     )
+                if member.compress_type not in (
+                    zipfile.ZIP_STORED,
+                    zipfile.ZIP_DEFLATED,
+                ):
+                    raise MalformedError("it is compressed in an unusual way")
                 if member.filename in files:
                     raise ChangedError("it has %s twice" % member.filename)
                 if member.file_size > left:
@@ -1017,8 +1022,8 @@ def check_files(manifest: Manifest, files: dict[str, bytes], report: Report) -> 
     report.conclude(
         "files",
         before,
-        "%d files have the size and SHA-256 that the manifest lists"
-        % len(manifest.files),
+        "%s with the size and SHA-256 that the manifest lists"
+        % counted(len(manifest.files), "file", "files"),
     )
 
 
@@ -1142,7 +1147,8 @@ def check_entries(manifest: Manifest, raw: bytes, report: Report) -> list[Entry]
     report.conclude(
         "entries",
         before,
-        "%d entries and their payloads have the hashes that they carry" % len(entries),
+        "%s with the hashes that they carry, payloads too"
+        % counted(len(entries), "entry", "entries"),
     )
     _check_order(entries, report)
     return entries
@@ -1188,13 +1194,13 @@ def _check_order(entries: list[Entry], report: Report) -> None:
     report.conclude(
         "order",
         before,
-        "numbers and times go forward; %d entries continue the one right before them"
-        % links,
+        "numbers and times go forward; %s the one right before"
+        % counted(links, "entry continues", "entries continue"),
     )
     report.not_checked(
         "whole chain",
         "most neighbours of these entries concern other people, so they are not in this"
-        " bundle; the inclusion proofs stand for them",
+        " bundle; only proofs of inclusion in a checkpoint stand for them",
     )
 
 
@@ -1263,7 +1269,9 @@ def check_checkpoint(
     report.conclude(
         "checkpoint",
         before,
-        "" if found is None else "the log had %d entries then" % found.size,
+        ""
+        if found is None
+        else "the log had %s then" % counted(found.size, "entry", "entries"),
     )
     if found is None or note is None:
         return None
@@ -1429,14 +1437,18 @@ def check_earlier(
             count += 1
             if times:
                 covered = sum(entry.seq < old.size for entry in entries)
-                seen.append("%d entries by %s" % (covered, moment(times[0] * 1000000)))
+                said = counted(covered, "entry", "entries")
+                seen.append("%s by %s" % (said, moment(times[0] * 1000000)))
     except MalformedError as error:
         report.tampered(EARLIER, str(error))
     report.conclude(
         "history",
         before,
-        "the log has only grown since %d earlier checkpoints%s"
-        % (count, "; witnesses had seen " + ", ".join(seen) if seen else ""),
+        "the log has only grown since %s%s"
+        % (
+            counted(count, "earlier checkpoint", "earlier checkpoints"),
+            "; witnesses had seen " + ", ".join(seen) if seen else "",
+        ),
     )
 
 
@@ -1561,7 +1573,7 @@ def check_completeness(
         "completeness",
         before,
         "the attempt has its beginning, and as many entries as the log said when it was"
-        " exported (%d times)" % len(recorded.exports),
+        " exported (%s)" % counted(len(recorded.exports), "time", "times"),
     )
     holes = _holes(sorted(recorded.sequences))
     if holes:
@@ -1611,8 +1623,12 @@ def check_rows(files: dict[str, bytes], recorded: Recorded, report: Report) -> N
     report.conclude(
         "rows",
         before,
-        "%d events, %d answers and %d analyses in rows/ are those of the entries"
-        % (len(recorded.events), len(recorded.answers), len(recorded.analyses)),
+        "%s, %s and %s in rows/ as the entries have them"
+        % (
+            counted(len(recorded.events), "event", "events"),
+            counted(len(recorded.answers), "answer", "answers"),
+            counted(len(recorded.analyses), "analysis", "analyses"),
+        ),
     )
     report.not_checked(
         "other columns of rows/",
@@ -1689,6 +1705,10 @@ def _check_analyses(raw: bytes, recorded: Recorded, report: Report) -> None:
         report.tampered(ANALYSES, "the analysis %s is missing" % plain(analysis, 60))
 
 
+def counted(number: int, thing: str, things: str) -> str:
+    return "%d %s" % (number, thing if number == 1 else things)
+
+
 def moment(microseconds: int) -> str:
     """Write a time for people: UTC, to the second."""
     try:
@@ -1739,7 +1759,7 @@ def read_trust(  # noqa: PLR0911 - one return for each way to be given a policy.
     return Trust(policy, is_given=True)
 
 
-def examine(  # noqa: PLR0911 - what can not be read ends it.
+def examine(
     path: str,
     policy_path: str | None = None,
     fingerprint: str | None = None,
@@ -1750,29 +1770,36 @@ def examine(  # noqa: PLR0911 - what can not be read ends it.
         files = read_bundle(path, report)
     except ChangedError as error:
         report.tampered(path, str(error))
-        return report
     except MalformedError as error:
         report.incomplete(path, str(error))
-        return report
+    else:
+        check_bundle(files, policy_path, fingerprint, report)
+    return report
+
+
+def check_bundle(
+    files: dict[str, bytes],
+    policy_path: str | None,
+    fingerprint: str | None,
+    report: Report,
+) -> None:
     if MANIFEST not in files:
         report.incomplete(MANIFEST, "it is not in the bundle")
-        return report
+        return
     try:
         manifest = read_manifest(files[MANIFEST])
     except MalformedError as error:
         report.incomplete(MANIFEST, str(error))
-        return report
+        return
     report.facts["attempt_id"] = plain(manifest.attempt_id, 80)
     report.facts["log_id"] = manifest.log_id.hex()
     report.facts["origin"] = plain(manifest.origin)
     check_files(manifest, files, report)
-    if ENTRIES not in files:
-        return report
-    entries = check_entries(manifest, files[ENTRIES], report)
+    entries = check_entries(manifest, files.get(ENTRIES, b""), report)
+    report.facts["entries"] = len(entries)
     if not entries:
         report.incomplete(ENTRIES, "no entry could be read")
-        return report
-    report.facts["entries"] = len(entries)
+        return
     check_genesis(manifest, entries, report)
     trust = read_trust(files, policy_path, fingerprint, report)
     found = check_checkpoint(manifest, files, trust, report)
@@ -1786,7 +1813,6 @@ def examine(  # noqa: PLR0911 - what can not be read ends it.
         check_rows(files, recorded, report)
     else:
         report.not_checked("rows", "the payloads of the entries can not be read")
-    return report
 
 
 # Saying it.
