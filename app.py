@@ -14,7 +14,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import cli, cli_users, idempotency, problems
 from api.context import Services
-from api.paths import LineConverter
+from api.paths import CONVERTERS
 from api.routes import (
     analysis,
     assignments,
@@ -29,6 +29,7 @@ from api.routes import (
     proctoring,
     questions,
     results,
+    transparency,
     users,
 )
 from config import ConfigError, Settings
@@ -45,6 +46,7 @@ from services.evidence_service import EvidenceService
 from services.exam_service import ExamService
 from services.grade_service import GradeService
 from services.health_service import HealthService
+from services.merkle_service import MerkleService
 from services.passwords import PasswordHasher
 from services.proctor_actions import ProctorActions
 from services.proctoring_reads import ProctoringReads
@@ -81,6 +83,7 @@ BLUEPRINTS = (
     results.bp,
     blockchain.bp,
     evidence.bp,
+    transparency.bp,
 )
 
 
@@ -90,7 +93,7 @@ def create_app(settings: Settings) -> Flask:
     With `sweeper_interval_seconds` above 0 it starts this process's background thread.
     """
     app = Flask(__name__, static_folder=None)
-    app.url_map.converters["default"] = LineConverter
+    app.url_map.converters.update(CONVERTERS)
     # Two slashes are another address, where there is nothing: no redirect.
     app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
@@ -113,7 +116,8 @@ def create_app(settings: Settings) -> Flask:
         accounts=AccountService(database, passwords),
         auth=AuthService(database, settings, passwords, tokens),
         blockchain=BlockchainService(database),
-        evidence=EvidenceService(database, policy=None),
+        evidence=EvidenceService(database, settings.audit_log_vkeys),
+        merkle=MerkleService(database, settings.audit_log_vkeys),
         users=UserService(database, passwords),
         grades=GradeService(database),
         health=HealthService(database),

@@ -14,6 +14,7 @@ from services.evidence_service import EvidenceService
 from services.exam_service import ExamService
 from services.grade_service import GradeService
 from services.health_service import HealthService
+from services.merkle_service import MerkleService
 from services.proctor_actions import ProctorActions
 from services.proctoring_reads import ProctoringReads
 from services.proctoring_service import ProctoringService
@@ -31,6 +32,7 @@ class Services:
     auth: AuthService
     blockchain: BlockchainService
     evidence: EvidenceService
+    merkle: MerkleService
     users: UserService
     grades: GradeService
     health: HealthService

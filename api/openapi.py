@@ -11,6 +11,7 @@ from werkzeug.routing import Rule
 
 from api.contract import Contract
 from api.json_schema import SchemaGenerator
+from api.paths import MAX_SEQ, TileConverter
 from models.principal import Role
 from services.health_service import VERSION
 
@@ -25,7 +26,9 @@ NULL: Json = {"type": "null"}
 PATH_SCHEMAS: dict[str, Json] = {
     "uuid": {"type": "string", "format": "uuid"},
     "int": {"type": "integer", "minimum": 0},
-    "seq": {"type": "integer", "minimum": 0, "maximum": 2**53 - 1},
+    "seq": {"type": "integer", "minimum": 0, "maximum": MAX_SEQ},
+    "level": {"type": "integer", "minimum": 0, "maximum": 63},
+    "tile": {"type": "string", "pattern": f"^{TileConverter.regex}$"},
     "default": {"type": "string", "minLength": 1, "maxLength": 200},
 }
 PROBLEMS = {
@@ -256,9 +259,9 @@ def _responses(rule: Rule, contract: Contract, schemas: _Schemas) -> Json:
             schema = schemas.of(contract.response, "serialization")
             response["content"] = {
                 media_type: {
-                    "schema": {"type": "string"}
-                    if media_type.startswith("text/")
-                    else schema
+                    "schema": schema
+                    if media_type.endswith("json")
+                    else {"type": "string"}
                 }
                 for media_type in contract.media_types
             }

@@ -21,7 +21,7 @@ import psycopg2
 from psycopg2.extensions import connection
 from psycopg2.extras import register_uuid
 
-from models.database import APPEND_AND_COMMIT, BEGIN_WRITING
+from models.database import APPEND_ONE_AND_COMMIT, BEGIN_WRITING
 
 PREPARE = """
     DROP TABLE IF EXISTS bench_events, bench_unchained;
@@ -112,14 +112,14 @@ def _commit_chained(session: connection) -> None:
     with session.cursor() as cursor:
         cursor.execute(BEGIN_WRITING + INSERT_EVENT, event)
         cursor.execute(
-            APPEND_AND_COMMIT,
+            APPEND_ONE_AND_COMMIT,
             {
-                "event_types": ["proctoring.events_recorded"],
-                "entity_types": ["attempt"],
-                "entity_ids": [str(event["attempt_id"])],
-                "actor_ids": [str(event["id"])],
-                "attempt_ids": [event["attempt_id"]],
-                "payloads": [event["payload"]],
+                "event_type": "proctoring.events_recorded",
+                "entity_type": "attempt",
+                "entity_id": str(event["attempt_id"]),
+                "actor_id": str(event["id"]),
+                "attempt_id": event["attempt_id"],
+                "payload": event["payload"],
             },
         )
         cursor.fetchall()

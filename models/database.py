@@ -12,7 +12,7 @@ import select
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -37,12 +37,17 @@ BEGIN_READING: LiteralString = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 # that follows is not, and its flush covers all that was written before it: nobody is
 # answered before his work is on disk. docs/decisions/0002-fast-commit.md
 FLUSH: LiteralString = "SELECT pg_logical_emit_message(true, 'proctoring', '')"
+COMMIT_AND_FLUSH: LiteralString = (
+    "; COMMIT; " + FLUSH + ", current_setting('proctoring.appended')"
+)
+APPEND_ONE_AND_COMMIT: LiteralString = (
+    "SELECT audit_append_one(%(event_type)s, %(entity_type)s, %(entity_id)s,"
+    " %(actor_id)s, %(attempt_id)s, %(payload)s)" + COMMIT_AND_FLUSH
+)
 APPEND_AND_COMMIT: LiteralString = (
     "SELECT audit_append(%(event_types)s::text[], %(entity_types)s::text[],"
     " %(entity_ids)s::text[], %(actor_ids)s::text[], %(attempt_ids)s::uuid[],"
-    " %(payloads)s::text[]); COMMIT; "
-    + FLUSH
-    + ", current_setting('proctoring.appended')"
+    " %(payloads)s::text[])" + COMMIT_AND_FLUSH
 )
 ROLL_BACK_AND_FLUSH: LiteralString = "ROLLBACK; " + FLUSH
 
@@ -236,18 +241,7 @@ class Transaction:
             if not self._begin:
                 self._cursor.execute(ROLL_BACK_AND_FLUSH)
             return
-        entries = [entry for entry, _ in self._entries]
-        self._run(
-            APPEND_AND_COMMIT,
-            {
-                "event_types": [entry.event_type for entry in entries],
-                "entity_types": [entry.entity_type for entry in entries],
-                "entity_ids": [entry.entity_id for entry in entries],
-                "actor_ids": [entry.actor_id for entry in entries],
-                "attempt_ids": [entry.attempt_id for entry in entries],
-                "payloads": [entry.payload for entry in entries],
-            },
-        )
+        self._run(*_append([entry for entry, _ in self._entries]))
         (row,) = self._cursor.fetchall()
         first_seq = int(str(row["current_setting"]).partition(":")[0])
         for offset, (_, pending) in enumerate(self._entries):
@@ -260,6 +254,28 @@ class Transaction:
     def _run(self, sql: LiteralString, params: Params | None) -> None:
         begin, self._begin = self._begin, ""
         self._cursor.execute(begin + sql, params)
+
+
+def _append(entries: Sequence[NewEntry]) -> tuple[LiteralString, Params]:
+    """Return the statement that appends the entries and commits."""
+    if len(entries) == 1:
+        (entry,) = entries
+        return APPEND_ONE_AND_COMMIT, {
+            "event_type": entry.event_type,
+            "entity_type": entry.entity_type,
+            "entity_id": entry.entity_id,
+            "actor_id": entry.actor_id,
+            "attempt_id": entry.attempt_id,
+            "payload": entry.payload,
+        }
+    return APPEND_AND_COMMIT, {
+        "event_types": [entry.event_type for entry in entries],
+        "entity_types": [entry.entity_type for entry in entries],
+        "entity_ids": [entry.entity_id for entry in entries],
+        "actor_ids": [entry.actor_id for entry in entries],
+        "attempt_ids": [entry.attempt_id for entry in entries],
+        "payloads": [entry.payload for entry in entries],
+    }
 
 
 @dataclass(slots=True)

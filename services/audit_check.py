@@ -6,7 +6,7 @@ all is well; `_diagnose` finds out what is not.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import islice
@@ -14,25 +14,26 @@ from struct import Struct
 from struct import error as BadStructError  # noqa: N812
 from typing import Final
 
-from models.audit_snapshot import EPOCH_US, fields_of
+from models.audit_snapshot import EPOCH_US, Receive, fields_of, row_of
 from services.audit_findings import ErrorClass, Finding
 from utils.blockchain_hasher import (
     ENTRY_TAG,
-    HEADER_FORMAT,
     LEAF_PREFIX,
     PAYLOAD_TAG,
 )
 
-# All up to the payload: before each column its length, the first of them together with
-# the count of columns, and at the end the length of the payload.
-_ROW = Struct(">6sQiqiQiHiIi32si32si32si32si32si")
-_LENGTHS: Final = (b"\x00\x10\x00\x00\x00\x08", 8, 8, 2, 4, 32, 32, 32, 32, 32)
+# All up to the payload: before each field its length, the first of them together with
+# the count of fields, and at the end the length of the payload.
+_ROW = Struct(">6sQiqi14si32si32si32si32si32si")
+_LENGTHS: Final = (b"\x00\x0e\x00\x00\x00\x08", 8, 14, 32, 32, 32, 32, 32)
 _PAYLOAD: Final = _ROW.size
-# The header of an entry and the first string behind it, which is always the same.
-_HEADER = Struct(HEADER_FORMAT + "8s")
+# What stands between the log's id and the numbers.
+_PLACE = Struct(">Q32sq")
+# The first string of an entry, which is always the same.
 _STREAM: Final = b"\x00\x00\x00\x04main"
-# The upper half of the payload's length, which the layout gives 64 bits.
-_NO_LENGTH: Final = bytes(4)
+# Formatting bytes is the fastest way to join them. The payload brings its length in
+# four bytes, and the layout gives it eight.
+_COMMITMENT: Final = PAYLOAD_TAG + b"%b\x00\x00\x00\x00%b"
 _length = Struct(">i")
 # Where the seq stands among the bytes of an entry.
 _SEQ: Final = slice(32, 40)
@@ -80,10 +81,11 @@ class RangeResult:
 
 
 class RangeCheck:
-    """Checks the rows of a range, given in order to `receive`.
+    """Checks the rows of a range.
 
     `first` is the seq that the first row must have; `previous_hash` and
     `previous_time_us` are of the entry before it, None if that is not there to compare.
+    `receive` takes the rows in order, one a call, as `Snapshot.copy` sends them.
     """
 
     def __init__(
@@ -96,66 +98,89 @@ class RangeCheck:
         progress: Progress | None = None,
     ) -> None:
         self.result = RangeResult()
-        self._entries = 0
         self._log_id = log_id
         self._expected_seq = first
         self._previous_hash = previous_hash
         self._previous_time_us = previous_time_us or 0
         self._progress = progress
+        self._told_seq = first
+        # A generator keeps what it works with in local variables from row to row.
+        # That, and no call of a function of ours, is a fifth of the time of a row.
+        self._checking = self._check()
+        next(self._checking)
+        self.receive: Receive = self._checking.send
 
-    def receive(self, row: bytes) -> None:
-        """Check one row. Nearly all of the time is spent here."""
-        self._entries += 1
-        if not self._entries % PROGRESS_EVERY and self._progress is not None:
-            self._progress(PROGRESS_EVERY)
-        try:
-            values = _ROW.unpack_from(row)
-            # Every second value is a length.
-            # fmt: off
-            (
-                _, seq, _, time_us, _, xid, _, flags, _, schema_version,
-                _, payload_hash, _, state_hash, _, previous_hash, _, stored_hash,
-                _, salt, payload_length,
-            ) = values
-            # fmt: on
-            time_us += EPOCH_US
-            payload_end = _PAYLOAD + payload_length
-            header = _HEADER.pack(
-                ENTRY_TAG,
-                self._log_id,
-                seq,
-                previous_hash,
-                time_us,
-                xid,
-                flags,
-                schema_version,
-                payload_hash,
-                state_hash,
-                _STREAM,
-            )
-            payload = row[_PAYLOAD - 4 : payload_end]
-        except BadStructError:
-            self._diagnose(row)
-            return
-        if (
-            sha256(LEAF_PREFIX + header + row[payload_end:]).digest() == stored_hash
-            and sha256(PAYLOAD_TAG + salt + _NO_LENGTH + payload).digest()
-            == payload_hash
-            and seq == self._expected_seq
-            and previous_hash == self._previous_hash
-            and time_us >= self._previous_time_us
-            and values[:-1:2] == _LENGTHS
-        ):
-            self._expected_seq = seq + 1
-            self._previous_hash = stored_hash
-            self._previous_time_us = time_us
-        else:
-            self._diagnose(row)
+    def _check(self) -> Generator[None, bytes, None]:
+        """Check row after row. Nearly all of the time is spent here."""
+        unpack, pack = _ROW.unpack_from, _PLACE.pack
+        commitment = _COMMITMENT
+        leaf = b"%b%b%%b%%b%%b%%b%b%%b" % (
+            LEAF_PREFIX + ENTRY_TAG,
+            self._log_id.replace(b"%", b"%%"),
+            _STREAM,
+        )
+        row = yield
+        while True:
+            if (found := row_of(row)) is None:
+                row = yield
+                continue
+            row = found
+            # From here on all is well as far as we know, and it is known only here.
+            expected_seq = first_seq = self._expected_seq
+            last_hash, last_time_us = self._previous_hash, self._previous_time_us
+            try:
+                while True:
+                    values = unpack(row)
+                    # Every second value is a length.
+                    # fmt: off
+                    (
+                        _, seq, _, time_us, _, numbers, _, payload_hash, _, state_hash,
+                        _, previous_hash, _, stored_hash, _, salt, payload_length,
+                    ) = values
+                    # fmt: on
+                    time_us += EPOCH_US
+                    payload_end = _PAYLOAD + payload_length
+                    place = pack(seq, previous_hash, time_us)
+                    subject = row[payload_end:]
+                    entry = leaf % (place, numbers, payload_hash, state_hash, subject)
+                    committed = commitment % (salt, row[_PAYLOAD - 4 : payload_end])
+                    if (
+                        sha256(entry).digest() != stored_hash
+                        or sha256(committed).digest() != payload_hash
+                        or seq != expected_seq
+                        or previous_hash != last_hash
+                        or time_us < last_time_us
+                        or values[:-1:2] != _LENGTHS
+                    ):
+                        break
+                    expected_seq += 1
+                    last_hash = stored_hash
+                    last_time_us = time_us
+                    if not expected_seq % PROGRESS_EVERY:
+                        self._tell(expected_seq)
+                    row = yield
+            except BadStructError:
+                # Too short for a row: COPY's trailer, or columns that were emptied.
+                pass
+            finally:
+                self.result.entries += expected_seq - first_seq
+                self._expected_seq = expected_seq
+                self._previous_hash, self._previous_time_us = last_hash, last_time_us
+            if row_of(row) is not None:
+                self.result.entries += 1
+                self._diagnose(row)
+                self._tell(self._expected_seq)
+            row = yield
+
+    def _tell(self, seq: int) -> None:
+        if self._progress is not None and seq >= self._told_seq + PROGRESS_EVERY:
+            self._progress(seq - self._told_seq)
+            self._told_seq = seq
 
     def finish(self, last: int) -> RangeResult:
         """Return what was found, once all rows up to `last` have come."""
+        self._checking.close()
         result = self.result
-        result.entries = self._entries
         if result.interruption is None and self._expected_seq <= last:
             self._add_gap(last + 1)
         result.last_seq = self._expected_seq - 1 if result.entries else None
@@ -208,15 +233,13 @@ class RangeCheck:
             fields["seq"],
             fields["previous_hash"],
             fields["recorded_at"],
-            fields["xid"],
-            fields["flags"],
-            fields["schema_version"],
+            fields["numbers"],
             fields["payload_hash"],
             fields["state_hash"],
         ]
         if any(
             value is None or len(value) != length
-            for value, length in zip(fixed, (8, 32, 8, 8, 2, 4, 32, 32), strict=True)
+            for value, length in zip(fixed, (8, 32, 8, 14, 32, 32), strict=True)
         ):
             return None
         time_us = EPOCH_US + int.from_bytes(fields["recorded_at"] or b"", signed=True)
@@ -226,7 +249,7 @@ class RangeCheck:
             return None
         subject = b"".join(
             b"\xff\xff\xff\xff" if value is None else _length.pack(len(value)) + value
-            for value in islice(fields.values(), 11, None)
+            for value in islice(fields.values(), 9, None)
         )
         header = b"".join(value for value in fixed if value is not None)
         return ENTRY_TAG + self._log_id + header + _STREAM + subject

@@ -105,9 +105,8 @@ def verify(
 
 
 def _check(log: Snapshot, part: Part, progress: Progress | None) -> RangeResult:
-    rows: list[bytes] = []
-    log.copy(part.first - 1, part.first - 1, rows.append)
-    previous = fields_of(rows[0]) if rows else None
+    before = log.row(part.first - 1)
+    previous = None if before is None else fields_of(before)
     check = RangeCheck(
         part.log_id,
         part.first,
@@ -179,16 +178,15 @@ def _check_genesis(log: Snapshot, head: Head | None) -> Genesis:
     changes one of them without rewriting the other is found.
     """
     said = head.log_id if head is not None else bytes(16)
-    rows: list[bytes] = []
-    log.copy(0, 0, rows.append)
-    if not rows:
+    row = log.row(0)
+    if row is None:
         missing = Finding(
             seq=0, reason=ErrorClass.GENESIS, detail="there is no entry 0"
         )
         return Genesis(said, (missing,))
-    fields = fields_of(rows[0])
+    fields = fields_of(row)
     computed = log_identity(fields["payload"] or b"")
-    log_id = computed if _has_hash_under(computed, rows[0]) else said
+    log_id = computed if _has_hash_under(computed, row) else said
     is_genesis = fields["event_type"] == AuditEvent.LOG_GENESIS.encode()
     if is_genesis and computed == log_id:
         return Genesis(log_id, ())

@@ -38,7 +38,8 @@ def record_batch(
     events: Sequence[ProctoringEvent],
     *,
     progress: Progress | None,
-    is_holder_heard: bool,
+    is_holder_heard: bool = False,
+    is_displaced_heard: bool = False,
     actor: UUID | Literal[audit.Actor.SYSTEM],
 ) -> RecordedBatch:
     """Insert events of one batch and queue one audit entry for those that are new.
@@ -48,6 +49,7 @@ def record_batch(
     activity = Activity(
         progress=progress,
         is_holder_heard=is_holder_heard,
+        is_displaced_heard=is_displaced_heard,
         # An excuse that comes late must count as much as what it excuses.
         is_analysis_due=any(
             event.event_class == EventClass.INTEGRITY or event.event_type in EXPLAINING
@@ -70,7 +72,7 @@ def record_each(
     events: Sequence[ProctoringEvent],
     actor: UUID | Literal[audit.Actor.SYSTEM],
 ) -> None:
-    """Insert new lifecycle events, in one statement, with an audit entry for each.
+    """Insert new events of the server, in one statement, with an entry for each.
 
     Each is a batch of its own, so the trail of every attempt has its own entry.
     """

@@ -93,6 +93,18 @@ class Material:
     policy: str | None
 
 
+def policy_of(vkeys: Sequence[str]) -> str | None:
+    """Name the log's keys, for information. Witnesses are for the reader to choose."""
+    if not vkeys:
+        return None
+    logs = "".join(f"log {vkey}\n" for vkey in dict.fromkeys(vkeys))
+    return (
+        "# The keys of the log, as its operator names them. They prove nothing here:\n"
+        "# ask the examination board for its policy, which names witnesses too.\n"
+        f"{logs}quorum none\n"
+    )
+
+
 def pack(material: Material, *, readme: str, report: str) -> bytes:
     """Return the bundle. Raises EvidenceTooLargeError."""
     contents = _contents(material, readme, report)

@@ -1,6 +1,7 @@
 """Handing out evidence: a bundle for a hearing, and the entry that says so."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from uuid import UUID
@@ -20,6 +21,7 @@ from services.evidence_bundle import (
     EvidenceTooLargeError,
     Material,
     pack,
+    policy_of,
 )
 from services.evidence_proofs import find_anchor
 from services.evidence_report import readme, report
@@ -46,9 +48,9 @@ class Bundle:
 
 
 class EvidenceService:
-    def __init__(self, database: Database, policy: str | None) -> None:
+    def __init__(self, database: Database, vkeys: Sequence[str]) -> None:
         self._database = database
-        self._policy = policy
+        self._policy = policy_of(vkeys)
         # A bundle is made in memory, so one at a time in each process.
         self._making = threading.Lock()
 
@@ -57,7 +59,8 @@ class EvidenceService:
     ) -> Bundle:
         """Make a bundle for a member of staff.
 
-        Raises AttemptNotFoundError, EvidenceTooLargeError and BundleBusyError.
+        Raises AttemptNotFoundError, EvidenceTooLargeError, BundleBusyError, and
+        ProofDoesNotHoldError if the log is not the one that was signed.
         """
         return self._export(staff, attempt_id, reason)
 
@@ -79,7 +82,7 @@ class EvidenceService:
                 exported_by = _record(tx, staff, attempt_id, reason)
             with self._database.read() as tx:
                 material = collect(tx, attempt_id, exported_by.seq, self._policy)
-            content = pack(material, readme=readme(material), report=report(material))
+            content = packed(material)
             # What others have written meanwhile is in it, and may not be on disk yet.
             with self._database.transaction() as tx:
                 blockchain_log.get_head(tx)
@@ -114,6 +117,11 @@ def collect(
         anchor=find_anchor(tx, entries),
         policy=policy,
     )
+
+
+def packed(material: Material) -> bytes:
+    """Return the bundle, which depends on the material and on nothing else."""
+    return pack(material, readme=readme(material), report=report(material))
 
 
 def _record(

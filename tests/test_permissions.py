@@ -17,6 +17,8 @@ from models.principal import Role
 from tests.scene import STRANGERS, Cast, Scene
 from tests.writes import WRITES
 
+# What is no id: the number of an entry, and where a tile is.
+UNTYPED = {"seq": "0", "level": "0", "tile": "000"}
 # Of an exam, of an attempt, or of one thing in either.
 OWNED = {"exam_id", "attempt_id", "entity_id"}
 
@@ -44,8 +46,8 @@ def path_of(rule: Rule, known: Mapping[str, object]) -> str:
     """Fill the route's variables with what exists, or with what might."""
 
     def value(match: re.Match[str]) -> str:
-        name = match.group(1).rpartition(":")[2]
-        return str(known.get(name, uuid4()))
+        converter, _, name = match.group(1).rpartition(":")
+        return str(known.get(name, UNTYPED.get(converter) or uuid4()))
 
     return re.sub(r"<([^>]+)>", value, rule.rule)
 

@@ -4,10 +4,10 @@ from base64 import b64encode
 from typing import Final
 from uuid import UUID
 
-from flask import Blueprint, Response
+from flask import Blueprint
 
 from api.context import services
-from api.contract import authenticated, may_fail, queries, sends
+from api.contract import Reply, authenticated, may_fail, queries, returns
 from api.schemas.blockchain import BundleQuery
 from models.principal import Principal, Role
 
@@ -17,16 +17,15 @@ ZIP: Final = "application/zip"
 
 
 @bp.get("/attempt/<uuid:attempt_id>/bundle")
-@sends(ZIP)
-@may_fail(404)
+@returns(bytes, media_type=ZIP)
+@may_fail(404, 409)
 @authenticated(Role.ADMIN, Role.PROCTOR)
 @queries(BundleQuery)
-def export_bundle(query: BundleQuery, staff: Principal, attempt_id: UUID) -> Response:
+def export_bundle(query: BundleQuery, staff: Principal, attempt_id: UUID) -> Reply:
     """Make a bundle of evidence about an attempt, and record that it was made."""
     made = services().evidence.export_bundle(staff, attempt_id, query.reason)
-    return Response(
+    return Reply(
         made.content,
-        mimetype=ZIP,
         headers={
             "Content-Disposition": f'attachment; filename="evidence-{attempt_id}.zip"',
             # RFC 9530.

@@ -17,9 +17,7 @@ from psycopg2.extensions import connection
 
 from models.database import Database
 from services.analysis_job import AnalysisJob
-from services.evidence_bundle import pack
-from services.evidence_report import readme, report
-from services.evidence_service import collect
+from services.evidence_service import collect, packed
 from tests.audit_trail import run, scalar
 from tests.bundles import VERIFY_PY, Files, edited, listed, unzipped, zipped
 from tests.exams import ONE_OF_EACH, Json, active, body, start, watch
@@ -174,8 +172,7 @@ def test_the_same_log_gives_the_same_bytes(
     with database.read() as tx:
         material = collect(tx, UUID(attempt["id"]), exported_by, None)
 
-    again = pack(material, readme=readme(material), report=report(material))
-    assert again == bundle
+    assert packed(material) == bundle
 
 
 def test_the_second_bundle_holds_the_making_of_the_first(

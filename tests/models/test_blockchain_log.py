@@ -27,6 +27,9 @@ from utils.blockchain_hasher import (
     payload_commitment,
 )
 
+# Prepares a call that appends to the log of a connection.
+Appending = Callable[..., Callable[[], object]]
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HASH_IN_SQL = """
     SELECT audit_hash(%s, %s, %s, %s, %s, %s::smallint, %s, %s, %s,
@@ -203,9 +206,14 @@ def test_the_session_does_not_change_what_is_hashed(
                 "SELECT public.audit_append(ARRAY['user.created'], ARRAY['user'],"
                 " ARRAY[chr(233)], ARRAY[NULL::text], ARRAY[NULL::uuid], ARRAY['{}'])",
             )
+            run(
+                session,
+                "SELECT public.audit_append_one('user.created', 'user', chr(233),"
+                " NULL, NULL, '{}')",
+            )
 
     found = verify(connection_settings)
-    assert (found.valid, found.entries_checked) == (True, 7)
+    assert (found.valid, found.entries_checked) == (True, 13)
 
 
 def appending(sql: connection, **changed: object) -> Callable[[], object]:
@@ -225,6 +233,27 @@ def appending(sql: connection, **changed: object) -> Callable[[], object]:
         " %s::uuid[], %s::text[])",
         *(arrays | changed).values(),
     )
+
+
+def appending_one(sql: connection, **changed: object) -> Callable[[], object]:
+    """Return a call of audit_append_one, which is right but for the changed."""
+    values: dict[str, object] = {
+        "event_type": "user.created",
+        "entity_type": "user",
+        "entity_id": "1",
+        "actor_id": None,
+        "attempt_id": None,
+        "payload": "{}",
+    }
+    return partial(
+        run,
+        sql,
+        "SELECT audit_append_one(%s, %s, %s, %s, %s, %s)",
+        *(values | changed).values(),
+    )
+
+
+both_ways = pytest.mark.parametrize("appending", [appending, appending_one])
 
 
 NO_ENTRIES: tuple[dict[str, object], ...] = (
@@ -261,6 +290,54 @@ def test_what_is_no_entry_is_refused_and_leaves_nothing(sql: connection) -> None
     assert scalar(sql, "SELECT count(*) FROM audit_log") == 1
 
 
+NOT_ONE_ENTRY: tuple[dict[str, object], ...] = (
+    {"event_type": None},
+    {"event_type": "no dot"},
+    {"entity_type": None},
+    {"entity_type": ""},
+    {"entity_id": None},
+    {"entity_id": "x" * 501},
+    {"actor_id": ""},
+    {"payload": None},
+    {"payload": "[]"},
+    {"payload": "null"},
+    {"payload": "{"},
+    {"payload": '{"x":"' + "x" * 1048576 + '"}'},
+)
+
+
+@pytest.mark.parametrize(
+    "changed", NOT_ONE_ENTRY, ids=lambda changed: str(changed)[:40]
+)
+def test_what_is_not_one_entry_is_refused_and_leaves_nothing(
+    sql: connection, changed: dict[str, object]
+) -> None:
+    with pytest.raises(psycopg2.Error):
+        appending_one(sql, **changed)()
+
+    assert scalar(sql, "SELECT next_seq FROM audit_head") == 1
+    assert scalar(sql, "SELECT count(*) FROM audit_log") == 1
+
+
+def test_both_ways_of_appending_write_the_same(
+    sql: connection, connection_settings: ConnectionSettings
+) -> None:
+    appending(sql, actor_ids=["system"], attempt_ids=[str(ATTEMPT_ID)])()
+    appending_one(sql, actor_id="system", attempt_id=str(ATTEMPT_ID))()
+
+    many, one = run(
+        sql,
+        "SELECT flags, schema_version, event_type, entity_type, entity_id, actor_id,"
+        " attempt_id, payload, state_hash FROM audit_log WHERE seq > 0 ORDER BY seq",
+    )
+    assert many == one
+    ((said,),) = run(sql, "SELECT current_setting('proctoring.appended')")
+    seq, _, hash_ = said.partition(":")
+    stored = scalar(sql, "SELECT encode(hash, 'hex') FROM audit_log WHERE seq = 2")
+    assert (seq, hash_) == ("2", stored)
+    assert verify(connection_settings).valid
+
+
 def test_a_rollback_leaves_no_gap(database: Database) -> None:
     with suppress(ZeroDivisionError), database.transaction() as tx:
         audit.append(tx, AuditEvent.USER_CREATED, "user", "1", actor=None, payload={})
@@ -278,9 +355,10 @@ def test_writers_at_once_get_one_order(
     assert verify(connection_settings).entries_checked == 161
 
 
+@both_ways
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
 def test_another_isolation_level_fails_rather_than_forks(
-    sql: connection, dsn: str, level: str
+    sql: connection, dsn: str, level: str, appending: Appending
 ) -> None:
     with closing(psycopg2.connect(dsn)) as late:
         run(late, f"SET TRANSACTION ISOLATION LEVEL {level}")
@@ -291,8 +369,9 @@ def test_another_isolation_level_fails_rather_than_forks(
             appending(late)()
 
 
+@both_ways
 def test_a_clock_that_went_back_is_flagged_and_time_does_not(
-    sql: connection, connection_settings: ConnectionSettings
+    sql: connection, connection_settings: ConnectionSettings, appending: Appending
 ) -> None:
     run(sql, "UPDATE audit_head SET recorded_at = recorded_at + interval '1 hour'")
 
@@ -340,6 +419,7 @@ FORBIDDEN = (
     "ALTER TABLE audit_log DISABLE TRIGGER ALL",
     "DROP TABLE audit_log",
     "DROP FUNCTION audit_append",
+    "DROP FUNCTION audit_append_one",
     "CREATE FUNCTION public.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
     "SET session_replication_role = replica",
 )

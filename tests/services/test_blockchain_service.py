@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
-from models.audit_snapshot import snapshot
+from models.audit_snapshot import row_of, snapshot
 from models.database import ConnectionSettings, Database, DatabaseUnavailableError
 from services.audit_findings import CheckResult, Verdict, Verification
 from services.audit_verification import verify
@@ -479,14 +479,15 @@ def test_a_snapshot_does_not_see_what_comes_later(
     database: Database, connection_settings: ConnectionSettings
 ) -> None:
     append(database)
-    rows: list[bytes] = []
+    messages: list[bytes] = []
 
     with snapshot(connection_settings) as log:
         append(database)
-        log.copy(0, 100, rows.append)
+        log.copy(0, 100, messages.append)
         assert log.bounds() == (0, 1)
+        assert log.row(2) is None
 
-    assert len(rows) == 2
+    assert len([row for row in map(row_of, messages) if row is not None]) == 2
 
 
 def test_progress_is_told_and_errors_are_counted_beyond_the_hundredth(
@@ -505,7 +506,8 @@ def test_progress_is_told_and_errors_are_counted_beyond_the_hundredth(
 
     found = verify(connection_settings, progress=told.append)
 
-    assert told == [4096, 4096]
+    assert len(told) == 2
+    assert all(4096 <= entries < 4200 for entries in told)
     assert found.errors_by_class == {"hash": 9000}
     assert len(found.errors) == 100
     assert found.first_invalid is not None

@@ -37,8 +37,7 @@ SETTINGS: Final = {
 UNFLUSHED: Final = (
     BEGIN_WRITING
     + """
-    SELECT audit_append(ARRAY['user.created'], ARRAY['user'], ARRAY['1'],
-                        ARRAY[NULL::text], ARRAY[NULL::uuid], ARRAY['{}']);
+    SELECT audit_append_one('user.created', 'user', '1', NULL, NULL, '{}');
     COMMIT;
     SELECT current_setting('proctoring.appended')
     """
