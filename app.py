@@ -23,6 +23,7 @@ from api.routes import (
     auth,
     blockchain,
     docs,
+    evidence,
     exams,
     health,
     proctoring,
@@ -41,6 +42,7 @@ from services.assignment_service import AssignmentService
 from services.attempt_service import AttemptService
 from services.auth_service import AuthService, DefaultPasswordError
 from services.blockchain_service import BlockchainService
+from services.evidence_service import EvidenceService
 from services.exam_service import ExamService
 from services.grade_service import GradeService
 from services.health_service import HealthService
@@ -80,6 +82,7 @@ BLUEPRINTS = (
     assignments.bp,
     results.bp,
     blockchain.bp,
+    evidence.bp,
     transparency.bp,
 )
 
@@ -113,6 +116,7 @@ def create_app(settings: Settings) -> Flask:
         accounts=AccountService(database, passwords),
         auth=AuthService(database, settings, passwords, tokens),
         blockchain=BlockchainService(database),
+        evidence=EvidenceService(database, settings.audit_log_vkeys),
         merkle=MerkleService(database, settings.audit_log_vkeys),
         users=UserService(database, passwords),
         grades=GradeService(database),

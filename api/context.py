@@ -10,6 +10,7 @@ from services.assignment_service import AssignmentService
 from services.attempt_service import AttemptService
 from services.auth_service import AuthService
 from services.blockchain_service import BlockchainService
+from services.evidence_service import EvidenceService
 from services.exam_service import ExamService
 from services.grade_service import GradeService
 from services.health_service import HealthService
@@ -30,6 +31,7 @@ class Services:
     accounts: AccountService
     auth: AuthService
     blockchain: BlockchainService
+    evidence: EvidenceService
     merkle: MerkleService
     users: UserService
     grades: GradeService

@@ -55,6 +55,12 @@ GET_FIRST_OVER: LiteralString = """
       FROM checkpoints WHERE size > %(seq)s ORDER BY size LIMIT 1
 """
 
+GET_FIRST_COSIGNED_OVER: LiteralString = """
+    SELECT size, root, note, signed_at, cosigned_note, cosigned_at
+      FROM checkpoints WHERE size > %(seq)s AND cosigned_note IS NOT NULL
+     ORDER BY size LIMIT 1
+"""
+
 LIST: LiteralString = """
     SELECT size, root, note, signed_at, cosigned_note, cosigned_at
       FROM checkpoints WHERE size < %(before)s
@@ -97,6 +103,11 @@ def get_newest_cosigned(tx: Transaction) -> StoredCheckpoint | None:
 def get_first_over(tx: Transaction, seq: int) -> StoredCheckpoint | None:
     """Return the smallest checkpoint that covers an entry."""
     return tx.one_or_none(StoredCheckpoint, GET_FIRST_OVER, {"seq": seq})
+
+
+def get_first_cosigned_over(tx: Transaction, seq: int) -> StoredCheckpoint | None:
+    """Return the smallest checkpoint that covers an entry and that witnesses signed."""
+    return tx.one_or_none(StoredCheckpoint, GET_FIRST_COSIGNED_OVER, {"seq": seq})
 
 
 def list_newest(

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
 
+from pydantic import JsonValue
+
 from models import proctoring
 from models.audit_entry import PendingEntry
 from models.audit_event import AuditEvent
@@ -99,26 +101,27 @@ def _append(
 
 def _logged(events: Sequence[ProctoringEvent]) -> CanonicalJson:
     """Return the events as the log keeps them, and as the table is filled from it."""
-    received_at = _instant(events[0].received_at)
+    received_at = instant(events[0].received_at)
     return canonical_json_of_plain(
-        {
-            "events": [
-                {
-                    "id": str(event.id),
-                    "client_event_id": str(event.client_event_id),
-                    "sequence": event.sequence,
-                    "event_type": event.event_type,
-                    "event_class": event.event_class,
-                    "severity": event.severity,
-                    "occurred_at": _instant(event.occurred_at),
-                    "received_at": received_at,
-                    "payload": event.payload,
-                }
-                for event in events
-            ]
-        }
+        {"events": [logged_event(event, received_at) for event in events]}
     )
 
 
-def _instant(moment: datetime) -> str:
+def logged_event(event: ProctoringEvent, received_at: str) -> dict[str, JsonValue]:
+    """Return an event as the log keeps it. `received_at` is its own, as `instant`."""
+    return {
+        "id": str(event.id),
+        "client_event_id": str(event.client_event_id),
+        "sequence": event.sequence,
+        "event_type": event.event_type,
+        "event_class": event.event_class,
+        "severity": event.severity,
+        "occurred_at": instant(event.occurred_at),
+        "received_at": received_at,
+        "payload": event.payload,
+    }
+
+
+def instant(moment: datetime) -> str:
+    """Write a time as the log has it."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
