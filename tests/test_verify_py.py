@@ -30,7 +30,8 @@ from tests.bundles import (
     tree_path,
     tree_root,
 )
-from utils import blockchain_hasher
+from utils import blockchain_hasher, merkle, tlog_policy
+from utils.signed_note import Note, NoteError, Signature
 from verifier import verify as verifier
 
 # RFC 8032 section 7.1, tests 1 to 3: public key, message, signature.
@@ -298,6 +299,42 @@ def test_consistency_is_proven_by_nothing_but_the_proof() -> None:
         assert not verifier.verify_consistency(0, size, tree_root([]), root, [root])
 
 
+@st.composite
+def claims(draw: st.DrawFn) -> tuple[int, int, list[bytes], list[bytes]]:
+    """A place or size in a tree, the tree's size, its leaves, and a proof or almost."""
+    size = draw(st.integers(1, 70))
+    place = draw(st.integers(0, size))
+    leaves = leaves_of(size)
+    proof = (
+        tree_path(place, leaves)
+        if draw(st.booleans()) and place < size
+        else tree_consistency(place, leaves)
+        if place
+        else []
+    )
+    if draw(st.booleans()):
+        proof = draw(st.sampled_from(list(changed(proof))))
+    place += draw(st.sampled_from([0, 0, 0, 1, -1]))
+    return place, size + draw(st.sampled_from([0, 0, 0, 1, -1, size])), leaves, proof
+
+
+@given(claims())
+def test_proofs_are_judged_as_the_application_judges_them(
+    claim: tuple[int, int, list[bytes], list[bytes]],
+) -> None:
+    place, size, leaves, proof = claim
+    root = tree_root(leaves)
+    leaf = leaves[min(max(place, 0), len(leaves) - 1)]
+    old_root = tree_root(leaves[: max(place, 0)])
+
+    assert verifier.verify_inclusion(
+        place, size, leaf, proof, root
+    ) == merkle.verify_inclusion(place, size, leaf, proof, root)
+    assert verifier.verify_consistency(
+        place, size, old_root, root, proof
+    ) == merkle.verify_consistency(place, size, old_root, root, proof)
+
+
 # Notes and policies.
 
 # The example of C2SP's signed-note.
@@ -463,3 +500,48 @@ def test_a_quorum_is_as_the_policy_has_it(
 def test_a_wrong_signature_of_a_known_key_is_no_missing_one(line: str) -> None:
     with pytest.raises(verifier.ChangedError):
         judged(POLICY, line)
+
+
+@given(
+    st.lists(st.sampled_from([LOG_KEY, BOARD, UNION, PRESS]), max_size=5),
+    st.sampled_from([POLICY, NESTED, f"log {LOG_KEY.text}\nquorum none\n"]),
+)
+def test_policies_are_applied_as_the_application_applies_them(
+    who: list[Key], policy: str
+) -> None:
+    lines = [key.sign(TEXT) if key is LOG_KEY else key.cosign(TEXT) for key in who]
+    if not lines:
+        lines = [Key("nobody", 0x01).sign(TEXT)]
+    raw = f"{TEXT}\n{''.join(lines)}".encode()
+
+    expected = tlog_policy.Policy.parse(policy).check(Note.parse(raw))
+    found = judged(policy, *lines)
+
+    assert expected.is_satisfied == (found.is_log_signed and found.is_quorum_met)
+    assert {seconds for _, seconds in expected.witnesses} == set(found.times.values())
+    assert len(expected.witnesses) == len(found.times)
+
+
+@given(st.data())
+def test_notes_are_refused_as_the_application_refuses_them(data: st.DataObject) -> None:
+    raw = f"{TEXT}\n{LOG_KEY.sign(TEXT)}{BOARD.cosign(TEXT)}".encode()
+    start = data.draw(st.integers(0, len(raw)))
+    end = min(len(raw), start + data.draw(st.integers(0, 3)))
+    middle = data.draw(
+        st.binary(max_size=3)
+        | st.sampled_from([b"\n", b"\n\n", b" ", b"+", b"=", "\u2014".encode(), b"\t"])
+    )
+    raw = raw[:start] + middle + raw[end:]
+
+    try:
+        expected = [(each.name, each.key_id, each.value) for each in parsed(raw)]
+    except NoteError:
+        with pytest.raises(verifier.MalformedError):
+            verifier.parse_note(raw)
+    else:
+        found = verifier.parse_note(raw).signatures
+        assert [(each.name, each.key_id, each.value) for each in found] == expected
+
+
+def parsed(raw: bytes) -> tuple[Signature, ...]:
+    return Note.parse(raw).signatures
