@@ -297,6 +297,7 @@ def test_consistency_is_proven_by_nothing_but_the_proof() -> None:
         assert verifier.verify_consistency(0, size, tree_root([]), root, [])
         assert not verifier.verify_consistency(0, size, root, root, [])
         assert not verifier.verify_consistency(0, size, tree_root([]), root, [root])
+        assert not verifier.verify_consistency(0, 0, tree_root([]), root, [])
 
 
 @st.composite

@@ -299,7 +299,7 @@ def verify_inclusion(
     return last == 0 and found == root
 
 
-def verify_consistency(  # noqa: C901, PLR0911 - as the RFC has its steps.
+def verify_consistency(  # noqa: C901, PLR0911, PLR0912 - the RFC's steps.
     old_size: int, new_size: int, old_root: bytes, new_root: bytes, proof: list[bytes]
 ) -> bool:
     """Say whether the new tree begins with all that the old one had."""
@@ -307,10 +307,12 @@ def verify_consistency(  # noqa: C901, PLR0911 - as the RFC has its steps.
         return False
     if not 0 <= old_size <= new_size:
         return False
-    if old_size == 0:
-        return old_root == EMPTY_ROOT and not proof
+    if old_size == 0 and old_root != EMPTY_ROOT:
+        return False
     if old_size == new_size:
         return old_root == new_root and not proof
+    if old_size == 0:
+        return not proof
     nodes = list(proof)
     if old_size & (old_size - 1) == 0:
         nodes.insert(0, old_root)
