@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 # Signing waits for the answers, and a student for his receipt.
 TIMEOUT_SECONDS: Final = 1.0
 # A witness that did not answer is left alone for so long.
-PAUSE_SECONDS: Final = 30.0
+PAUSE_SECONDS: Final = 5.0
 # The first question tells where the witness is, the second asks from there.
 MAX_QUESTIONS: Final = 2
 
