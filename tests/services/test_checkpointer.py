@@ -21,6 +21,7 @@ from services.checkpoint_files import (
     rotate_keys,
 )
 from services.checkpointer import URGENT, Checkpointer, RefusedError
+from services.witnessing import Witnessing
 from tests.audit_trail import append, append_together, run
 from tests.checkpoints import (
     PROJECT,
@@ -93,10 +94,13 @@ def test_a_decision_is_signed_at_once_and_the_rest_waits_its_turn(
     files: Files,
     event: AuditEvent,
 ) -> None:
-    checkpointer = Checkpointer(
-        Database(replace(connection_settings, role=ROLE)), files
+    signing = Database(replace(connection_settings, role=ROLE))
+    loop = Loop(
+        Checkpointer(signing, files),
+        Witnessing(signing, []),
+        interval_seconds=3600,
+        is_thorough=True,
     )
-    loop = Loop(checkpointer, interval_seconds=3600, is_thorough=True)
     loop.step()
     append(database)
     loop.step()
