@@ -14,7 +14,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import cli, cli_users, idempotency, problems
 from api.context import Services
-from api.paths import LineConverter
+from api.paths import CONVERTERS
 from api.routes import (
     analysis,
     assignments,
@@ -23,11 +23,14 @@ from api.routes import (
     auth,
     blockchain,
     docs,
+    evidence,
     exams,
     health,
     proctoring,
     questions,
+    receipts,
     results,
+    transparency,
     users,
 )
 from config import ConfigError, Settings
@@ -40,14 +43,17 @@ from services.assignment_service import AssignmentService
 from services.attempt_service import AttemptService
 from services.auth_service import AuthService, DefaultPasswordError
 from services.blockchain_service import BlockchainService
+from services.evidence_service import EvidenceService
 from services.exam_service import ExamService
 from services.grade_service import GradeService
 from services.health_service import HealthService
+from services.merkle_service import MerkleService
 from services.passwords import PasswordHasher
 from services.proctor_actions import ProctorActions
 from services.proctoring_reads import ProctoringReads
 from services.proctoring_service import ProctoringService
 from services.question_service import QuestionService
+from services.receipt_service import ReceiptService
 from services.results_service import ResultsService
 from services.review_service import ReviewService
 from services.sitting_service import SittingService
@@ -76,8 +82,11 @@ BLUEPRINTS = (
     exams.bp,
     questions.bp,
     assignments.bp,
+    receipts.bp,
     results.bp,
     blockchain.bp,
+    evidence.bp,
+    transparency.bp,
 )
 
 
@@ -87,7 +96,7 @@ def create_app(settings: Settings) -> Flask:
     With `sweeper_interval_seconds` above 0 it starts this process's background thread.
     """
     app = Flask(__name__, static_folder=None)
-    app.url_map.converters["default"] = LineConverter
+    app.url_map.converters.update(CONVERTERS)
     # Two slashes are another address, where there is nothing: no redirect.
     app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
@@ -110,6 +119,8 @@ def create_app(settings: Settings) -> Flask:
         accounts=AccountService(database, passwords),
         auth=AuthService(database, settings, passwords, tokens),
         blockchain=BlockchainService(database),
+        evidence=EvidenceService(database, settings.audit_log_vkeys),
+        merkle=MerkleService(database, settings.audit_log_vkeys),
         users=UserService(database, passwords),
         grades=GradeService(database),
         health=HealthService(database),
@@ -117,6 +128,7 @@ def create_app(settings: Settings) -> Flask:
         questions=QuestionService(database),
         assignments=AssignmentService(database),
         sittings=SittingService(database),
+        receipts=ReceiptService(database, settings.audit_log_vkeys),
         results=ResultsService(database),
         proctor_actions=ProctorActions(database),
         proctoring=ProctoringService(database),

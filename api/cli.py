@@ -1,8 +1,9 @@
-"""Commands for the terminal: `flask --app app audit verify | head | show | export`."""
+"""Commands for the terminal: `flask --app app audit verify | head | show | …`."""
 
 import json
 import sys
-from typing import Final, TextIO
+from typing import BinaryIO, Final, TextIO
+from uuid import UUID
 
 import click
 from flask.cli import AppGroup
@@ -19,6 +20,7 @@ from rich.table import Table
 from api.context import services
 from api.schemas.blockchain import EntryResponse, VerificationResponse
 from services.audit_findings import CheckResult, Verdict, Verification
+from services.errors import DomainError
 
 EXIT_CODES: Final = {
     Verdict.INTERNALLY_CONSISTENT: 0,
@@ -101,6 +103,24 @@ def export_command(file: TextIO, reason: str) -> None:
     for entry in services().blockchain.export(reason):
         record = EntryResponse.model_validate(entry).model_dump(mode="json")
         file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+@audit.command("bundle")
+@click.argument("attempt_id", type=click.UUID)
+@click.argument("file", type=click.File("wb", lazy=True, atomic=True))
+@click.option("--reason", required=True, help="Is recorded in the log.")
+def bundle_command(attempt_id: UUID, file: BinaryIO, reason: str) -> None:
+    """Write a bundle of evidence about an attempt to FILE, for a hearing."""
+    try:
+        made = services().evidence.export_bundle_on_terminal(attempt_id, reason)
+    except DomainError as error:
+        raise click.ClickException(str(error)) from error
+    file.write(made.content)
+    click.echo(
+        f"{len(made.content):,} bytes, recorded in entry {made.exported_by}, with the"
+        f" SHA-256 {made.sha256.hex()}",
+        err=True,
+    )
 
 
 def _print(found: Verification) -> None:

@@ -10,13 +10,16 @@ from services.assignment_service import AssignmentService
 from services.attempt_service import AttemptService
 from services.auth_service import AuthService
 from services.blockchain_service import BlockchainService
+from services.evidence_service import EvidenceService
 from services.exam_service import ExamService
 from services.grade_service import GradeService
 from services.health_service import HealthService
+from services.merkle_service import MerkleService
 from services.proctor_actions import ProctorActions
 from services.proctoring_reads import ProctoringReads
 from services.proctoring_service import ProctoringService
 from services.question_service import QuestionService
+from services.receipt_service import ReceiptService
 from services.results_service import ResultsService
 from services.review_service import ReviewService
 from services.sitting_service import SittingService
@@ -29,6 +32,8 @@ class Services:
     accounts: AccountService
     auth: AuthService
     blockchain: BlockchainService
+    evidence: EvidenceService
+    merkle: MerkleService
     users: UserService
     grades: GradeService
     health: HealthService
@@ -36,6 +41,7 @@ class Services:
     questions: QuestionService
     assignments: AssignmentService
     sittings: SittingService
+    receipts: ReceiptService
     results: ResultsService
     proctor_actions: ProctorActions
     proctoring: ProctoringService

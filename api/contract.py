@@ -233,20 +233,24 @@ def returns(
     status: int = 200,
     *,
     or_status: tuple[int, ...] = (),
+    media_type: str = "application/json",
 ) -> Callable[[Callable[P, object]], Callable[P, Response]]:
-    """Render what the handler returns through `schema`; None means no body."""
+    """Render what the handler returns through `schema`; None means no body.
+
+    Of another media type than JSON the handler returns bytes.
+    """
     adapter = TypeAdapter(schema) if schema is not None else None
 
     def decorate(handler: Callable[P, object]) -> Callable[P, Response]:
         contract = contract_of(handler)
         contract.response, contract.status = schema, status
-        contract.other_statuses = or_status
+        contract.other_statuses, contract.media_types = or_status, (media_type,)
 
         @wraps(handler)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> Response:
             result = handler(*args, **kwargs)
             reply = result if isinstance(result, Reply) else Reply(result)
-            response = _render(reply.content, adapter)
+            response = _render(reply.content, adapter, media_type)
             response.status_code = reply.status or status
             response.headers.update(reply.headers)
             return response
@@ -256,9 +260,13 @@ def returns(
     return decorate
 
 
-def _render(content: object, adapter: TypeAdapter[Any] | None) -> Response:
+def _render(
+    content: object, adapter: TypeAdapter[Any] | None, media_type: str
+) -> Response:
     if isinstance(content, Response):
         return content
+    if isinstance(content, bytes):
+        return Response(content, mimetype=media_type)
     if adapter is None:
         return Response(status=204)
     if isinstance(content, Page):
@@ -267,7 +275,7 @@ def _render(content: object, adapter: TypeAdapter[Any] | None) -> Response:
             "next_cursor": encode_cursor(content.next_key),
         }
     model = adapter.validate_python(content, from_attributes=True)
-    return Response(adapter.dump_json(model), mimetype="application/json")
+    return Response(adapter.dump_json(model), mimetype=media_type)
 
 
 __all__ = [

@@ -11,6 +11,7 @@ from werkzeug.routing import Rule
 
 from api.contract import Contract
 from api.json_schema import SchemaGenerator
+from api.paths import MAX_SEQ, TileConverter
 from models.principal import Role
 from services.health_service import VERSION
 
@@ -25,7 +26,9 @@ NULL: Json = {"type": "null"}
 PATH_SCHEMAS: dict[str, Json] = {
     "uuid": {"type": "string", "format": "uuid"},
     "int": {"type": "integer", "minimum": 0},
-    "seq": {"type": "integer", "minimum": 0, "maximum": 2**53 - 1},
+    "seq": {"type": "integer", "minimum": 0, "maximum": MAX_SEQ},
+    "level": {"type": "integer", "minimum": 0, "maximum": 63},
+    "tile": {"type": "string", "pattern": f"^{TileConverter.regex}$"},
     "default": {"type": "string", "minLength": 1, "maxLength": 200},
 }
 PROBLEMS = {

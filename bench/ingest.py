@@ -7,16 +7,17 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import count
 from uuid import uuid4
 
 import psycopg2
-from psycopg2.extras import Json, execute_values
+from psycopg2 import extras
 
 from bench.at_once import seconds_for
 from bench.http_load import request_bytes, requests_per_second
 from bench.stage import Student
+from tests.exams import Json
+from tests.reports import observed
 
 CONNECTIONS = 8
 BATCH = 100
@@ -113,7 +114,7 @@ class Ingest:
                 with closing(session):
                     for rows in queue:
                         with session, session.cursor() as cursor:
-                            execute_values(cursor, INSERT, rows, page_size=BATCH)
+                            extras.execute_values(cursor, INSERT, rows, page_size=BATCH)
 
             return insert_all
 
@@ -131,15 +132,9 @@ class Ingest:
             "integrity",
             "low",
             event["occurred_at"],
-            Json(event["payload"]),
+            extras.Json(event["payload"]),
         )
 
 
-def _event(sequence: int) -> dict[str, object]:
-    return {
-        "client_event_id": str(uuid4()),
-        "sequence": sequence,
-        "event_type": "focus.lost",
-        "occurred_at": datetime.now(UTC).isoformat(),
-        "payload": {"duration_ms": 1200, "confidence": 0.9},
-    }
+def _event(sequence: int) -> Json:
+    return observed(sequence, payload={"duration_ms": 1200, "confidence": 0.9})

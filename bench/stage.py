@@ -1,13 +1,8 @@
 """Students in the middle of an exam, and the server that they talk to."""
 
-import os
 import secrets
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -15,7 +10,6 @@ from pathlib import Path
 from uuid import UUID
 
 import psycopg2
-import requests
 from psycopg2.extensions import connection, make_dsn
 
 from database import embedded
@@ -25,9 +19,8 @@ from services.attempt_service import AttemptService
 from services.tokens import ACCESS, Tokens
 from tests.databases import connection_to
 from tests.exam_room import ExamRoom
-from tests.slow.running import free_port
+from tests.slow.running import database_variables, running_api
 
-PROJECT = Path(__file__).resolve().parent.parent
 ACCESS_SECONDS = 3600
 NO_LIMIT = "100000000 per minute"
 
@@ -100,52 +93,20 @@ def _database_seconds(sql: connection) -> int:
 @contextmanager
 def serving(dsn: str, jwt_key: str) -> Iterator[int]:
     """Run gunicorn as the deployment notes have it, and give its port."""
-    port = free_port()
-    settings = connection_to(dsn)
-    limits = ("DEFAULT", "EVENTS")
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "gunicorn", "bench.noop_app:make_app()"),
-            *("--bind", f"127.0.0.1:{port}", "--log-level", "warning"),
-            *("--worker-class", "gthread", "--workers", "2", "--threads", "8"),
-            *("--keep-alive", "60", "--no-control-socket"),
-        ],
-        cwd=PROJECT,
-        env={
-            **os.environ,
-            "FLASK_ENV": "testing",
-            "SECRET_KEY": secrets.token_urlsafe(48),
-            "JWT_SECRET_KEY": jwt_key,
-            "JWT_ACCESS_TOKEN_EXPIRES": str(ACCESS_SECONDS),
-            "DB_HOST": settings.host,
-            "DB_PORT": str(settings.port),
-            "DB_NAME": settings.name,
-            "DB_USER": settings.user,
-            "LOG_LEVEL": "WARNING",
-            # Analyses run in the background of both sides, and of an attempt with ten
-            # thousand events they take longer than of any that a student makes.
-            "SWEEPER_INTERVAL_SECONDS": "0",
-            **{f"RATELIMIT_{name}": NO_LIMIT for name in limits},
-        },
-    )
-    try:
-        _wait_until_healthy(port)
-        yield port
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-
-
-def _wait_until_healthy(port: int) -> None:
-    deadline = time.monotonic() + 60
-    while not _is_healthy(port):
-        if time.monotonic() > deadline:
-            raise TimeoutError("the API does not become healthy")
-        time.sleep(0.05)
-
-
-def _is_healthy(port: int) -> bool:
-    try:
-        return requests.get(f"http://127.0.0.1:{port}/health", timeout=5).ok
-    except requests.RequestException:
-        return False
+    environment = {
+        "SECRET_KEY": secrets.token_urlsafe(48),
+        "JWT_SECRET_KEY": jwt_key,
+        "JWT_ACCESS_TOKEN_EXPIRES": str(ACCESS_SECONDS),
+        # Analyses run in the background of both sides, and of an attempt with ten
+        # thousand events they take longer than of any that a student makes.
+        "SWEEPER_INTERVAL_SECONDS": "0",
+        **{f"RATELIMIT_{name}": NO_LIMIT for name in ("DEFAULT", "EVENTS")},
+    }
+    with running_api(
+        database_variables(dsn),
+        application="bench.noop_app:make_app()",
+        workers=2,
+        keep_alive_seconds=60,
+        environment=environment,
+    ) as api:
+        yield api.port

@@ -13,6 +13,7 @@ from typing import Final
 
 from config.development import development_secret
 from models.database import ConnectionSettings
+from utils.signed_note import NoteError, VerifierKey
 
 MIN_SECRET_BYTES: Final = 32
 # What people leave in a file that they copied.
@@ -66,6 +67,9 @@ class Settings:
     trusted_proxies: int = 0
     trusted_hosts: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
+    # The public keys of the log, the newest first: whoever asks is told by whom its
+    # checkpoints are to be signed.
+    audit_log_vkeys: tuple[str, ...] = ()
     log_level: str = "INFO"
     # 0 starts no background thread in this process.
     sweeper_interval_seconds: float = 1.0
@@ -132,6 +136,7 @@ class Settings:
             trusted_proxies=read.integer("TRUSTED_PROXIES", 0, 0, 5),
             trusted_hosts=read.words("TRUSTED_HOSTS"),
             cors_origins=read.origins("CORS_ORIGINS"),
+            audit_log_vkeys=read.vkeys("AUDIT_LOG_VKEYS"),
             log_level=read.one_of(
                 "LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")
             ),
@@ -139,6 +144,14 @@ class Settings:
                 "SWEEPER_INTERVAL_SECONDS", 1.0, 0.0, 3600.0
             ),
         )
+
+
+def database_from_env(environ: Mapping[str, str]) -> ConnectionSettings:
+    """Read the DB_* variables alone, for processes that serve nothing.
+
+    Raises ConfigError.
+    """
+    return _database(_Reader(environ))
 
 
 def _database(read: "_Reader") -> ConnectionSettings:
@@ -243,6 +256,18 @@ class _Reader:
                     f"commas; {origin!r} is not one (there is no wildcard)."
                 )
         return origins
+
+    def vkeys(self, name: str) -> tuple[str, ...]:
+        vkeys = self.words(name)
+        for vkey in vkeys:
+            try:
+                VerifierKey.parse(vkey)
+            except NoteError as error:
+                raise ConfigError(
+                    f"{name} takes keys as `python -m checkpointer show` prints them,"
+                    f" separated by commas: {vkey!r} is not one ({error})."
+                ) from error
+        return vkeys
 
     def limit(self, name: str, default: str) -> str:
         value = self.text(name, default)

@@ -15,7 +15,8 @@ our_roles AS (
     SELECT oid, rolname, rolcanlogin, rolsuper, rolcreatedb, rolcreaterole, rolbypassrls
     FROM pg_roles
     WHERE rolname IN ('proctoring_owner', 'proctoring_audit',
-                      'proctoring_app', 'proctoring_auditor')
+                      'proctoring_app', 'proctoring_auditor',
+                      'proctoring_checkpointer')
 ),
 -- The owner may do everything, so he is left out; so is who has nothing to do with us.
 grants AS (

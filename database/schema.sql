@@ -86,6 +86,38 @@ INSERT INTO schema_migrations (version, name, sha256) VALUES
 COMMIT;
 \endif
 
+SELECT NOT EXISTS (SELECT FROM schema_migrations WHERE version = 5)
+    AS is_pending \gset
+\if :is_pending
+\echo applying 0005_event_limit_and_reopening.sql
+BEGIN;
+-- What its queries return is of no interest here.
+\o /dev/null
+\ir migrations/0005_event_limit_and_reopening.sql
+\o
+RESET ROLE;
+INSERT INTO schema_migrations (version, name, sha256) VALUES
+    (5, 'event_limit_and_reopening',
+     '03cf788cf493fd2e26627f7d9ac2f7273005c2a0025f7dbb31336f5cc363a74d');
+COMMIT;
+\endif
+
+SELECT NOT EXISTS (SELECT FROM schema_migrations WHERE version = 6)
+    AS is_pending \gset
+\if :is_pending
+\echo applying 0006_merkle_tree.sql
+BEGIN;
+-- What its queries return is of no interest here.
+\o /dev/null
+\ir migrations/0006_merkle_tree.sql
+\o
+RESET ROLE;
+INSERT INTO schema_migrations (version, name, sha256) VALUES
+    (6, 'merkle_tree',
+     '6ace837d5b256008979f12944f301d8e6ab2ff0eec4a51528abe6b5e966ec28d');
+COMMIT;
+\endif
+
 DO $$ BEGIN PERFORM pg_advisory_unlock(31651020127104882); END $$;
 RESET lock_timeout;
 RESET search_path;

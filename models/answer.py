@@ -98,6 +98,12 @@ MARK = """
        AND answers.question_id = mark.question_id
 """
 
+CLEAR_MARKS = """
+    UPDATE answers
+       SET points_awarded = NULL, grader_comment = NULL, graded_by = NULL
+     WHERE attempt_id = %(attempt_id)s
+"""
+
 MARK_BY_HAND = """
     UPDATE answers
        SET points_awarded = mark.points, grader_comment = mark.comment,
@@ -146,6 +152,11 @@ def mark(tx: Transaction, marks: Sequence[Mark]) -> None:
         "points": [mark.points for mark in marks],
     }
     tx.execute(MARK, names)
+
+
+def clear_marks(tx: Transaction, attempt_id: UUID) -> None:
+    """Forget what all answers of an attempt have earned, and who said so."""
+    tx.execute(CLEAR_MARKS, {"attempt_id": attempt_id})
 
 
 def mark_by_hand(

@@ -145,6 +145,15 @@ GET_RUNNING_FOR_UPDATE = (
 """
 )
 
+# The student's index leads there; one of the holders would be moved by every hand-over.
+FIND_HELD = """
+    SELECT attempts.id
+      FROM sessions
+      JOIN attempts ON attempts.student_id = sessions.user_id
+     WHERE sessions.id = %(session_id)s AND held_by_session = sessions.id
+       AND status IN ('in_progress', 'paused')
+"""
+
 LOCK_RUNNING_OF_EXAM = """
     SELECT FROM attempts
      WHERE exam_id = %(exam_id)s AND status IN ('in_progress', 'paused')
@@ -194,6 +203,11 @@ LIST_OF_STUDENT = (
 GET_LAYOUT = "SELECT layout FROM attempts WHERE id = %(id)s"
 
 
+@dataclass(frozen=True, slots=True)
+class _Id:
+    id: UUID
+
+
 def get(tx: Transaction, attempt_id: UUID) -> Attempt | None:
     return tx.one_or_none(Attempt, GET, {"id": attempt_id})
 
@@ -212,6 +226,12 @@ def get_running_for_update(tx: Transaction, student_id: UUID) -> Attempt | None:
     return tx.one_or_none(Attempt, GET_RUNNING_FOR_UPDATE, names)
 
 
+def find_held(tx: Transaction, session_id: UUID) -> UUID | None:
+    """Return the running attempt that a login holds."""
+    found = tx.one_or_none(_Id, FIND_HELD, {"session_id": session_id})
+    return found.id if found else None
+
+
 def lock_running_of_exam(tx: Transaction, exam_id: UUID) -> list[Attempt]:
     return tx.all(Attempt, LIST_RUNNING_OF_EXAM, {"exam_id": exam_id})
 
@@ -220,11 +240,6 @@ def count_used(tx: Transaction, exam_id: UUID, student_id: UUID) -> int:
     """Count the attempts that use up one of max_attempts: all that are not voided."""
     names = {"exam_id": exam_id, "student_id": student_id}
     return int(tx.scalar(COUNT_USED, names))
-
-
-@dataclass(frozen=True, slots=True)
-class _Id:
-    id: UUID
 
 
 def list_overdue(tx: Transaction, limit: int) -> list[UUID]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+from models.attempt import NETWORK_LEEWAY
 from models.database import Transaction
 
 
@@ -19,13 +20,27 @@ class Holder:
     # It has neither been ended nor expired.
     is_alive: bool
     silence: timedelta
+    ip_address: str | None
+    # The login that held it before, if it was taken over and not heard of since.
+    displaced_session: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """How many of a client's numbers up to the highest never came."""
+
+    attempt_id: UUID
+    missing_events: int
+    highest_sequence: int
 
 
 GET_HOLDER = """
     SELECT sessions.id AS session_id,
            sessions.ended_at IS NULL
                AND sessions.expires_at > clock_timestamp() AS is_alive,
-           clock_timestamp() - attempt_activity.last_seen_at AS silence
+           clock_timestamp() - attempt_activity.last_seen_at AS silence,
+           host(sessions.ip_address) AS ip_address,
+           attempt_activity.displaced_session
       FROM attempts
       JOIN sessions ON sessions.id = attempts.held_by_session
       JOIN attempt_activity ON attempt_activity.attempt_id = attempts.id
@@ -42,9 +57,37 @@ TOUCH = """
      WHERE attempt_id = %(attempt_id)s
 """
 
+NOTE_HAND_OVER = """
+    UPDATE attempt_activity
+       SET last_seen_at = moment, displaced_session = %(displaced)s,
+           displaced_at = CASE WHEN %(displaced)s::uuid IS NOT NULL THEN moment END
+      FROM clock_timestamp() AS moment
+     WHERE attempt_id = %(attempt_id)s
+"""
+
+FORGET_DISPLACED = """
+    UPDATE attempt_activity SET displaced_session = NULL, displaced_at = NULL
+     WHERE attempt_id = %(attempt_id)s AND displaced_session = %(session_id)s
+       AND displaced_at < clock_timestamp() - %(leeway)s
+"""
+
 NEXT_SEQUENCE = """
     SELECT highest_sequence + 1 FROM attempt_activity
      WHERE attempt_id = %(attempt_id)s
+"""
+
+# The number up to which nothing is missing may lag behind a hole that was filled.
+LIST_GAPS = """
+    SELECT attempt_id, highest_sequence, highest_sequence - arrived.count
+               AS missing_events
+      FROM attempt_activity
+     CROSS JOIN LATERAL (
+           SELECT count(DISTINCT sequence) AS count FROM proctoring_events AS event
+            WHERE event.attempt_id = attempt_activity.attempt_id
+              AND sequence IS NOT NULL) AS arrived
+     WHERE attempt_id = ANY(%(attempt_ids)s)
+       AND contiguous_sequence < highest_sequence
+       AND arrived.count < highest_sequence
 """
 
 # NULL is no least; a time in the future belongs to an analysis that has not seen what
@@ -58,6 +101,11 @@ REQUEST_ANALYSIS = """
 
 def get_holder(tx: Transaction, attempt_id: UUID) -> Holder | None:
     return tx.one_or_none(Holder, GET_HOLDER, {"attempt_id": attempt_id})
+
+
+def list_gaps(tx: Transaction, attempt_ids: Sequence[UUID]) -> list[Gap]:
+    """List those of the attempts of which not all that was reported has arrived."""
+    return tx.all(Gap, LIST_GAPS, {"attempt_ids": list(attempt_ids)})
 
 
 def next_sequence(tx: Transaction, attempt_id: UUID) -> int:
@@ -74,6 +122,21 @@ def insert(tx: Transaction, attempt_id: UUID) -> None:
 def touch(tx: Transaction, attempt_id: UUID) -> None:
     """Note that the student was heard of just now."""
     tx.execute(TOUCH, {"attempt_id": attempt_id})
+
+
+def note_hand_over(tx: Transaction, attempt_id: UUID, displaced: UUID | None) -> None:
+    """Note that another login holds the attempt, and which one may not know of it."""
+    names = {"attempt_id": attempt_id, "displaced": displaced}
+    tx.execute(NOTE_HAND_OVER, names)
+
+
+def forget_displaced(tx: Transaction, attempt_id: UUID, session_id: UUID) -> bool:
+    """Forget a displaced login, and return whether it was this one until now.
+
+    What it sent before it was displaced may still have been under way.
+    """
+    names = {"attempt_id": attempt_id, "session_id": session_id}
+    return tx.execute(FORGET_DISPLACED, names | {"leeway": NETWORK_LEEWAY}) == 1
 
 
 def request_analysis(tx: Transaction, attempt_ids: Sequence[UUID]) -> None:

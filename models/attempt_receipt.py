@@ -17,7 +17,8 @@ class ReceiptEntry:
     answers_digest: str
 
 
-# An attempt ends once, so there is one such entry.
+# An attempt that was reopened ends again: the newest is its receipt, and each older one
+# still says what was handed in then.
 GET = """
     SELECT seq AS audit_seq, encode(hash, 'hex') AS receipt_hash,
            (payload::jsonb ->> 'score')::numeric AS score,
@@ -25,6 +26,8 @@ GET = """
       FROM audit_log
      WHERE entity_type = 'attempt' AND entity_id = %(entity_id)s
        AND event_type IN ('attempt.submitted', 'attempt.ended')
+     ORDER BY seq DESC
+     LIMIT 1
 """
 
 

@@ -103,6 +103,26 @@ END = """
 """
 END_RETURNING = END + RETURNING
 
+# The time since the end was a pause, and a begun second counts in the student's favour.
+# A verdict was on an attempt that had ended; what a human thinks of it now, he has yet
+# to say.
+REOPEN = """
+    UPDATE attempts
+       SET status = 'in_progress',
+           paused_seconds = paused_seconds
+               + ceil(extract(epoch FROM clock_timestamp() - ended_at))::integer,
+           extended_seconds = extended_seconds + %(extra_seconds)s,
+           ended_at = NULL, ended_by = NULL, end_reason = NULL,
+           score = NULL, is_passed = NULL,
+           review_status = CASE
+               WHEN review_status IN
+                    ('cleared', 'confirmed_violation', 'technical_error')
+               THEN 'in_review' ELSE review_status END
+     WHERE id = %(id)s AND status IN ('submitted', 'terminated')
+       AND ended_by <> 'student';
+"""
+REOPEN_AND_SET_DEADLINE = REOPEN + OF_ATTEMPT
+
 VOID = """
     UPDATE attempts
        SET status = 'voided', paused_at = NULL, score = NULL, is_passed = NULL,
@@ -180,6 +200,15 @@ def end(
         "passes": [outcome.is_passed for outcome in outcomes],
     }
     return tx.all(Attempt, END_RETURNING, names)
+
+
+def reopen(tx: Transaction, attempt_id: UUID, extra_seconds: int) -> Attempt:
+    """Let an ended attempt run again, with the deadline moved by what was lost.
+
+    Raises ConstraintError `attempts_one_running_key` if another one has just begun.
+    """
+    names = {"id": attempt_id, "extra_seconds": extra_seconds}
+    return tx.one(Attempt, REOPEN_AND_SET_DEADLINE, names)
 
 
 def void(

@@ -78,6 +78,7 @@ class AuditEvent(DescribedEnum):
     ATTEMPT_EXTENDED = "attempt.extended", "An attempt got extra time."
     ATTEMPT_TERMINATED = "attempt.terminated", "Staff ended an attempt."
     ATTEMPT_VOIDED = "attempt.voided", "Staff declared an attempt void."
+    ATTEMPT_REOPENED = "attempt.reopened", "An admin let an ended attempt go on."
     ATTEMPT_GRADED = "attempt.graded", "An answer was graded by hand."
     ATTEMPT_REVIEWED = "attempt.reviewed", "A human reviewed an attempt's flags."
 

@@ -59,6 +59,9 @@ WORTH_A_BUFFER: Final = 2000
 
 HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 TRAILER: Final = b"\xff\xff"
+# Where a row that is whole has the entry's hash: behind seq, time, numbers and three
+# other hashes, each of which comes with four bytes of length.
+HASH_IN_ROW: Final = slice(156, 188)
 # PostgreSQL counts microseconds from the year 2000.
 EPOCH_US: Final = 946_684_800_000_000
 

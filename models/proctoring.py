@@ -61,6 +61,8 @@ class Activity:
     # Whether it comes from the login that holds the attempt. Another one may deliver
     # what a dead device has left, and must not make it look alive.
     is_holder_heard: bool
+    # Whether it comes from the login that was displaced, and shows it at work since.
+    is_displaced_heard: bool
     # Whether the events bear on the risk.
     is_analysis_due: bool
 
@@ -82,7 +84,7 @@ INSERT_BATCH: LiteralString = """
                event_class, severity, occurred_at, %(received_at)s, payload
           FROM reported
         ON CONFLICT ON CONSTRAINT proctoring_events_client_event_id_key DO NOTHING
-        RETURNING client_event_id),
+        RETURNING client_event_id, sequence),
     noted AS (
         UPDATE attempt_activity
            SET last_seen_at = CASE WHEN %(is_holder_heard)s
@@ -90,6 +92,12 @@ INSERT_BATCH: LiteralString = """
                contiguous_sequence =
                    coalesce(%(contiguous_sequence)s, contiguous_sequence),
                highest_sequence = coalesce(%(highest_sequence)s, highest_sequence),
+               reported_events = reported_events
+                   + (SELECT count(sequence) FROM inserted)::integer,
+               displaced_session = CASE WHEN %(is_displaced_heard)s
+                                        THEN NULL ELSE displaced_session END,
+               displaced_at = CASE WHEN %(is_displaced_heard)s
+                                   THEN NULL ELSE displaced_at END,
                analysis_due_since = CASE WHEN %(is_analysis_due)s
                    THEN least(analysis_due_since, %(received_at)s)
                    ELSE analysis_due_since END
@@ -179,6 +187,11 @@ LIST_HOLES: LiteralString = """
      LIMIT %(limit)s
 """
 
+LIST_KNOWN: LiteralString = """
+    SELECT client_event_id FROM proctoring_events
+     WHERE attempt_id = %(attempt_id)s
+       AND client_event_id = ANY (%(client_event_ids)s)
+"""
 
 COUNT: LiteralString = """
     SELECT event_class, severity, count(*) AS count
@@ -235,6 +248,7 @@ def insert_batch(
         "contiguous_sequence": progress.contiguous_sequence if progress else None,
         "highest_sequence": progress.highest_sequence if progress else None,
         "is_holder_heard": activity.is_holder_heard,
+        "is_displaced_heard": activity.is_displaced_heard,
         "is_analysis_due": activity.is_analysis_due,
     }
     known = tx.all(_ClientEventId, INSERT_BATCH, names)
@@ -263,6 +277,16 @@ def list_stored(
     """Read the events that have these client ids, in no particular order."""
     names = {"attempt_id": attempt_id, "client_event_ids": list(client_event_ids)}
     return tx.all(StoredEvent, LIST_STORED, names)
+
+
+def list_known(
+    tx: Transaction, attempt_id: UUID, client_event_ids: Sequence[UUID]
+) -> frozenset[UUID]:
+    """Return those of the client ids that the attempt has an event of."""
+    names = {"attempt_id": attempt_id, "client_event_ids": list(client_event_ids)}
+    return frozenset(
+        row.client_event_id for row in tx.all(_ClientEventId, LIST_KNOWN, names)
+    )
 
 
 def list_page(

@@ -28,6 +28,9 @@ MAX_PAYLOAD_KEYS: Final = 50
 # Above this a double is no longer every whole number, and RFC 8785 has no text for it.
 LARGEST_NUMBER: Final = 2**53 - 1
 MAX_EVENTS: Final = 200
+# Of one attempt, in all: seven a second for a whole hour. The database counts them
+# (attempt_activity_reported_events_check).
+MAX_REPORTED_EVENTS: Final = 20_000
 # MAX_EVENTS of the largest payload would be more; a client then sends fewer at once.
 MAX_BATCH_BYTES: Final = 512 * 1024
 

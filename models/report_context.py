@@ -22,6 +22,12 @@ class ReportContext(AttemptClock):
     contiguous_sequence: int
     # The highest that has arrived; 0 if none has.
     highest_sequence: int
+    # How many events clients have reported, duplicates left out.
+    reported_events: int
+    # The login from which another one took the attempt over, if it was not heard of
+    # since, and when that was.
+    displaced_session: UUID | None
+    displaced_at: datetime | None
 
 
 # The share lock keeps the attempt from ending or pausing meanwhile. The other one puts
@@ -33,14 +39,17 @@ LOCK: LiteralString = """
         SELECT attempts.id, attempts.status, attempts.started_at, attempts.deadline_at,
                attempts.paused_at, attempts.ended_at, attempts.held_by_session,
                exams.proctoring::text AS policy,
-               attempt_activity.contiguous_sequence, attempt_activity.highest_sequence
+               attempt_activity.contiguous_sequence, attempt_activity.highest_sequence,
+               attempt_activity.reported_events, attempt_activity.displaced_session,
+               attempt_activity.displaced_at
           FROM attempts
           JOIN exams ON exams.id = attempts.exam_id
           JOIN attempt_activity ON attempt_activity.attempt_id = attempts.id
          WHERE attempts.id = %(id)s AND attempts.student_id = %(student_id)s
            FOR SHARE OF attempts FOR NO KEY UPDATE OF attempt_activity)
     SELECT id, status, started_at, deadline_at, paused_at, ended_at, held_by_session,
-           policy, contiguous_sequence, highest_sequence, clock_timestamp() AS read_at
+           policy, contiguous_sequence, highest_sequence, reported_events,
+           displaced_session, displaced_at, clock_timestamp() AS read_at
       FROM held
 """
 

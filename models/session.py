@@ -78,7 +78,14 @@ LOCK_LIVE: LiteralString = """
 """
 
 TOUCH: LiteralString = """
-    UPDATE sessions SET last_used_at = %(used_at)s WHERE id = %(id)s
+    UPDATE sessions
+       SET last_used_at = %(used_at)s,
+           ip_address = coalesce(%(ip_address)s::inet, ip_address)
+     WHERE id = %(id)s
+"""
+
+GET_ADDRESS: LiteralString = """
+    SELECT host(ip_address) AS ip_address FROM sessions WHERE id = %(id)s
 """
 
 LIST_LIVE: LiteralString = """
@@ -147,8 +154,22 @@ def lock_live(tx: Transaction, session_id: UUID, user_id: UUID) -> Session | Non
     return tx.one_or_none(Session, LOCK_LIVE, {"id": session_id, "user_id": user_id})
 
 
-def touch(tx: Transaction, session_id: UUID, used_at: datetime) -> None:
-    tx.execute(TOUCH, {"id": session_id, "used_at": used_at})
+def touch(
+    tx: Transaction, session_id: UUID, used_at: datetime, ip_address: str | None
+) -> None:
+    """Note when a session was used, and from where if that is known."""
+    names = {"id": session_id, "used_at": used_at, "ip_address": ip_address}
+    tx.execute(TOUCH, names)
+
+
+@dataclass(frozen=True, slots=True)
+class _Address:
+    ip_address: str | None
+
+
+def get_address(tx: Transaction, session_id: UUID) -> str | None:
+    """Return where a session was last used from, if that is known."""
+    return tx.one(_Address, GET_ADDRESS, {"id": session_id}).ip_address
 
 
 def list_live(

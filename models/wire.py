@@ -24,6 +24,11 @@ from pydantic import (
 
 # NUL can't be stored; the others have no business in a name and can forge a log line.
 CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# date-time of RFC 3339, section 5.6.
+RFC_3339: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
+    r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
 CONTROLS_BUT_NEWLINES: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -101,6 +106,18 @@ def _integral(value: object) -> object:
     return value
 
 
+def _rfc_3339(value: object) -> object:
+    # Pydantic also takes a number of seconds in a string, and separators of its own.
+    if not isinstance(value, str):
+        return value
+    try:
+        if RFC_3339.fullmatch(value):
+            return datetime.fromisoformat(value.upper())
+    except ValueError:
+        pass
+    raise ValueError("must be a time such as 2026-11-24T09:00:00Z (RFC 3339)")
+
+
 def _utc(value: datetime) -> datetime:
     # What nearly all clients send, and much faster than a conversion.
     if not value.utcoffset():
@@ -141,6 +158,7 @@ Sequence = Annotated[int, Field(ge=1, le=2**53 - 1), BeforeValidator(_integral)]
 Instant = Annotated[
     AwareDatetime,
     Field(ge=datetime(2000, 1, 1, tzinfo=UTC), le=datetime(2200, 1, 1, tzinfo=UTC)),
+    BeforeValidator(_rfc_3339),
     AfterValidator(_utc),
 ]
 # A decimal that is exact inside and an ordinary number in JSON.

@@ -1,4 +1,4 @@
-"""What script/server runs: PostgreSQL, the migrations, the first data, gunicorn."""
+"""What script/server runs: PostgreSQL, migrations, first data, signing, gunicorn."""
 
 import http.client
 import json
@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
@@ -24,8 +24,12 @@ from database.administration import admin_dsn, environment
 from database.embedded_home import EmbeddedServerError
 from database.migrate import ADVISORY_LOCK, MigrationError, migrate
 from database.seed import seed_if_empty
+from script import serve_checkpoints
 
 PROJECT = Path(__file__).resolve().parent.parent
+
+CHECKPOINTS = PROJECT / ".local" / "checkpointer"
+WITNESS = PROJECT / ".local" / "witness"
 
 ADDRESS = "127.0.0.1"
 DATABASE = "proctoring_db"
@@ -83,9 +87,9 @@ def run(environ: Mapping[str, str]) -> None:
             make_login_role(dsn)
         if not settings.is_production and seed_if_empty(dsn):
             print("stored the first data of database/seed_data.sql")
-        with gunicorn(prepared, port) as server:
+        with signing(prepared) as told, gunicorn(told, port) as server:
             wait_for_answer(server, port)
-            print(greeting(port, dsn, prepared.where), flush=True)
+            print(greeting(port, dsn, told), flush=True)
             sys.exit(f"gunicorn ended with code {server.wait()}")
 
 
@@ -147,15 +151,42 @@ def create_database(server: embedded.Server) -> None:
             )
 
 
-def make_login_role(dsn: str) -> None:
-    role = sql.Identifier(LOGIN_ROLE)
+@contextmanager
+def signing(prepared: Prepared) -> Iterator[Prepared]:
+    """Sign the log of the embedded database; who has his own sees to that himself."""
+    if not prepared.claims:
+        yield prepared
+        return
+    make_login_role(
+        admin_dsn(prepared.environ),
+        serve_checkpoints.LOGIN_ROLE,
+        serve_checkpoints.GROUP,
+    )
+    files = serve_checkpoints.files_under(CHECKPOINTS)
+    serve_checkpoints.make_keys(files, prepared.environ)
+    vkeys = serve_checkpoints.verifier_keys(files)
+    told = replace(prepared, environ={**prepared.environ, "AUDIT_LOG_VKEYS": vkeys})
+    with (
+        serve_checkpoints.witness(WITNESS, vkeys.split(",")) as witness,
+        serve_checkpoints.checkpointer(
+            files, prepared.environ, prepared.claims, witness
+        ),
+    ):
+        yield told
+
+
+def make_login_role(
+    dsn: str, name: str = LOGIN_ROLE, group: str = "proctoring_app"
+) -> None:
+    """Make a login that is a member of one group, and of nothing else."""
+    role = sql.Identifier(name)
     with closing(psycopg2.connect(dsn)) as session, session, session.cursor() as cursor:
         # Another start at the same moment may be making it.
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
-        cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [LOGIN_ROLE])
+        cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [name])
         if cursor.rowcount == 0:
             cursor.execute(sql.SQL("CREATE ROLE {} LOGIN NOINHERIT").format(role))
-        cursor.execute(sql.SQL("GRANT proctoring_app TO {}").format(role))
+        cursor.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(group), role))
 
 
 @contextmanager
@@ -207,7 +238,8 @@ def answers(port: int) -> bool:
             return False
 
 
-def greeting(port: int, dsn: str, where: str) -> str:
+def greeting(port: int, dsn: str, prepared: Prepared) -> str:
+    vkeys = prepared.environ.get("AUDIT_LOG_VKEYS", "").split(",")
     url = f"http://localhost:{port}"
     body = json.dumps({"email": SEEDED_EMAIL, "password": SEEDED_PASSWORD})
     return f"""
@@ -215,7 +247,8 @@ The proctoring API is running at {url} (Ctrl-C stops it).
 
   Login      {login_hint(dsn)}
   Reference  {url}/docs
-  Database   {where}
+  Database   {prepared.where}
+  Log        {f"signed by {vkeys[0]}" if vkeys[0] else "not signed here"}
 
 Try it:
 

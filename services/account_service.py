@@ -11,7 +11,7 @@ from models.session import EndedReason, Session
 from models.user import NewUser, User
 from models.wire import canonical_email
 from services import audit, errors
-from services.account_fields import PasswordChange, Registration
+from services.account_fields import NewAccount, PasswordChange, Registration
 from services.audit import Actor
 from services.passwords import (
     PasswordHasher,
@@ -57,15 +57,8 @@ class AccountService:
 
     def register(self, new: Registration) -> User:
         """Make a student's account: whatever the body says, nothing more than that."""
-        check_new(new.password, "password", (new.email, new.full_name))
-        account = NewUser(
-            id=uuid7(),
-            email=new.email,
-            email_canonical=canonical_email(new.email),
-            full_name=new.full_name,
-            role=Role.STUDENT,
-            password_hash=self._passwords.hash(new.password),
-            must_change_password=False,
+        account = new_user(
+            new, self._passwords, role=Role.STUDENT, must_change_password=False
         )
         return insert_account(
             self._database, account, AuditEvent.USER_REGISTERED, actor=account.id
@@ -150,6 +143,29 @@ class AccountService:
                 keep=principal.session_id,
             )
             _note_end(tx, principal, "user", principal.id, ended)
+
+
+def new_user(
+    new: Registration | NewAccount,
+    passwords: PasswordHasher,
+    *,
+    role: Role,
+    must_change_password: bool,
+) -> NewUser:
+    """Return the row of an account that is to be. Raises PasswordRefusedError.
+
+    Hashes the password, and so belongs before any transaction.
+    """
+    check_new(new.password, "password", (new.email, new.full_name))
+    return NewUser(
+        id=uuid7(),
+        email=new.email,
+        email_canonical=canonical_email(new.email),
+        full_name=new.full_name,
+        role=role,
+        password_hash=passwords.hash(new.password),
+        must_change_password=must_change_password,
+    )
 
 
 def insert_account(

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
+from typing import Final
 from uuid import UUID
 
 from models import answer, risk_subject
@@ -19,6 +20,9 @@ from services.event_catalogue import EventClass, Severity
 from services.proctoring_policy import read_facts
 from services.risk import AnsweredQuestion, AttemptInputs, ObservedEvent, Pause
 from utils.blockchain_hasher import canonical_json
+
+# What stops the clock of an attempt until it is resumed.
+STOPS: Final = frozenset({"session.paused", "session.submitted", "session.terminated"})
 
 
 def read_inputs(
@@ -93,23 +97,28 @@ def _observed(event: SeenEvent) -> ObservedEvent:
 
 
 def _pauses(events: Iterable[SeenEvent]) -> tuple[Pause, ...]:
-    """Read the pauses off the server's own events: no client may report these."""
+    """Read the pauses off the server's own events: no client may report these.
+
+    The time between an end and a reopening is one as well.
+    """
     found: list[Pause] = []
-    began: datetime | None = None
+    stopped: SeenEvent | None = None
     for event in events:
-        if event.event_type == "session.paused" and began is None:
-            began = event.occurred_at
+        if event.event_type in STOPS and stopped is None:
+            stopped = event
         # Who goes on with another device resumes too, and gives no reason: that does
         # not end a pause.
         elif (
             event.event_type == "session.resumed"
             and "reason" in event.payload
-            and began is not None
+            and stopped is not None
         ):
-            found.append(Pause(started_at=began, ended_at=event.occurred_at))
-            began = None
-    if began is not None:
-        found.append(Pause(started_at=began, ended_at=None))
+            found.append(
+                Pause(started_at=stopped.occurred_at, ended_at=event.occurred_at)
+            )
+            stopped = None
+    if stopped is not None and stopped.event_type == "session.paused":
+        found.append(Pause(started_at=stopped.occurred_at, ended_at=None))
     return tuple(found)
 
 

@@ -15,6 +15,7 @@ from services import audit
 from services.analysis_cohort import Cohorts, Prepared
 from services.analysis_record import RecordedAnalysis, from_row
 from services.analysis_service import judge, store
+from services.server_events import record_once
 
 # Longer than any analysis takes; if the process dies, another one goes on after it.
 LEASE: Final = timedelta(seconds=30)
@@ -22,6 +23,8 @@ LEASE: Final = timedelta(seconds=30)
 SPACING: Final = timedelta(seconds=5)
 # As many as share one reading of their cohort.
 BATCH: Final = 20
+SILENCE_CODE: Final = "client.heartbeat_missed"
+MISSED_REPORTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +83,16 @@ class AnalysisJob:
             return
         with self._database.transaction() as tx:
             store(tx, made, audit.SYSTEM)
+            if _was_silent(ready.prepared, made):
+                record_once(
+                    tx,
+                    claim.attempt_id,
+                    SILENCE_CODE,
+                    {
+                        "longest_gap_seconds": made.coverage.longest_gap_seconds,
+                        "observed_percent": made.coverage.observed_percent,
+                    },
+                )
             analysis_queue.settle(tx, claim)
         known = set() if before is None else _similar_to(from_row(before))
         self._request(_similar_to(made) - known)
@@ -102,6 +115,16 @@ class AnalysisJob:
         if claims:
             with self._database.bookkeeping() as tx:
                 analysis_queue.give_back(tx, claims)
+
+
+def _was_silent(prepared: Prepared, made: RecordedAnalysis) -> bool:
+    """Say whether an attempt that has ended was not heard of for too long.
+
+    Three reports that did not come are red, as in SEB's ping: amber, orange, red.
+    """
+    interval = prepared.basis.policy.expected_report_interval_seconds
+    has_ended = prepared.inputs[made.attempt_id].ended_at is not None
+    return has_ended and made.coverage.longest_gap_seconds > MISSED_REPORTS * interval
 
 
 def _by_exam(claims: Sequence[Claim]) -> list[tuple[UUID, list[Claim]]]:

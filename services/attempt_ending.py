@@ -20,7 +20,7 @@ from models.exam import Exam
 from models.question import Question
 from models.question_response import parse_response
 from services import audit, grading
-from services.server_events import record_lifecycle_events
+from services.server_events import record_server_events
 from utils.blockchain_hasher import canonical_json
 
 Actor = UUID | Literal[audit.Actor.SYSTEM]
@@ -55,11 +55,11 @@ def end(
     for one in ended:
         _record(tx, one, answers.get(one.id, []), actor)
     is_terminated = status is AttemptStatus.TERMINATED
-    record_lifecycle_events(
+    _note_gaps(tx, ids)
+    record_server_events(
         tx,
-        [one.id for one in ended],
         "session.terminated" if is_terminated else "session.submitted",
-        {"ended_by": str(ended_by)},
+        {one.id: {"ended_by": str(ended_by)} for one in ended},
     )
     return ended
 
@@ -145,6 +145,21 @@ def _mark(asked: Question, given: Answer) -> Mark:
         attempt_id=given.attempt_id,
         question_id=given.question_id,
         points=grading.grade(asked, response),
+    )
+
+
+def _note_gaps(tx: Transaction, attempt_ids: Sequence[UUID]) -> None:
+    """Note what has not arrived by the end. The analysis counts it for itself."""
+    record_server_events(
+        tx,
+        "client.event_gap",
+        {
+            gap.attempt_id: {
+                "missing_events": gap.missing_events,
+                "highest_sequence": gap.highest_sequence,
+            }
+            for gap in attempt_activity.list_gaps(tx, attempt_ids)
+        },
     )
 
 

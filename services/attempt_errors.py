@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from models.attempt import Attempt, AttemptStatus
+from models.attempt import Attempt, AttemptStatus, EndedBy
 from models.exam import Exam, ExamStatus
 from models.principal import Role
 from services import errors
@@ -63,6 +63,28 @@ class AnotherAttemptRunningError(errors.ConflictError):
             "Submit it first.",
             current_status=running.status,
             allowed_actions=["submit"],
+        )
+
+
+class StudentSitsAnotherError(errors.ConflictError):
+    slug = "another-attempt-running"
+    title = "Another attempt is running"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The student has another attempt that is running. Wait until it has ended."
+        )
+
+
+class NoTimeLeftError(errors.ConflictError):
+    slug = "no-time-left"
+    title = "No time left"
+
+    def __init__(self, ended: Attempt) -> None:
+        super().__init__(
+            "The attempt had no time left when it ended. Give it some: extra_seconds.",
+            current_status=ended.status,
+            allowed_actions=["reopen"],
         )
 
 
@@ -146,8 +168,15 @@ def allowed_actions(attempt: Attempt, role: Role) -> list[str]:
             AttemptStatus.TERMINATED: ["grade"],
             AttemptStatus.VOIDED: [],
         }[attempt.status]
-    may_void = role is Role.ADMIN and attempt.status is not AttemptStatus.VOIDED
-    return [*actions, "void"] if may_void else actions
+    if role is not Role.ADMIN or attempt.status is AttemptStatus.VOIDED:
+        return actions
+    return [*actions, *(["reopen"] if is_reopenable(attempt) else []), "void"]
+
+
+def is_reopenable(attempt: Attempt) -> bool:
+    """Say whether an attempt was ended by somebody else than its student."""
+    ended = {AttemptStatus.SUBMITTED, AttemptStatus.TERMINATED}
+    return attempt.status in ended and attempt.ended_by is not EndedBy.STUDENT
 
 
 class AnswersInvalidError(errors.UnprocessableError):
@@ -170,8 +199,8 @@ class ExtensionTooLongError(errors.UnprocessableError):
     slug = "extension-too-long"
     title = "Extension too long"
 
-    def __init__(self) -> None:
+    def __init__(self, field: str) -> None:
         super().__init__(
             "An attempt can be extended by 24 hours in all.",
-            [("#/minutes", "Exceeds what is left of 24 hours.")],
+            [(f"#/{field}", "Exceeds what is left of 24 hours.")],
         )

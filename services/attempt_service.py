@@ -1,6 +1,7 @@
 """What a student does with an attempt: start, go on, save, submit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
@@ -23,14 +24,17 @@ from models.question_response import (
 from services import attempt_ending, attempt_start, audit, paper
 from services.attempt_errors import (
     AnswersInvalidError,
+    AttemptHeldElsewhereError,
     AttemptNotFoundError,
     AttemptOverError,
     AttemptPausedError,
     ExamClosedMeanwhileError,
 )
 from services.attempt_start import Started
+from services.event_intake import CONCURRENT_CODE
 from services.exam_session_security import require_hold
 from services.paper import Paper
+from services.server_events import record_server_event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +118,7 @@ class AttemptService:
         Raises AttemptNotFoundError, AttemptOverError, AttemptHeldElsewhereError,
         AttemptPausedError and AnswersInvalidError.
         """
-        with self._database.transaction() as tx:
+        with self._hearing(student, attempt_id), self._database.transaction() as tx:
             # An end or a pause waits for us, or we for it: no answer comes too late.
             held = _own(attempt.get_for_share(tx, attempt_id), student, attempt_id)
             _require_writable(held, student)
@@ -138,7 +142,7 @@ class AttemptService:
         Raises AttemptNotFoundError, AttemptHeldElsewhereError, and AttemptOverError
         for one that staff has terminated or voided.
         """
-        with self._database.transaction() as tx:
+        with self._hearing(student, attempt_id), self._database.transaction() as tx:
             own = _own(attempt.get_for_update(tx, attempt_id), student, attempt_id)
             if own.is_overdue:
                 attempt_ending.end(tx, [own], EndedBy.DEADLINE, audit.SYSTEM)
@@ -160,6 +164,19 @@ class AttemptService:
             receipt_hash=entry.receipt_hash,
             audit_seq=entry.audit_seq,
         )
+
+    @contextmanager
+    def _hearing(self, student: Principal, attempt_id: UUID) -> Iterator[None]:
+        """Note what is refused to a device that was displaced: it is at work still."""
+        try:
+            yield
+        except AttemptHeldElsewhereError:
+            with self._database.transaction(is_aside=True) as tx:
+                if attempt_activity.forget_displaced(
+                    tx, attempt_id, student.session_id
+                ):
+                    record_server_event(tx, attempt_id, CONCURRENT_CODE, {})
+            raise
 
 
 def _own(found: Attempt | None, student: Principal, attempt_id: UUID) -> Attempt:

@@ -12,6 +12,7 @@ from models import (
     attempt_steps,
     exam,
     question,
+    session,
 )
 from models.attempt import Attempt, EndedBy
 from models.attempt_steps import NewAttempt
@@ -21,12 +22,14 @@ from models.exam import Exam, ExamStatus
 from models.principal import Principal
 from services import attempt_ending, audit, paper
 from services.access import ExamNotFoundError
+from services.address_changes import note_if_moved
 from services.attempt_errors import (
     AnotherAttemptRunningError,
     ExamNotOpenError,
     NoAttemptsLeftError,
 )
-from services.exam_session_security import HandOver, hand_over
+from services.event_intake import CONCURRENT_CODE
+from services.exam_session_security import HandOver, displaced_by, hand_over
 from services.paper import Paper
 from services.proctoring_policy import ProctoringPolicy
 from services.server_events import record_server_event
@@ -199,14 +202,15 @@ def _go_on(
     if how is HandOver.NONE:
         return running
     moved = attempt_steps.move_hold(tx, running.id, student.session_id)
-    attempt_activity.touch(tx, running.id)
+    displaced = displaced_by(how, holder, student.session_id)
+    attempt_activity.note_hand_over(tx, running.id, displaced)
     is_concurrent = how is HandOver.CONCURRENT
-    record_server_event(
-        tx,
-        running.id,
-        "session.concurrent_device" if is_concurrent else "session.resumed",
-        {},
-    )
+    record_server_event(tx, running.id, "session.resumed", {})
+    if is_concurrent:
+        record_server_event(tx, running.id, CONCURRENT_CODE, {})
+    if holder is not None:
+        now_at = session.get_address(tx, student.session_id)
+        note_if_moved(tx, running.id, holder.ip_address, now_at)
     audit.append(
         tx,
         AuditEvent.ATTEMPT_RESUMED

@@ -7,7 +7,7 @@ from datetime import datetime
 from hashlib import sha256
 
 from config import Settings
-from models import refresh_token, session, user
+from models import attempt, refresh_token, session, user
 from models.audit_event import AuditEvent
 from models.database import Database, DatabaseUnavailableError, Transaction
 from models.principal import Principal
@@ -16,6 +16,7 @@ from models.user import Credentials, User
 from models.wire import canonical_email
 from services import audit, errors
 from services.account_fields import Login
+from services.address_changes import note_if_moved
 from services.passwords import DEFAULT_PASSWORD, PasswordHasher, is_default
 from services.tokens import (
     ACCESS,
@@ -27,6 +28,7 @@ from services.tokens import (
     seconds_of,
     stored_form,
 )
+from utils.addresses import has_moved
 from utils.uuid7 import uuid7
 
 logger = logging.getLogger(__name__)
@@ -206,12 +208,13 @@ class AuthService:
                 payload={"ip_address": client.ip_address, "is_known": bool(found)},
             )
 
-    def refresh(self, token: str) -> LoggedIn:
+    def refresh(self, token: str, client: Client) -> LoggedIn:
         """Give new tokens for a refresh token, which works once.
 
         For GRACE_SECONDS the same token gives the same successor again, as long as
         that one is unused. After that its session ends, and TokenReusedError is raised;
         InvalidTokenError for what never was a token of a session that still lasts.
+        Who holds an attempt and comes from another address leaves a note of it there.
         """
         claims = self._tokens.read(token, REFRESH)
         spent = stored_form(claims.jti)
@@ -223,7 +226,7 @@ class AuthService:
                 raise InvalidTokenError
             if not refresh_token.exists(tx, spent, lasting.id):
                 raise InvalidTokenError
-            issued_at = _rotate(tx, lasting, spent, stored_form(successor_id))
+            issued_at = _rotate(tx, lasting, spent, stored_form(successor_id), client)
             if issued_at is None:
                 _end_family(tx, lasting)
         if issued_at is None:
@@ -293,7 +296,7 @@ class AuthService:
 
 
 def _rotate(
-    tx: Transaction, lasting: Session, spent: bytes, successor: bytes
+    tx: Transaction, lasting: Session, spent: bytes, successor: bytes, client: Client
 ) -> datetime | None:
     """Return when the token was used: now, or a moment ago; None is reuse."""
     use = refresh_token.use(tx, spent, lasting.id)
@@ -303,7 +306,11 @@ def _rotate(
         )
         return recent.used_at if recent else None
     refresh_token.insert(tx, successor, lasting.id, use.used_at)
-    session.touch(tx, lasting.id, use.used_at)
+    session.touch(tx, lasting.id, use.used_at, client.ip_address)
+    if has_moved(lasting.ip_address, client.ip_address):
+        attempt_id = attempt.find_held(tx, lasting.id)
+        if attempt_id is not None:
+            note_if_moved(tx, attempt_id, lasting.ip_address, client.ip_address)
     audit.append(
         tx,
         AuditEvent.TOKEN_REFRESHED,

@@ -93,6 +93,7 @@ PAYLOAD_KEYS: Mapping[str, str] = {
     "consecutive_frames": "Integer, 1 to 1000000. Frames in a row that showed it.",
     "skew_seconds": "Number. client.clock_skew: client's time minus server's time.",
     "is_new_network": "Boolean. session.ip_changed: another provider or country.",
+    "is_other_network": "Boolean. session.ip_changed: far from the last address.",
 }
 
 CLIENT = frozenset({Reporter.CLIENT})

@@ -1,17 +1,17 @@
 """From what a client reports to what is stored: the rules for one event."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
 from pydantic import JsonValue
 
 from models.attempt import NETWORK_LEEWAY
 from models.proctoring import ProctoringEvent
-from models.proctoring_report import ReportedEvent
+from models.proctoring_report import MAX_REPORTED_EVENTS, ReportedEvent
 from models.report_context import ReportContext
 from services.event_catalogue import (
     EventType,
@@ -34,6 +34,8 @@ MAX_AHEAD: Final = timedelta(minutes=5)
 MAX_BEFORE_START: Final = timedelta(days=1)
 NOTED_SKEW: Final = timedelta(seconds=120)
 SKEW_CODE: Final = "client.clock_skew"
+LIMIT_CODE: Final = "session.milestone"
+CONCURRENT_CODE: Final = "session.concurrent_device"
 
 
 @lru_cache(maxsize=256)
@@ -111,6 +113,48 @@ class Batch:
             sequence=None,
             occurred_at=self.context.read_at,
             payload={"skew_seconds": round(skew.total_seconds(), 3)},
+        )
+
+    def limit_note(self) -> ProctoringEvent:
+        """Return the server's note that clients can report nothing more.
+
+        The event that fills the last place brings it, so there is one.
+        """
+        return self._note(
+            LIMIT_CODE,
+            {"milestone": "event_limit_reached", "limit": MAX_REPORTED_EVENTS},
+        )
+
+    def second_device_note(self) -> ProctoringEvent:
+        """Return the server's note that a device works on that was displaced."""
+        return self._note(CONCURRENT_CODE, {})
+
+    def shows_displaced_at_work(
+        self, session_id: UUID, events: Sequence[ProctoringEvent]
+    ) -> bool:
+        """Say whether a displaced login has seen something since it was displaced.
+
+        What it kept from before, and delivers now, is no work; and its clock may be
+        ahead.
+        """
+        displaced_at = self.context.displaced_at
+        return (
+            displaced_at is not None
+            and self.context.displaced_session == session_id
+            and any(
+                min(event.occurred_at, event.received_at) > displaced_at + NOTED_SKEW
+                for event in events
+            )
+        )
+
+    def _note(self, code: str, payload: dict[str, JsonValue]) -> ProctoringEvent:
+        # An id that could be worked out could be taken beforehand.
+        return self._event(
+            resolve(code),
+            client_event_id=uuid4(),
+            sequence=None,
+            occurred_at=self.context.read_at,
+            payload=payload,
         )
 
     def _check_time(self, occurred_at: datetime) -> None:

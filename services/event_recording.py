@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
 
+from pydantic import JsonValue
+
 from models import proctoring
 from models.audit_entry import PendingEntry
 from models.audit_event import AuditEvent
@@ -36,7 +38,8 @@ def record_batch(
     events: Sequence[ProctoringEvent],
     *,
     progress: Progress | None,
-    is_holder_heard: bool,
+    is_holder_heard: bool = False,
+    is_displaced_heard: bool = False,
     actor: UUID | Literal[audit.Actor.SYSTEM],
 ) -> RecordedBatch:
     """Insert events of one batch and queue one audit entry for those that are new.
@@ -46,6 +49,7 @@ def record_batch(
     activity = Activity(
         progress=progress,
         is_holder_heard=is_holder_heard,
+        is_displaced_heard=is_displaced_heard,
         # An excuse that comes late must count as much as what it excuses.
         is_analysis_due=any(
             event.event_class == EventClass.INTEGRITY or event.event_type in EXPLAINING
@@ -68,7 +72,7 @@ def record_each(
     events: Sequence[ProctoringEvent],
     actor: UUID | Literal[audit.Actor.SYSTEM],
 ) -> None:
-    """Insert new lifecycle events, in one statement, with an audit entry for each.
+    """Insert new events of the server, in one statement, with an entry for each.
 
     Each is a batch of its own, so the trail of every attempt has its own entry.
     """
@@ -97,26 +101,27 @@ def _append(
 
 def _logged(events: Sequence[ProctoringEvent]) -> CanonicalJson:
     """Return the events as the log keeps them, and as the table is filled from it."""
-    received_at = _instant(events[0].received_at)
+    received_at = instant(events[0].received_at)
     return canonical_json_of_plain(
-        {
-            "events": [
-                {
-                    "id": str(event.id),
-                    "client_event_id": str(event.client_event_id),
-                    "sequence": event.sequence,
-                    "event_type": event.event_type,
-                    "event_class": event.event_class,
-                    "severity": event.severity,
-                    "occurred_at": _instant(event.occurred_at),
-                    "received_at": received_at,
-                    "payload": event.payload,
-                }
-                for event in events
-            ]
-        }
+        {"events": [logged_event(event, received_at) for event in events]}
     )
 
 
-def _instant(moment: datetime) -> str:
+def logged_event(event: ProctoringEvent, received_at: str) -> dict[str, JsonValue]:
+    """Return an event as the log keeps it. `received_at` is its own, as `instant`."""
+    return {
+        "id": str(event.id),
+        "client_event_id": str(event.client_event_id),
+        "sequence": event.sequence,
+        "event_type": event.event_type,
+        "event_class": event.event_class,
+        "severity": event.severity,
+        "occurred_at": instant(event.occurred_at),
+        "received_at": received_at,
+        "payload": event.payload,
+    }
+
+
+def instant(moment: datetime) -> str:
+    """Write a time as the log has it."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"

@@ -22,9 +22,9 @@ class HandOver(StrEnum):
     NONE = "none"
     # The login that held the attempt has ended.
     RESUMED = "resumed"
-    # The other device was silent: most likely it died, which is no evidence.
+    # The other device may have died, or its student may have walked to another one.
     TAKEN_OVER = "taken_over"
-    # Two devices were at work at once.
+    # A device that was displaced takes the attempt back from one that is at work.
     CONCURRENT = "concurrent"
 
 
@@ -38,8 +38,11 @@ def hand_over(
 ) -> HandOver:
     """Decide what it means that this login wants to go on with a running attempt.
 
-    A device that was heard of within `concurrent_within` counts as being at work.
-    Raises AttemptHeldByAnotherDeviceError if it has to say that it takes over.
+    That the other device was heard of until now proves nothing: a browser that crashed
+    was at work a moment before. Only what is heard of a device after it was displaced
+    tells that there are two. A device that was heard of within `concurrent_within`
+    counts as being at work. Raises AttemptHeldByAnotherDeviceError if it has to say
+    that it takes over.
     """
     if running.held_by_session == session_id:
         return HandOver.NONE
@@ -47,8 +50,18 @@ def hand_over(
         return HandOver.RESUMED
     if not take_over:
         raise AttemptHeldByAnotherDeviceError(running)
-    is_concurrent = holder.silence <= concurrent_within
+    is_back = holder.displaced_session == session_id
+    is_concurrent = is_back and holder.silence <= concurrent_within
     return HandOver.CONCURRENT if is_concurrent else HandOver.TAKEN_OVER
+
+
+def displaced_by(how: HandOver, holder: Holder | None, session_id: UUID) -> UUID | None:
+    """Return the login that is displaced by a hand-over, or still is from before."""
+    if holder is None:
+        return None
+    if how is not HandOver.RESUMED:
+        return holder.session_id
+    return None if holder.displaced_session == session_id else holder.displaced_session
 
 
 def require_hold(running: Attempt, session_id: UUID) -> None:

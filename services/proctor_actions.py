@@ -1,4 +1,4 @@
-"""What staff do to an attempt: pause, resume, extend, terminate, void.
+"""What staff do to an attempt: pause, resume, extend, terminate, reopen, void.
 
 Each reads the locked row, so that the refusal names the state that forbids the step.
 """
@@ -11,7 +11,7 @@ from models import attempt_board, attempt_steps
 from models.attempt import Attempt, AttemptStatus, EndedBy
 from models.attempt_board import WatchedAttempt
 from models.audit_event import AuditEvent
-from models.database import Database, Transaction
+from models.database import ConstraintError, Database, Transaction
 from models.page import Page, paged
 from models.principal import Principal, Role
 from services import attempt_ending, audit
@@ -21,8 +21,10 @@ from services.attempt_errors import (
     AttemptNotFoundError,
     AttemptStepError,
     ExtensionTooLongError,
+    StudentSitsAnotherError,
     allowed_actions,
 )
+from services.attempt_reopening import reopen
 from services.server_events import record_server_event
 
 MAX_EXTENDED_SECONDS: Final = 86_400
@@ -105,7 +107,7 @@ class ProctorActions:
             )
             seconds = 60 * minutes
             if before.extended_seconds + seconds > MAX_EXTENDED_SECONDS:
-                raise ExtensionTooLongError
+                raise ExtensionTooLongError("minutes")
             after = attempt_steps.extend(tx, before.id, seconds)
             _record(tx, AuditEvent.ATTEMPT_EXTENDED, staff, before, after, reason)
             record_server_event(
@@ -131,6 +133,25 @@ class ProctorActions:
                 reason=reason,
             )
             return _reread(tx, staff, attempt_id)
+
+    def reopen_attempt(
+        self, admin: Principal, attempt_id: UUID, extra_seconds: int, reason: str
+    ) -> ManagedAttempt:
+        """Let an attempt go on that staff or the server has ended.
+
+        Raises ExtensionTooLongError, and what `attempt_reopening.reopen` raises.
+        """
+        try:
+            with self._database.transaction() as tx:
+                before = lock_attempt(tx, admin, attempt_id)
+                if before.extended_seconds + extra_seconds > MAX_EXTENDED_SECONDS:
+                    raise ExtensionTooLongError("extra_seconds")
+                reopen(tx, admin, before, reason, extra_seconds)
+                return _reread(tx, admin, attempt_id)
+        except ConstraintError as error:
+            if error.constraint != "attempts_one_running_key":
+                raise
+            raise StudentSitsAnotherError from error
 
     def void_attempt(
         self, admin: Principal, attempt_id: UUID, reason: str

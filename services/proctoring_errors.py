@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from models.attempt import AttemptStatus
+from models.proctoring_report import MAX_REPORTED_EVENTS
 from services import errors
 from services.event_catalogue import EventType, UnknownEventTypeError
 from services.proctoring_policy import PayloadError
@@ -18,6 +19,18 @@ class AttemptClosedError(errors.ConflictError):
         super().__init__(
             f"The attempt ended at {ended_at:%Y-%m-%dT%H:%M:%SZ}. What happened before "
             "may be delivered up to ten minutes later.",
+            current_status=status,
+        )
+
+
+class EventLimitReachedError(errors.ConflictError):
+    slug = "event-limit-reached"
+    title = "The attempt takes no more events"
+
+    def __init__(self, status: AttemptStatus) -> None:
+        super().__init__(
+            f"An attempt takes {MAX_REPORTED_EVENTS} events of clients, and has them. "
+            "Merge what repeats itself into one event with a count.",
             current_status=status,
         )
 

@@ -1,9 +1,9 @@
 """What an exam watches, how much of it is too much, and what one event then means."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, NamedTuple, Self
 
 from pydantic import (
     AfterValidator,
@@ -131,8 +131,8 @@ class ProctoringPolicy(BaseModel):
     face_not_visible_medium_after_seconds: Seconds = 30
     media_integrity_after_seconds: Seconds = 60
     clock_skew_low_after_seconds: Seconds = 120
-    # Taking an attempt over from a device that was heard of within this time means
-    # that two were at work; one that was silent for longer has died, most likely.
+    # A device that was displaced, and takes the attempt back from one that was heard of
+    # within this time, means that two were at work.
     concurrent_device_within_seconds: Seconds = 60
     # How far from a technical failure an event may begin to be explained by it.
     explained_within_seconds: Seconds = 15
@@ -196,8 +196,7 @@ class PayloadFacts:
 NO_FACTS = PayloadFacts()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Classified:
+class Classified(NamedTuple):
     event_class: EventClass
     severity: Severity
 
@@ -208,17 +207,12 @@ def read_facts(payload: Mapping[str, JsonValue]) -> PayloadFacts:
     Raises PayloadError for a value of the wrong type or out of its bounds. A key that
     is null is a key that is absent.
     """
-    confidence = payload.get("confidence")
-    return PayloadFacts(
-        duration_ms=_integer(payload, "duration_ms", 0, MAX_DURATION_MS, 0),
-        confidence=None
-        if confidence is None
-        else _number(payload, "confidence", 0, 1, 0),
-        count=_integer(payload, "count", 1, MAX_COUNT, 1),
-        consecutive_frames=_integer(payload, "consecutive_frames", 1, MAX_FRAMES, 1),
-        skew_seconds=_number(payload, "skew_seconds", -1e10, 1e10, 0),
-        is_new_network=_boolean(payload, "is_new_network"),
-    )
+    found = {
+        key: read(key, value)
+        for key, read in _READERS.items()
+        if (value := payload.get(key)) is not None
+    }
+    return PayloadFacts(**found) if found else NO_FACTS
 
 
 def classify(
@@ -293,36 +287,41 @@ def is_sustained(facts: PayloadFacts, policy: ProctoringPolicy) -> bool:
     )
 
 
-def _number(
-    payload: Mapping[str, JsonValue],
-    key: str,
-    low: float,
-    high: float,
-    default: float,
-) -> float:
-    value: Any = payload.get(key)  # Any: the next lines find out what it is.
-    if value is None:
-        return float(default)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise PayloadError(key, "must be a number")
-    if not low <= value <= high:
-        raise PayloadError(key, f"must be from {low} to {high}")
-    return float(value)
+def _number(low: float, high: float) -> Callable[[str, JsonValue], Any]:
+    def read(key: str, value: JsonValue) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise PayloadError(key, "must be a number")
+        if not low <= value <= high:
+            raise PayloadError(key, f"must be from {low} to {high}")
+        return float(value)
+
+    return read
 
 
-def _integer(
-    payload: Mapping[str, JsonValue], key: str, low: int, high: int, default: int
-) -> int:
-    if payload.get(key) is None:
-        return default
-    value = _number(payload, key, low, high, default)
-    if not value.is_integer():
-        raise PayloadError(key, "must be a whole number")
-    return int(value)
+def _integer(low: int, high: int) -> Callable[[str, JsonValue], Any]:
+    read_number = _number(low, high)
+
+    def read(key: str, value: JsonValue) -> int:
+        number: float = read_number(key, value)
+        if not number.is_integer():
+            raise PayloadError(key, "must be a whole number")
+        return int(number)
+
+    return read
 
 
-def _boolean(payload: Mapping[str, JsonValue], key: str) -> bool:
-    value = payload.get(key)
-    if value is not None and not isinstance(value, bool):
+def _boolean(key: str, value: JsonValue) -> bool:
+    if not isinstance(value, bool):
         raise PayloadError(key, "must be true or false")
-    return value is True
+    return value
+
+
+# Any: each gives what its field of PayloadFacts holds.
+_READERS: Final[Mapping[str, Callable[[str, JsonValue], Any]]] = {
+    "duration_ms": _integer(0, MAX_DURATION_MS),
+    "confidence": _number(0, 1),
+    "count": _integer(1, MAX_COUNT),
+    "consecutive_frames": _integer(1, MAX_FRAMES),
+    "skew_seconds": _number(-1e10, 1e10),
+    "is_new_network": _boolean,
+}

@@ -14,6 +14,7 @@ from models.database import Database, Transaction
 from models.principal import Principal
 from models.proctoring import ProctoringEvent, Progress, StoredEvent
 from models.proctoring_report import (
+    MAX_REPORTED_EVENTS,
     NewEvent,
     NewEvents,
     ReportedEvent,
@@ -28,6 +29,7 @@ from services.event_recording import RecordedBatch, record_batch
 from services.proctoring_errors import (
     AttemptClosedError,
     EventIdReusedError,
+    EventLimitReachedError,
     InvalidEventError,
 )
 from utils.uuid7 import uuid7s
@@ -35,6 +37,8 @@ from utils.uuid7 import uuid7s
 # So many numbers above the first hole are looked at, to name this many holes.
 MAX_LOOKED_AT = 5000
 MAX_MISSING = 1000
+# What the server adds to a report: a wrong clock, the limit, a second device.
+MAX_NOTES = 3
 
 
 class ResultStatus(StrEnum):
@@ -97,7 +101,8 @@ class ProctoringService:
     def record_event(self, student: Principal, new: NewEvent) -> RecordedEvent:
         """Store one event. Sent again, it gives what is stored.
 
-        Raises AttemptNotFoundError, EventIdReusedError and what `Batch.judge` raises.
+        Raises AttemptNotFoundError, EventIdReusedError, EventLimitReachedError and
+        what `Batch.judge` raises.
         """
         with self._database.transaction() as tx:
             report = _take_in(tx, student, new.attempt_id, [new])
@@ -148,21 +153,18 @@ def _take_in(
     context = report_context.lock(tx, attempt_id, student.id)
     if context is None:
         raise AttemptNotFoundError(attempt_id)
-    batch_id, *event_ids = uuid7s(len(reports) + 2)
+    batch_id, *event_ids = uuid7s(1 + len(reports) + MAX_NOTES)
     batch = Batch(
         id=batch_id,
         ids=iter(event_ids),
         context=context,
         policy=parse_policy(context.policy),
     )
-    judged = [_judge(batch, report) for report in reports]
-    by_id: dict[UUID, ProctoringEvent] = {}
-    for each in judged:
-        if isinstance(each, ProctoringEvent):
-            by_id.setdefault(each.client_event_id, each)
-    events = list(by_id.values())
+    admitted = _admit(tx, batch, [_judge(batch, report) for report in reports])
+    judged = admitted.judged
+    events = _distinct(judged)
     progress = _progress(tx, context, events)
-    recorded = _store(tx, batch, events, progress, student)
+    recorded = _store(tx, batch, events, admitted.notes, progress, student)
     stored = _already_stored(tx, attempt_id, judged, recorded.known_ids)
     if not stored:
         batch.check_open()
@@ -185,6 +187,52 @@ def _judge(batch: Batch, report: ReportedEvent | JsonValue) -> _Judged:
         return batch.judge(report)
     except errors.DomainError as error:
         return _Refused(client_event_id=report.client_event_id, reason=error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Admitted:
+    """What is left when the attempt has no room for all, and the server's notes."""
+
+    judged: Sequence[_Judged]
+    notes: Sequence[ProctoringEvent] = ()
+
+
+def _admit(tx: Transaction, batch: Batch, judged: Sequence[_Judged]) -> _Admitted:
+    """Refuse the events for which the attempt has no room any more.
+
+    Those that it has already need none. Only a report that fills the last place, or
+    comes after it, costs the reading that tells them apart.
+    """
+    context = batch.context
+    room = MAX_REPORTED_EVENTS - context.reported_events
+    ids = [event.client_event_id for event in _distinct(judged)]
+    if len(ids) < room:
+        return _Admitted(judged=judged)
+    known = proctoring.list_known(tx, context.id, ids)
+    new = [each for each in ids if each not in known]
+    beyond = set(new[room:])
+    is_full_now = 0 < room <= len(new)
+    return _Admitted(
+        judged=[
+            _Refused(
+                client_event_id=each.client_event_id,
+                reason=EventLimitReachedError(context.status),
+            )
+            if isinstance(each, ProctoringEvent) and each.client_event_id in beyond
+            else each
+            for each in judged
+        ],
+        notes=[batch.limit_note()] if is_full_now else (),
+    )
+
+
+def _distinct(judged: Sequence[_Judged]) -> list[ProctoringEvent]:
+    """Return the events to store: of those with the same id the first."""
+    by_id: dict[UUID, ProctoringEvent] = {}
+    for each in judged:
+        if isinstance(each, ProctoringEvent):
+            by_id.setdefault(each.client_event_id, each)
+    return list(by_id.values())
 
 
 def _progress(
@@ -221,17 +269,25 @@ def _store(
     tx: Transaction,
     batch: Batch,
     events: list[ProctoringEvent],
+    notes: Sequence[ProctoringEvent],
     progress: Progress,
     student: Principal,
 ) -> RecordedBatch:
     if not events:
         return RecordedBatch(known_ids=frozenset(), entry=None)
+    everything = [*events, *notes]
     skew = batch.skew_seen_in(events)
+    if skew is not None:
+        everything.append(skew)
+    is_displaced_heard = batch.shows_displaced_at_work(student.session_id, events)
+    if is_displaced_heard:
+        everything.append(batch.second_device_note())
     return record_batch(
         tx,
-        events if skew is None else [*events, skew],
+        everything,
         progress=progress,
         is_holder_heard=batch.context.held_by_session == student.session_id,
+        is_displaced_heard=is_displaced_heard,
         actor=student.id,
     )
 

@@ -1,9 +1,9 @@
 """Events that the server or a proctor reports, as part of another use case."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 from pydantic import JsonValue
 
@@ -37,20 +37,32 @@ def record_server_event(
     ).event
 
 
-def record_lifecycle_events(
-    tx: Transaction,
-    attempt_ids: Sequence[UUID],
-    code: str,
-    payload: Mapping[str, JsonValue],
+def record_server_events(
+    tx: Transaction, code: str, payloads: Mapping[UUID, Mapping[str, JsonValue]]
 ) -> None:
-    """Store that the same just happened to several attempts of one exam.
+    """Store what just happened to several attempts of one exam, if to any.
 
-    In two statements for any number of them, with an audit entry for each.
+    In two statements for any number of them, with an audit entry for each. No event
+    of this code may bear on the risk.
     """
-    found = report_context.get_policy(tx, attempt_ids[0])
+    if not payloads:
+        return
+    found = report_context.get_policy(tx, next(iter(payloads)))
     event_type = resolve(code)
-    events = [_event(each, event_type, payload, found) for each in attempt_ids]
+    events = [_event(each, event_type, payloads[each], found) for each in payloads]
     record_each(tx, events, audit.SYSTEM)
+
+
+def record_once(
+    tx: Transaction, attempt_id: UUID, code: str, payload: Mapping[str, JsonValue]
+) -> None:
+    """Store an event of which an attempt has one at most: its id follows from both."""
+    found = report_context.get_policy(tx, attempt_id)
+    event = replace(
+        _event(attempt_id, resolve(code), payload, found),
+        client_event_id=uuid5(attempt_id, code),
+    )
+    record_batch(tx, [event], progress=None, actor=audit.SYSTEM)
 
 
 def record_observation(
@@ -63,9 +75,7 @@ def record_observation(
     """Store an event that nobody's client reported; `actor` answers for it."""
     found = report_context.get_policy(tx, attempt_id)
     event = _event(attempt_id, event_type, payload, found)
-    recorded = record_batch(
-        tx, [event], progress=None, is_holder_heard=False, actor=actor
-    )
+    recorded = record_batch(tx, [event], progress=None, actor=actor)
     if recorded.entry is None:
         raise LookupError("a new id was known already")
     return Observation(event=event, entry=recorded.entry)

@@ -9,8 +9,7 @@ from models.database import Database
 from models.page import Page, paged
 from models.principal import Principal, Role
 from models.session import EndedReason
-from models.user import NewUser, User
-from models.wire import canonical_email
+from models.user import User
 from services import audit, errors
 from services.account_fields import (
     AccountChange,
@@ -19,11 +18,10 @@ from services.account_fields import (
     NewAdmin,
     PasswordReset,
 )
-from services.account_service import account_facts, insert_account
+from services.account_service import account_facts, insert_account, new_user
 from services.audit import SYSTEM, Actor
 from services.passwords import PasswordHasher, check_new
 from utils.like import prefix_pattern
-from utils.uuid7 import uuid7
 
 
 class UserNotFoundError(errors.NotFoundError):
@@ -65,15 +63,8 @@ class UserService:
         return self._create(account, SYSTEM)
 
     def _create(self, new: NewAccount, actor: UUID | Actor) -> User:
-        check_new(new.password, "password", (new.email, new.full_name))
-        account = NewUser(
-            id=uuid7(),
-            email=new.email,
-            email_canonical=canonical_email(new.email),
-            full_name=new.full_name,
-            role=new.role,
-            password_hash=self._passwords.hash(new.password),
-            must_change_password=True,
+        account = new_user(
+            new, self._passwords, role=new.role, must_change_password=True
         )
         return insert_account(
             self._database, account, AuditEvent.USER_CREATED, actor=actor

@@ -191,7 +191,8 @@ class ExamRoom:
             UPDATE attempts
                SET started_at = started_at - %(passed)s::interval,
                    deadline_at = deadline_at - %(passed)s::interval,
-                   paused_at = paused_at - %(passed)s::interval
+                   paused_at = paused_at - %(passed)s::interval,
+                   ended_at = ended_at - %(passed)s::interval
              WHERE id = %(id)s
             """,
             passed=passed,
@@ -201,7 +202,8 @@ class ExamRoom:
         self._run(
             """
             UPDATE attempt_activity
-               SET last_seen_at = last_seen_at - %(passed)s::interval
+               SET last_seen_at = last_seen_at - %(passed)s::interval,
+                   displaced_at = displaced_at - %(passed)s::interval
              WHERE attempt_id = %(id)s
             """,
             passed=passed,

@@ -1,8 +1,9 @@
 """One exam in full swing, with everybody who may or may not touch it.
 
 Ada is the admin and bob the exam's proctor; oscar is a proctor of other exams. Alice
-sits the exam, paula was paused, dave has submitted, carol has yet to start, and mallory
-has nothing to do with it. Dan's account was disabled.
+sits the exam, paula was paused, dave has submitted and was stopped in his second
+attempt, carol has yet to start, and mallory has nothing to do with it. Dan's account
+was disabled.
 """
 
 from collections.abc import Iterator, Mapping
@@ -121,6 +122,9 @@ def _perform(api: Api, personas: Mapping[str, Persona]) -> Cast:
     pause = f"/api/exams/attempts/{paused['id']}/pause"
     body(ada.post(pause, json={"reason": "a fire alarm"}))
     submitted = _submit(api, personas["dave"], exam)
+    terminated = start(api.as_(personas["dave"]), exam)
+    terminate = f"/api/exams/attempts/{terminated['id']}/terminate"
+    body(ada.post(terminate, json={"reason": "a fire alarm"}))
 
     return Cast(
         personas=personas,
@@ -144,6 +148,7 @@ def _perform(api: Api, personas: Mapping[str, Persona]) -> Cast:
             "other_exam_id": others["id"],
             "paused_attempt_id": paused["id"],
             "submitted_attempt_id": submitted["id"],
+            "terminated_attempt_id": terminated["id"],
             "essay_question_id": paper["questions"][-1]["id"],
             "essay_id": submitted["questions"][-1]["id"],
             "client_event_id": event["client_event_id"],

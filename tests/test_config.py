@@ -55,6 +55,7 @@ def test_production_starts_with_two_strong_secrets() -> None:
         ("RATELIMIT_DEFAULT", "lots"),
         ("CORS_ORIGINS", "*"),
         ("CORS_ORIGINS", "null"),
+        ("AUDIT_LOG_VKEYS", "proctoring/exams"),
         ("LOG_LEVEL", "LOUD"),
         ("SWEEPER_INTERVAL_SECONDS", "soon"),
     ],

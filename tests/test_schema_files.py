@@ -227,6 +227,6 @@ def test_verify_names_what_is_wrong(
 def test_verify_counts_what_is_right(embedded_18: PostgreSQL, dsn: str) -> None:
     output = psql(embedded_18, dsn, "-f", DATABASE / "verify_schema.sql")
 
-    assert "OK         role: 4 of 4\n" in output
+    assert "OK         role: 5 of 5\n" in output
     assert "MISSING" not in output
     assert output.endswith("the schema is complete\n")

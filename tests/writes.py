@@ -159,6 +159,7 @@ WRITES: Mapping[str, Write] = {
     "attempt_actions.resume_attempt": _staff_step("paused_attempt_id"),
     "attempt_actions.extend_attempt": _staff_step(minutes=5),
     "attempt_actions.terminate_attempt": _staff_step(),
+    "attempt_actions.reopen_attempt": _staff_step("terminated_attempt_id", who="ada"),
     "attempt_actions.void_attempt": _staff_step(who="ada"),
     "attempt_actions.grade_answers": Write(
         who="bob",

@@ -5,6 +5,10 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 # What one customer of a provider gets at least (RFC 6177): every address in it is his.
 IPV6_CALLER_BITS = 64
 
+# What a provider has at the most of the one, and gets at least of the other.
+IPV4_NETWORK_BITS = 16
+IPV6_NETWORK_BITS = 32
+
 
 def ip_address_of(text: str | None) -> IPv4Address | IPv6Address | None:
     """Read an address without its zone; None if it is none."""
@@ -24,3 +28,23 @@ def caller_at(text: str | None) -> str:
     if isinstance(address, IPv6Address):
         return str(ip_network((address, IPV6_CALLER_BITS), strict=False))
     return "unknown" if address is None else str(address)
+
+
+def has_moved(before: str | None, now: str | None) -> bool:
+    """Say whether a caller's address is another one; not if one is unknown."""
+    if ip_address_of(before) is None or ip_address_of(now) is None:
+        return False
+    return caller_at(before) != caller_at(now)
+
+
+def is_other_network(before: str | None, now: str | None) -> bool:
+    """Say whether two addresses are far apart, as those of two providers are.
+
+    Addresses of different kinds may well be one computer's, and are not.
+    """
+    one, other = ip_address_of(before), ip_address_of(now)
+    if isinstance(one, IPv4Address) and isinstance(other, IPv4Address):
+        return other not in ip_network((one, IPV4_NETWORK_BITS), strict=False)
+    if isinstance(one, IPv6Address) and isinstance(other, IPv6Address):
+        return other not in ip_network((one, IPV6_NETWORK_BITS), strict=False)
+    return False

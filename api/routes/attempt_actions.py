@@ -22,6 +22,7 @@ from api.schemas.attempts import (
     GradesRequest,
     ManagedAttemptResponse,
     ReasonRequest,
+    ReopenRequest,
 )
 from models.answer import HandMark
 from models.page import Page
@@ -101,6 +102,20 @@ def terminate_attempt(
 ) -> ManagedAttempt:
     """End an attempt against its student's will, and queue it for review."""
     return services().proctor_actions.terminate_attempt(staff, attempt_id, body.reason)
+
+
+@bp.post("/attempts/<uuid:attempt_id>/reopen")
+@returns(ManagedAttemptResponse)
+@may_fail(404, 409)
+@authenticated(Role.ADMIN)
+@accepts(ReopenRequest)
+def reopen_attempt(
+    body: ReopenRequest, admin: Principal, attempt_id: UUID
+) -> ManagedAttempt:
+    """Let an attempt go on that staff or the server has ended; no time was lost."""
+    return services().proctor_actions.reopen_attempt(
+        admin, attempt_id, body.extra_seconds, body.reason
+    )
 
 
 @bp.post("/attempts/<uuid:attempt_id>/void")

@@ -69,7 +69,7 @@ def refresh(body: Refresh) -> LoggedIn:
     Using an old one again ends the session, except within ten seconds, when it gives
     the same tokens to a second tab.
     """
-    return services().auth.refresh(body.refresh_token)
+    return services().auth.refresh(body.refresh_token, _client())
 
 
 @bp.get("/me")

@@ -64,6 +64,13 @@ class ExtendRequest(WireModel):
     reason: Reason
 
 
+class ReopenRequest(WireModel):
+    reason: Reason
+    extra_seconds: Annotated[Integer, Field(ge=0, le=86_400)] = Field(
+        default=0, description="On top of what was left; needed if nothing was."
+    )
+
+
 class GradeBody(WireModel):
     question_id: UUID
     points: Annotated[WireNumber, Field(ge=0, le=1000, decimal_places=2)]
@@ -207,7 +214,7 @@ class ManagedAttemptResponse(AttemptResponse):
     server_time: Time
     seconds_remaining: int
     allowed_actions: list[
-        Literal["pause", "resume", "extend", "terminate", "grade", "void"]
+        Literal["pause", "resume", "extend", "terminate", "grade", "reopen", "void"]
     ]
 
 

@@ -4,10 +4,16 @@ import json
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import BeforeValidator, Field, JsonValue, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    JsonValue,
+    StringConstraints,
+    model_validator,
+)
 
 from api.schemas.base import ResponseModel, Time
-from models.wire import WireModel
+from models.wire import Line, WireModel
 from services.audit_findings import CheckResult, ErrorClass, Verdict
 
 
@@ -79,6 +85,12 @@ class VerifyQuery(WireModel):
         ):
             raise ValueError("from_seq must not be greater than to_seq")
         return self
+
+
+class BundleQuery(WireModel):
+    reason: Annotated[Line, StringConstraints(min_length=1, max_length=500)] | None = (
+        Field(default=None, description="What it is made for. Is recorded in the log.")
+    )
 
 
 class FindingResponse(ResponseModel):

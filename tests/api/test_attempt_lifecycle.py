@@ -8,6 +8,7 @@ from psycopg2.extensions import connection
 from config import Settings
 from tests.exams import Json, active, assign, body, create, start
 from tests.personas import Api, Persona, open_session
+from tests.reports import observed, record
 
 TIMES = {"server_time", "deadline_at", "seconds_remaining"}
 # What makes an answer right, or is none of the student's business.
@@ -300,18 +301,7 @@ def test_a_device_that_lost_its_counter_is_told_where_to_go_on(
 ) -> None:
     student = api.as_(alice)
     attempt = start(student, exam)
-    events = [
-        {
-            "client_event_id": f"00000000-0000-4000-8000-00000000000{number}",
-            "sequence": number,
-            "event_type": "focus.lost",
-            "occurred_at": attempt["server_time"],
-            "payload": {},
-        }
-        for number in (1, 2, 5)
-    ]
-    report = {"attempt_id": attempt["id"], "events": events}
-    body(student.post("/api/proctoring/events", json=report))
+    record(student, attempt, observed(1), observed(2), observed(5))
 
     resumed = body(student.get(f"/api/exams/attempts/{attempt['id']}"))
 

@@ -395,6 +395,26 @@ def test_a_later_end_moves_running_deadlines(
     assert 3500 < running["seconds_remaining"] <= 3600
 
 
+def test_an_earlier_end_leaves_a_minute_to_save(
+    api: Api, admin: Speaker, alice: Persona
+) -> None:
+    exam = active(admin, alice.id, duration_minutes=120)
+    student = api.as_(alice)
+    attempt = start(student, exam)
+    exam = body(admin.get(f"/api/exams/{exam['id']}"))
+
+    body(
+        admin.put(
+            f"/api/exams/{exam['id']}",
+            json=fields_of(exam, ends_at=from_now(seconds=20)),
+            headers=tag(exam),
+        )
+    )
+
+    running = body(student.get(f"/api/exams/attempts/{attempt['id']}"))
+    assert 55 <= running["seconds_remaining"] <= 61
+
+
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [

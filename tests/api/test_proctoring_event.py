@@ -139,6 +139,7 @@ def test_severity_follows_from_the_policy(
         ({"client_event_id": "1"}, "invalid-request", "#/client_event_id"),
         ({"occurred_at": "2026-11-24T10:00:00"}, "invalid-request", "#/occurred_at"),
         ({"occurred_at": 1_800_000_000}, "invalid-request", "#/occurred_at"),
+        ({"occurred_at": "1800000000"}, "invalid-request", "#/occurred_at"),
         ({"occurred_at": moment(hours=-1)}, "implausible-time", "#/occurred_at"),
         ({"occurred_at": moment(days=1, hours=1)}, "implausible-time", None),
         ({"payload": []}, "invalid-request", "#/payload"),

@@ -1,10 +1,14 @@
 """One device an attempt: who holds it, and how the hold moves."""
 
+from collections.abc import Callable
+from functools import partial
 from uuid import UUID
 
 import pytest
 
+from models.attempt import Attempt
 from models.database import Database
+from models.principal import Principal
 from models.proctoring_report import NewEvents
 from services.attempt_errors import (
     AttemptHeldByAnotherDeviceError,
@@ -12,8 +16,15 @@ from services.attempt_errors import (
 )
 from services.attempt_service import AttemptService, SentAnswer
 from services.proctoring_service import ProctoringService
+from tests.at_once import at_once
 from tests.exam_room import ExamRoom
-from tests.reports import observed
+from tests.exams import Json
+from tests.reports import moment, observed
+
+SEVERITY = """
+    SELECT severity FROM proctoring_events
+     WHERE event_type = 'session.concurrent_device'
+"""
 
 
 def forty_two(room: ExamRoom) -> list[SentAnswer]:
@@ -56,38 +67,218 @@ def test_a_device_without_the_hold_neither_reads_nor_writes(
     assert room.event_types(own.id) == ["attempt.started"]
 
 
-def test_taking_over_while_the_other_works_is_evidence(
-    room: ExamRoom, attempts: AttemptService
-) -> None:
-    laptop = room.new_student()
-    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
-    phone = room.login(laptop.id)
-
-    started = attempts.start_attempt(phone, room.exam_id, take_over=True)
-
+def take_over(room: ExamRoom, attempts: AttemptService, device: Principal) -> Attempt:
+    started = attempts.start_attempt(device, room.exam_id, take_over=True)
     assert not started.is_new
-    assert started.paper.attempt.id == own.id
-    assert holder_of(room, own.id) == phone.session_id
-    assert room.event_types(own.id) == ["attempt.started", "attempt.taken_over"]
-    assert room.observed(own.id) == ["session.started", "session.concurrent_device"]
-    with pytest.raises(AttemptHeldElsewhereError):
-        attempts.save_answers(laptop, own.id, forty_two(room))
+    return started.paper.attempt
 
 
-def test_taking_over_from_a_silent_device_is_no_evidence(
-    room: ExamRoom, attempts: AttemptService
+def report(
+    database: Database, device: Principal, attempt_id: UUID, *events: Json
 ) -> None:
+    new = NewEvents.model_validate(
+        {"attempt_id": str(attempt_id), "events": list(events)}
+    )
+    ProctoringService(database).record_events(device, new)
+
+
+def test_a_laptop_that_dies_and_comes_back_in_twenty_seconds_is_no_evidence(
+    room: ExamRoom, attempts: AttemptService, database: Database
+) -> None:
+    """The browser crashed, its student logs in again: the other one never speaks."""
     laptop = room.new_student()
     own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
     attempts.save_answers(laptop, own.id, forty_two(room))
-    room.let_time_pass(own.id, 61)
+    room.let_time_pass(own.id, 20)
+    again = room.login(laptop.id)
+
+    held = take_over(room, attempts, again)
+    report(database, again, own.id, observed(1, "client.freeze"))
+    attempts.submit_attempt(again, own.id)
+
+    assert held.held_by_session == again.session_id
+    assert room.event_types(own.id) == [
+        "attempt.started",
+        "attempt.answers_saved",
+        "attempt.taken_over",
+        "attempt.submitted",
+    ]
+    assert room.observed(own.id) == [
+        "session.started",
+        "session.resumed",
+        "client.freeze",
+        "session.submitted",
+    ]
+    integrity = "SELECT count(*) FROM proctoring_events WHERE event_class = 'integrity'"
+    assert room.scalar(integrity) == 0
+
+
+@pytest.mark.parametrize("step", ["save", "submit"])
+def test_two_devices_at_once_are_evidence(
+    room: ExamRoom, attempts: AttemptService, step: str
+) -> None:
+    laptop = room.new_student()
+    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
+    take_over(room, attempts, room.login(laptop.id))
+    room.let_time_pass(own.id, 3)
+    before = room.observed(own.id)
+    steps: dict[str, Callable[[], object]] = {
+        "save": partial(attempts.save_answers, laptop, own.id, forty_two(room)),
+        "submit": partial(attempts.submit_attempt, laptop, own.id),
+    }
+
+    for _ in range(3):
+        with pytest.raises(AttemptHeldElsewhereError):
+            steps[step]()
+
+    assert before == ["session.started", "session.resumed"]
+    # Once, at that moment.
+    assert room.observed(own.id) == [*before, "session.concurrent_device"]
+    assert room.scalar(SEVERITY) == "high"
+    assert room.event_types(own.id) == ["attempt.started", "attempt.taken_over"]
+
+
+def test_many_saves_of_a_displaced_device_at_once_are_one_event(
+    room: ExamRoom, attempts: AttemptService
+) -> None:
+    laptop = room.new_student()
+    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
+    take_over(room, attempts, room.login(laptop.id))
+    room.let_time_pass(own.id, 3)
+
+    def save() -> None:
+        with pytest.raises(AttemptHeldElsewhereError):
+            attempts.save_answers(laptop, own.id, forty_two(room))
+
+    at_once([save] * 4)
+
+    assert room.observed(own.id).count("session.concurrent_device") == 1
+
+
+def test_what_was_under_way_when_the_hold_moved_is_no_evidence(
+    room: ExamRoom, attempts: AttemptService
+) -> None:
+    laptop = room.new_student()
+    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
+    take_over(room, attempts, room.login(laptop.id))
+
+    with pytest.raises(AttemptHeldElsewhereError):
+        attempts.save_answers(laptop, own.id, forty_two(room))
+
+    assert "session.concurrent_device" not in room.observed(own.id)
+
+
+def test_a_login_that_never_held_the_attempt_is_no_second_device(
+    room: ExamRoom, attempts: AttemptService
+) -> None:
+    laptop = room.new_student()
+    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
+    telephone = room.login(laptop.id)
+    take_over(room, attempts, room.login(laptop.id))
+    room.let_time_pass(own.id, 300)
+
+    with pytest.raises(AttemptHeldElsewhereError):
+        attempts.save_answers(telephone, own.id, forty_two(room))
+
+    assert "session.concurrent_device" not in room.observed(own.id)
+
+
+@pytest.mark.parametrize(
+    ("seconds_ago", "is_evidence"),
+    [
+        # Seen before it was displaced, and delivered late.
+        (700, False),
+        # Its clock may be ahead by so much.
+        (500, False),
+        (60, True),
+    ],
+)
+def test_what_a_displaced_device_has_seen_since_shows_it_at_work(
+    room: ExamRoom,
+    attempts: AttemptService,
+    database: Database,
+    seconds_ago: float,
+    *,
+    is_evidence: bool,
+) -> None:
+    laptop = room.new_student()
+    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
+    room.let_time_pass(own.id, 300)
+    take_over(room, attempts, room.login(laptop.id))
+    room.let_time_pass(own.id, 600)
+    seen = [
+        observed(number, "env.noise", occurred_at=moment(seconds=seconds_ago))
+        for number in (1, 2)
+    ]
+
+    for event in seen:
+        report(database, laptop, own.id, event, event)
+
+    found = room.observed(own.id).count("session.concurrent_device")
+    assert found == (1 if is_evidence else 0)
+    due = room.scalar("SELECT displaced_session IS NULL FROM attempt_activity")
+    assert due is is_evidence
+
+
+@pytest.mark.parametrize(("silence", "is_evidence"), [(20, True), (61, False)])
+def test_taking_the_attempt_back_from_a_device_at_work_is_evidence(
+    room: ExamRoom, attempts: AttemptService, silence: float, *, is_evidence: bool
+) -> None:
+    """Who comes back to a mended laptop leaves the spare one alone."""
+    laptop = room.new_student()
+    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
+    take_over(room, attempts, room.login(laptop.id))
+    room.let_time_pass(own.id, silence)
+
+    take_over(room, attempts, laptop)
+
+    assert ("session.concurrent_device" in room.observed(own.id)) is is_evidence
+
+
+def test_what_another_login_delivers_does_not_make_a_dead_device_look_alive(
+    room: ExamRoom, attempts: AttemptService, database: Database
+) -> None:
+    laptop = room.new_student()
+    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
+    take_over(room, attempts, room.login(laptop.id))
+    room.let_time_pass(own.id, 300)
+    kept = observed(1, "client.power_loss", occurred_at=moment(seconds=310))
+
+    report(database, laptop, own.id, kept)
+    take_over(room, attempts, laptop)
+
+    assert "session.concurrent_device" not in room.observed(own.id)
+
+
+def test_the_exams_policy_says_how_long_a_device_counts_as_at_work(
+    room: ExamRoom, attempts: AttemptService
+) -> None:
+    room.set_policy({"concurrent_device_within_seconds": 2})
+    laptop = room.new_student()
+    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
+    take_over(room, attempts, room.login(laptop.id))
+    room.let_time_pass(own.id, 3)
+
+    take_over(room, attempts, laptop)
+
+    assert "session.concurrent_device" not in room.observed(own.id)
+
+
+def test_a_displaced_device_is_remembered_beyond_a_logout_of_the_other(
+    room: ExamRoom, attempts: AttemptService
+) -> None:
+    laptop = room.new_student()
+    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
     spare = room.login(laptop.id)
+    take_over(room, attempts, spare)
+    room.log_out(spare)
+    attempts.start_attempt(room.login(laptop.id), room.exam_id, take_over=False)
+    room.let_time_pass(own.id, 3)
 
-    started = attempts.start_attempt(spare, room.exam_id, take_over=True)
+    with pytest.raises(AttemptHeldElsewhereError):
+        attempts.save_answers(laptop, own.id, forty_two(room))
 
-    assert [a.response for a in started.paper.answers] == [42]
-    assert room.event_types(own.id)[-1] == "attempt.taken_over"
-    assert room.observed(own.id) == ["session.started", "session.resumed"]
+    assert room.observed(own.id)[-1] == "session.concurrent_device"
 
 
 def test_who_logged_out_can_go_on_with_a_new_login(
@@ -103,34 +294,3 @@ def test_who_logged_out_can_go_on_with_a_new_login(
     assert holder_of(room, own.id) == after.session_id
     assert room.event_types(own.id) == ["attempt.started", "attempt.resumed"]
     assert room.observed(own.id) == ["session.started", "session.resumed"]
-
-
-def test_the_exams_policy_says_when_two_are_at_work_at_once(
-    room: ExamRoom, attempts: AttemptService
-) -> None:
-    room.set_policy({"concurrent_device_within_seconds": 2})
-    laptop = room.new_student()
-    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
-    room.let_time_pass(own.id, 3)
-
-    attempts.start_attempt(room.login(laptop.id), room.exam_id, take_over=True)
-
-    assert room.observed(own.id) == ["session.started", "session.resumed"]
-
-
-def test_what_another_login_delivers_does_not_make_a_dead_device_look_alive(
-    room: ExamRoom, attempts: AttemptService, database: Database
-) -> None:
-    laptop = room.new_student()
-    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
-    room.let_time_pass(own.id, 300)
-    spare = room.login(laptop.id)
-    kept = NewEvents.model_validate(
-        {"attempt_id": str(own.id), "events": [observed(1, "client.power_loss")]}
-    )
-
-    ProctoringService(database).record_events(spare, kept)
-    attempts.start_attempt(spare, room.exam_id, take_over=True)
-
-    assert "session.concurrent_device" not in room.observed(own.id)
-    assert room.observed(own.id)[-1] == "session.resumed"

@@ -39,11 +39,15 @@ def steps(actions: ProctorActions) -> dict[str, Step]:
     def extend(staff: Principal, attempt_id: UUID, reason: str) -> ManagedAttempt:
         return actions.extend_attempt(staff, attempt_id, 5, reason)
 
+    def reopen(staff: Principal, attempt_id: UUID, reason: str) -> ManagedAttempt:
+        return actions.reopen_attempt(staff, attempt_id, 60, reason)
+
     return {
         "pause": actions.pause_attempt,
         "resume": actions.resume_attempt,
         "extend": extend,
         "terminate": actions.terminate_attempt,
+        "reopen": reopen,
         "void": actions.void_attempt,
     }
 
@@ -173,7 +177,7 @@ def test_a_voided_attempt_is_worth_nothing_and_uses_up_none(
         ("in_progress", ["pause", "extend", "terminate", "void"]),
         ("paused", ["resume", "extend", "terminate", "void"]),
         ("submitted", ["grade", "void"]),
-        ("terminated", ["grade", "void"]),
+        ("terminated", ["grade", "reopen", "void"]),
         ("voided", []),
         ("overdue", ["terminate", "void"]),
     ],

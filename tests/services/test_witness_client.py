@@ -103,6 +103,8 @@ def test_several_cosignatures_of_any_kind_are_returned() -> None:
         COSIGNATURE_LINE.render().encode() * 100,
         f"\nother text\n\n{COSIGNATURE_LINE.render()}".encode(),
     ],
+    # Keys and hashes are other ones in each process of the run.
+    ids=lambda content: str(len(content)),
 )
 def test_what_is_no_cosignature_is_a_refusal(content: bytes) -> None:
     answer = ask(saying("200 OK", content))

@@ -13,6 +13,7 @@ from psycopg2.extensions import make_dsn
 
 from database import embedded
 from database.migrate import migrate
+from tests.slow import running
 from tests.slow.running import RunningApi, running_api
 
 
@@ -43,16 +44,10 @@ def durable_dsn(durable_server: embedded.Server) -> str:
 
 @pytest.fixture
 def database_variables(durable_dsn: str) -> Mapping[str, str]:
-    where = psycopg2.extensions.parse_dsn(durable_dsn)
-    return {
-        "DB_HOST": where["host"],
-        "DB_PORT": where["port"],
-        "DB_NAME": where["dbname"],
-        "DB_USER": where["user"],
-    }
+    return running.database_variables(durable_dsn)
 
 
 @pytest.fixture
 def api(database_variables: Mapping[str, str]) -> Iterator[RunningApi]:
-    with running_api(database_variables) as running:
-        yield running
+    with running_api(database_variables) as started:
+        yield started

@@ -8,17 +8,15 @@ again has to be idempotent.
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
-from uuid import uuid4
 
 import requests
+
+from tests.exams import Json
+from tests.reports import observed
 
 PASSWORD = "a long and lonely password 1"
 PATIENCE_SECONDS = 90.0
 RETRIED = frozenset({429, 503})
-
-# Any: a JSON document.
-Json = dict[str, Any]
 
 
 class UnexpectedAnswerError(Exception):
@@ -81,20 +79,6 @@ class Acknowledged:
     receipt: Json | None = None
 
 
-def now() -> str:
-    return datetime.now(UTC).isoformat()
-
-
-def event(sequence: int, event_type: str = "focus.lost") -> Json:
-    return {
-        "client_event_id": str(uuid4()),
-        "sequence": sequence,
-        "event_type": event_type,
-        "occurred_at": now(),
-        "payload": {"duration_ms": 1200},
-    }
-
-
 def sit_exam(url: str, email: str, exam_id: str, *, rounds: int = 4) -> Acknowledged:
     """Log in, start, save and report `rounds` times, submit."""
     client = Client(url)
@@ -118,7 +102,7 @@ def sit_exam(url: str, email: str, exam_id: str, *, rounds: int = 4) -> Acknowle
         client.send("PUT", path, answers)
         done.answers[question["id"]] = round_number
 
-        batch = [event(sequence + i) for i in range(3)]
+        batch = [observed(sequence + i) for i in range(3)]
         sequence += len(batch)
         report = {"attempt_id": attempt["id"], "events": batch}
         results = client.send("POST", "/api/proctoring/events", report).json()
@@ -127,7 +111,7 @@ def sit_exam(url: str, email: str, exam_id: str, *, rounds: int = 4) -> Acknowle
                 raise UnexpectedAnswerError(str(result))
             done.events[result["client_event_id"]] = result["audit_seq"]
 
-        single = {"attempt_id": attempt["id"], **event(sequence)}
+        single = {"attempt_id": attempt["id"], **observed(sequence)}
         sequence += 1
         stored = client.send("POST", "/api/proctoring/event", single).json()
         done.events[stored["client_event_id"]] = stored["audit_seq"]

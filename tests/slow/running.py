@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import requests
+from psycopg2.extensions import parse_dsn
 
 from database import embedded
 
@@ -48,10 +49,25 @@ def free_port() -> int:
     return port
 
 
+def database_variables(dsn: str) -> dict[str, str]:
+    """Return the DB_* variables that lead to where a DSN does."""
+    where = parse_dsn(dsn)
+    return {
+        "DB_HOST": where["host"],
+        "DB_PORT": where["port"],
+        "DB_NAME": where["dbname"],
+        "DB_USER": where["user"],
+    }
+
+
 @dataclass(slots=True)
 class RunningApi:
-    url: str
+    port: int
     process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     def workers(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children()
@@ -77,23 +93,25 @@ class RunningApi:
 def running_api(
     database: Mapping[str, str],
     *,
+    application: str = "app:app",
     workers: int = 4,
     threads: int = 8,
+    keep_alive_seconds: int = 2,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[RunningApi]:
     """Run gunicorn on a database that is given as DB_* variables."""
     port = free_port()
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "gunicorn", "app:app", "--no-control-socket"),
+            *(sys.executable, "-m", "gunicorn", application, "--no-control-socket"),
             *("--bind", f"127.0.0.1:{port}", "--log-level", "warning"),
             *("--worker-class", "gthread", "--workers", str(workers)),
-            *("--threads", str(threads)),
+            *("--threads", str(threads), "--keep-alive", str(keep_alive_seconds)),
         ],
         cwd=PROJECT,
         env={**os.environ, **ENVIRONMENT, **database, **(environment or {})},
     )
-    api = RunningApi(f"http://127.0.0.1:{port}", process)
+    api = RunningApi(port, process)
     try:
         api.wait_until_healthy()
         yield api

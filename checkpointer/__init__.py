@@ -1,0 +1,1 @@
+"""The process that signs checkpoints of the audit log: `python -m checkpointer`."""

@@ -1,0 +1,88 @@
+"""Signing as long as there is something to sign."""
+
+import logging
+import signal
+import threading
+import time
+from types import FrameType
+from typing import Final
+
+from models.database import DatabaseUnavailableError
+from services.checkpointer import Checkpointer
+from services.witnessing import Witnessing
+
+logger = logging.getLogger(__name__)
+
+# How often the log's end is looked at, which is one cheap statement.
+POLL_SECONDS: Final = 0.1
+# After a failure each wait doubles, up to this.
+MAX_BACKOFF_SECONDS: Final = 5.0
+
+
+class Loop:
+    """Signs every `interval_seconds` while there is news, and at once what is urgent.
+
+    A database that is away is waited for. Whatever else goes wrong ends the loop.
+    """
+
+    def __init__(
+        self,
+        checkpointer: Checkpointer,
+        witnessing: Witnessing,
+        *,
+        interval_seconds: float,
+        is_thorough: bool,
+    ) -> None:
+        self._checkpointer = checkpointer
+        self._witnessing = witnessing
+        self._interval_seconds = interval_seconds
+        self._is_thorough = is_thorough
+        self._has_begun = False
+        self._next_at = 0.0
+        self._failures = 0
+        self._stopping = threading.Event()
+
+    def stop_on(self, *numbers: signal.Signals) -> None:
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            self._stopping.set()
+
+        for number in numbers:
+            signal.signal(number, stop)
+
+    def run(self) -> None:
+        """Raises RefusedError and CheckpointFileError."""
+        while not self._stopping.wait(self._pause_seconds()):
+            try:
+                self.step()
+            except DatabaseUnavailableError as error:
+                if not self._failures:
+                    logger.warning(
+                        "waiting for the database", extra={"cause": str(error)}
+                    )
+                self._failures += 1
+                self._has_begun = False
+            else:
+                self._failures = 0
+
+    def step(self) -> None:
+        """Look once, and sign if it is time."""
+        if not self._has_begun:
+            self._checkpointer.begin(is_thorough=self._is_thorough)
+            self._witnessing.compare(
+                self._checkpointer.size, self._checkpointer.verifiers
+            )
+            logger.info("signing", extra={"size": self._checkpointer.size})
+            # After an interruption everything need not be read once more.
+            self._has_begun, self._is_thorough = True, False
+        news = self._checkpointer.look()
+        now = time.monotonic()
+        if not news.is_urgent and now < self._next_at:
+            return
+        made = self._checkpointer.advance(news)
+        if made is not None:
+            self._next_at = now + self._interval_seconds
+            self._witnessing.cosign(made)
+
+    def _pause_seconds(self) -> float:
+        longest = max(POLL_SECONDS, MAX_BACKOFF_SECONDS)
+        return min(POLL_SECONDS * 2.0 ** min(self._failures, 16), longest)

@@ -1,0 +1,136 @@
+"""The checkpoints table: what the checkpointer has signed, for whoever reads."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import LiteralString
+
+from models.database import FLUSH, Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCheckpoint:
+    """A signed note. `cosigned_note` is the same with signatures of witnesses."""
+
+    size: int
+    root: bytes
+    note: str
+    signed_at: datetime
+    cosigned_note: str | None
+    cosigned_at: datetime | None
+
+    @property
+    def best_note(self) -> str:
+        return self.note if self.cosigned_note is None else self.cosigned_note
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """Where the log ends, and whether what is new must be signed at once."""
+
+    log_id: bytes
+    origin: str
+    next_seq: int
+    hash: bytes
+    is_urgent: bool
+
+
+GET: LiteralString = """
+    SELECT size, root, note, signed_at, cosigned_note, cosigned_at
+      FROM checkpoints WHERE size = %(size)s
+"""
+
+GET_NEWEST: LiteralString = """
+    SELECT size, root, note, signed_at, cosigned_note, cosigned_at
+      FROM checkpoints ORDER BY size DESC LIMIT 1
+"""
+
+GET_NEWEST_COSIGNED: LiteralString = """
+    SELECT size, root, note, signed_at, cosigned_note, cosigned_at
+      FROM checkpoints WHERE cosigned_note IS NOT NULL ORDER BY size DESC LIMIT 1
+"""
+
+GET_FIRST_OVER: LiteralString = """
+    SELECT size, root, note, signed_at, cosigned_note, cosigned_at
+      FROM checkpoints WHERE size > %(seq)s ORDER BY size LIMIT 1
+"""
+
+GET_FIRST_COSIGNED_OVER: LiteralString = """
+    SELECT size, root, note, signed_at, cosigned_note, cosigned_at
+      FROM checkpoints WHERE size > %(seq)s AND cosigned_note IS NOT NULL
+     ORDER BY size LIMIT 1
+"""
+
+LIST: LiteralString = """
+    SELECT size, root, note, signed_at, cosigned_note, cosigned_at
+      FROM checkpoints WHERE size < %(before)s
+     ORDER BY size DESC LIMIT %(limit)s
+"""
+
+STORE: LiteralString = """
+    INSERT INTO checkpoints (size, root, note) VALUES (%(size)s, %(root)s, %(note)s)
+    ON CONFLICT (size) DO NOTHING
+"""
+
+STORE_COSIGNED: LiteralString = """
+    UPDATE checkpoints
+       SET cosigned_note = %(cosigned_note)s, cosigned_at = clock_timestamp()
+     WHERE size = %(size)s
+"""
+
+# Nothing is to be read behind what is signed: the range is short.
+GET_NEWS: LiteralString = """
+    SELECT log_id, origin, next_seq, hash,
+           EXISTS (SELECT FROM audit_log
+                    WHERE seq >= %(size)s AND event_type = ANY(%(urgent)s))
+               AS is_urgent
+      FROM audit_head ORDER BY next_seq DESC LIMIT 1
+"""
+
+
+def get(tx: Transaction, size: int) -> StoredCheckpoint | None:
+    return tx.one_or_none(StoredCheckpoint, GET, {"size": size})
+
+
+def get_newest(tx: Transaction) -> StoredCheckpoint | None:
+    return tx.one_or_none(StoredCheckpoint, GET_NEWEST)
+
+
+def get_newest_cosigned(tx: Transaction) -> StoredCheckpoint | None:
+    return tx.one_or_none(StoredCheckpoint, GET_NEWEST_COSIGNED)
+
+
+def get_first_over(tx: Transaction, seq: int) -> StoredCheckpoint | None:
+    """Return the smallest checkpoint that covers an entry."""
+    return tx.one_or_none(StoredCheckpoint, GET_FIRST_OVER, {"seq": seq})
+
+
+def get_first_cosigned_over(tx: Transaction, seq: int) -> StoredCheckpoint | None:
+    """Return the smallest checkpoint that covers an entry and that witnesses signed."""
+    return tx.one_or_none(StoredCheckpoint, GET_FIRST_COSIGNED_OVER, {"seq": seq})
+
+
+def list_newest(
+    tx: Transaction, *, before: int, limit: int
+) -> Sequence[StoredCheckpoint]:
+    """Return checkpoints of smaller size than `before`, the newest first."""
+    return tx.all(StoredCheckpoint, LIST, {"before": before, "limit": limit})
+
+
+def store(tx: Transaction, *, size: int, root: bytes, note: str) -> bool:
+    """Publish a checkpoint, and return False if one of this size is there already."""
+    return tx.execute(STORE, {"size": size, "root": root, "note": note}) == 1
+
+
+def store_cosigned(tx: Transaction, size: int, cosigned_note: str) -> None:
+    tx.execute(STORE_COSIGNED, {"size": size, "cosigned_note": cosigned_note})
+
+
+def get_news(tx: Transaction, *, size: int, urgent: Sequence[str]) -> News | None:
+    """Look at the log's end from where `size` entries are signed; None: no head."""
+    return tx.one_or_none(News, GET_NEWS, {"size": size, "urgent": list(urgent)})
+
+
+def flush(tx: Transaction) -> None:
+    """Wait until all that was committed before is on disk."""
+    tx.execute(FLUSH)

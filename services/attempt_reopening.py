@@ -1,0 +1,66 @@
+"""How an attempt that was ended goes on: its clock stood still in between."""
+
+from models import answer, attempt, attempt_steps, exam
+from models.attempt import Attempt
+from models.audit_event import AuditEvent
+from models.database import Transaction
+from models.exam import ExamStatus
+from models.principal import Principal
+from services import audit
+from services.attempt_errors import (
+    AttemptStepError,
+    ExamNotOpenError,
+    NoTimeLeftError,
+    StudentSitsAnotherError,
+    is_reopenable,
+)
+from services.server_events import record_server_event
+
+
+def reopen(
+    tx: Transaction, admin: Principal, ended: Attempt, reason: str, extra_seconds: int
+) -> Attempt:
+    """Let a locked attempt run again, which was not ended by its student.
+
+    Raises AttemptStepError, ExamNotOpenError, StudentSitsAnotherError and
+    NoTimeLeftError.
+    """
+    if not is_reopenable(ended):
+        raise AttemptStepError("reopen", ended, admin.role)
+    its_exam = exam.get(tx, ended.exam_id)
+    if its_exam is None:
+        raise LookupError("an attempt without its exam")
+    if its_exam.status is ExamStatus.ARCHIVED:
+        raise ExamNotOpenError(its_exam, ended.read_at)
+    if attempt.get_running_for_update(tx, ended.student_id) is not None:
+        raise StudentSitsAnotherError
+    reopened = attempt_steps.reopen(tx, ended.id, extra_seconds)
+    if reopened.seconds_remaining < 1:
+        raise NoTimeLeftError(ended)
+    answer.clear_marks(tx, ended.id)
+    record_server_event(tx, ended.id, "session.resumed", {"reason": reason})
+    audit.append(
+        tx,
+        AuditEvent.ATTEMPT_REOPENED,
+        "attempt",
+        ended.id,
+        actor=admin.id,
+        attempt_id=ended.id,
+        payload={
+            "reason": reason,
+            "extra_seconds": extra_seconds,
+            "status": {"from": ended.status, "to": reopened.status},
+            "deadline_at": {"from": ended.deadline_at, "to": reopened.deadline_at},
+            "review_status": {
+                "from": ended.review_status,
+                "to": reopened.review_status,
+            },
+            "ended_at": ended.ended_at,
+            "ended_by": ended.ended_by,
+            "end_reason": ended.end_reason,
+            "score": ended.score,
+            "paused_seconds": reopened.paused_seconds,
+            "extended_seconds": reopened.extended_seconds,
+        },
+    )
+    return reopened

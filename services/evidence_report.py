@@ -1,0 +1,344 @@
+"""What a panel reads first: a page about the attempt, and a text about the bundle.
+
+The page loads nothing and runs nothing. It is for reading: what counts is what the
+verifier says of the entries.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from html import escape
+from typing import Any, Final
+
+from pydantic import JsonValue, TypeAdapter
+
+from models.answer import Answer
+from models.audit_event import AuditEvent
+from models.evidence import SealedEntry
+from models.question import OpenQuestion
+from services.event_catalogue import EVENT_TYPES
+from services.evidence_bundle import Material
+
+CAN_BE_CLAIMED: Final = (
+    (
+        "Each entry of the timeline is exactly as it was recorded: its text, its time,"
+        " its place among the others."
+    ),
+    "The events, answers and analyses of the bundle are those of its entries.",
+    (
+        "With the verdict 'consistent with anchor': the entries stood in the log when"
+        " the witnesses that you trust looked at it, and the log has only grown since."
+    ),
+)
+CAN_NOT_BE_CLAIMED: Final = (
+    (
+        "That what was recorded is true. An exam client can report wrongly, and a"
+        " detector can be mistaken."
+    ),
+    (
+        "That an observation is a violation. A risk score orders attempts for people"
+        " to look at; it is no probability and no verdict."
+    ),
+    "That nothing else happened, or who sat at the keyboard.",
+    (
+        "Without an anchor: that whoever controls the database has not written all of"
+        " the log anew."
+    ),
+    (
+        "That this page says what the entries say. It is made from them, but the"
+        " verifier checks only the entries."
+    ),
+)
+SENTENCES: Final = {each.value: each.description for each in AuditEvent}
+# What of a payload is worth a line in the timeline.
+TOLD: Final = (
+    "reason",
+    "ended_by",
+    "answered",
+    "score",
+    "max_score",
+    "risk_score",
+    "risk_level",
+    "minutes",
+    "verdict",
+    "note",
+)
+
+STYLE: Final = """
+body { font: 11pt/1.45 Georgia, serif; color: #111; max-width: 56rem;
+       margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
+table { border-collapse: collapse; width: 100%; font-size: 0.9em; }
+th, td { text-align: left; vertical-align: top; padding: 0.25rem 0.5rem;
+         border-bottom: 1px solid #bbb; overflow-wrap: anywhere; }
+thead { display: table-header-group; } tr { break-inside: avoid; }
+code, .number { font-family: monospace; } .note { border: 1px solid #111;
+padding: 0.5rem 1rem; }
+@page { margin: 18mm; } @media print { body { margin: 0; max-width: none; } }
+"""
+
+PAGE: Final = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+# Any: payloads are of many shapes.
+Payload = dict[str, Any]
+_payload: TypeAdapter[Payload] = TypeAdapter(Payload)
+
+
+def report(material: Material) -> str:
+    """Return the page. Everything in it that somebody wrote is escaped."""
+    parts = (
+        *_introduction(material),
+        *_standing(material),
+        "<h2>Timeline</h2>",
+        _table(("entry", "time (UTC)", "what", "by whom"), _timeline(material)),
+        "<h2>Answers</h2>",
+        _table(("question", "answer", "saved (UTC)", "points"), _answers(material)),
+        "<h2>Observations</h2>",
+        _table(("time (UTC)", "what", "class", "severity"), _events(material)),
+        "<h2>Analyses</h2>",
+        _table(("time (UTC)", "score", "level", "confidence"), _analyses(material)),
+        "<h2>What can be claimed, if the verifier finds no fault</h2>",
+        _list(CAN_BE_CLAIMED),
+        "<h2>What can not be claimed</h2>",
+        _list(CAN_NOT_BE_CLAIMED),
+    )
+    return PAGE.format(
+        title=escape(f"Evidence: attempt {material.attempt.id}"),
+        style=STYLE,
+        body="\n".join(parts),
+    )
+
+
+def readme(material: Material) -> str:
+    """Return the text for who opens the ZIP."""
+    found = material.attempt
+    return f"""EVIDENCE OF ONE EXAM ATTEMPT
+
+Attempt {found.id}
+{len(material.entries)} entries of the audit log {material.origin}
+
+report.html      a page to read and to print
+entries.jsonl    the entries of the log: this is the evidence
+proofs.jsonl     that the entries stand in the log (if there is a checkpoint)
+checkpoint.txt   the state of the log, signed by it and by its witnesses (the same)
+earlier.jsonl    older states of the log, which this one continues (if there are any)
+policy.txt       whose signatures the operator thinks should count (if he says so)
+rows/            the same attempt as the application shows it, for reading
+manifest.json    the sizes and SHA-256 of all these files
+verify.py        checks all this on any computer with Python 3.8, without internet
+
+HOW TO CHECK IT
+
+1. Take verify.py from the examination board, not from here, if you distrust whoever
+   gave you this. The board publishes its SHA-256.
+2. Take the policy from the examination board too: it names the keys that count. Keys
+   that come in a bundle prove nothing by themselves.
+3. Run:  python3 -I -S verify.py BUNDLE.zip --policy POLICY
+
+WHAT IT SAYS
+
+consistent with anchor   the entries are as witnesses saw them
+internally consistent    nothing contradicts itself; nobody outside confirms it
+incomplete               something is missing, so it shows nothing
+tampered                 something was changed; it says what
+
+WHAT IT CAN NOT SAY
+
+""" + "".join(f"- {each}\n" for each in CAN_NOT_BE_CLAIMED)
+
+
+def _introduction(material: Material) -> Iterator[str]:
+    found = material.attempt
+    yield f"<h1>Evidence of an exam attempt: {_text(found.exam_title)}</h1>"
+    facts: Mapping[str, object] = {
+        "Student": f"{found.student_name} ({found.student_email})",
+        "Attempt": f"number {found.attempt_number}, {found.id}",
+        "Status": found.status.replace("_", " "),
+        "Started": _time(found.started_at),
+        "Deadline": _time(found.deadline_at),
+        "Ended": f"{_time(found.ended_at)}, by {found.ended_by}"
+        if found.ended_at
+        else "not yet",
+        "Score": f"{found.score or 'open'} of {found.max_score}",
+        "Review": found.review_status.replace("_", " "),
+    }
+    rows = (
+        f"<tr><th>{_text(k)}</th><td>{_text(v)}</td></tr>" for k, v in facts.items()
+    )
+    yield f"<table>{''.join(rows)}</table>"
+    yield (
+        '<p class="note">This page is for reading. What counts is what '
+        "<code>verify.py</code> says of the bundle that it came in: see "
+        "<code>README.txt</code>.</p>"
+    )
+
+
+def _standing(material: Material) -> Iterator[str]:
+    yield "<h2>What stands behind it</h2>"
+    first, last = material.entries[0], material.entries[-1]
+    yield (
+        f"<p>{len(material.entries)} entries of the log"
+        f" <code>{_text(material.origin)}</code>,"
+        f" whose id is <code>{material.log_id.hex()}</code>:"
+        f" its first one, and all that were recorded of this attempt, up to entry"
+        f" {last.seq} of {_moment(last)}. The log began at {_moment(first)}.</p>"
+    )
+    if material.anchor is None:
+        yield (
+            "<p><strong>There is no checkpoint yet</strong>: no signed state of the log"
+            " covers these entries, so nobody outside confirms them. A bundle that is"
+            " made later may have one.</p>"
+        )
+        return
+    covered = len(material.anchor.paths)
+    yield (
+        f"<p>A checkpoint of the log with {material.anchor.size} entries and the root"
+        f" <code>{material.anchor.root.hex()}</code> covers {covered} of them. Who"
+        " signed it, and whether the signatures are good, is for the verifier to say."
+        "</p>"
+    )
+
+
+def _timeline(material: Material) -> Iterator[Sequence[str]]:
+    student = str(material.attempt.student_id)
+    for entry in material.entries:
+        yield (
+            f'<span class="number">{entry.seq}</span>',
+            _moment(entry),
+            _what(entry),
+            _text(_who(entry.actor_id, student)),
+        )
+
+
+def _what(entry: SealedEntry) -> str:
+    sentence = SENTENCES.get(entry.event_type, entry.event_type)
+    if entry.payload is None:
+        return f"{_text(sentence)} <em>(its content was erased)</em>"
+    payload = _payload.validate_json(entry.payload)
+    told = [
+        f"{name.replace('_', ' ')}: {payload[name]}"
+        for name in TOLD
+        if payload.get(name) is not None
+    ]
+    told += [_label(each["event_type"]) for each in payload.get("events", ())]
+    answers = payload.get("answers")
+    if isinstance(answers, list):
+        told.append(f"{len(answers)} answers")
+    return _text(sentence) + "".join(f"<br>{_text(each)}" for each in told)
+
+
+def _who(actor_id: str | None, student: str) -> str:
+    match actor_id:
+        case None:
+            return "unknown"
+        case "system":
+            return "the server"
+        case _:
+            return "the student" if actor_id == student else f"staff, {actor_id}"
+
+
+def _label(event_type: str) -> str:
+    known = EVENT_TYPES.get(event_type)
+    return known.label if known else event_type
+
+
+def _answers(material: Material) -> Iterator[Sequence[str]]:
+    asked = {each.id: each for each in material.questions}
+    for answer in sorted(
+        material.answers, key=lambda each: asked[each.question_id].position
+    ):
+        question = asked[answer.question_id]
+        yield (
+            f"{question.position}. {_text(question.text)}",
+            _text(_response(answer, question)),
+            _time(answer.saved_at),
+            _points(answer, question),
+        )
+
+
+def _points(answer: Answer, question: OpenQuestion) -> str:
+    awarded = "open" if answer.points_awarded is None else answer.points_awarded
+    return f"{awarded} of {question.points}"
+
+
+def _response(answer: Answer, question: OpenQuestion) -> str:
+    options = question.body.get("options")
+    texts = {
+        str(option["id"]): str(option["text"])
+        for option in (options if isinstance(options, list) else ())
+        if isinstance(option, dict)
+    }
+    given = answer.response if isinstance(answer.response, list) else [answer.response]
+    return "; ".join(_chosen(each, texts) for each in given)
+
+
+def _chosen(value: JsonValue, texts: Mapping[str, str]) -> str:
+    match value:
+        case None:
+            return "(cleared)"
+        case bool():
+            return "true" if value else "false"
+        case _:
+            return texts.get(str(value), str(value))
+
+
+def _events(material: Material) -> Iterator[Sequence[str]]:
+    for event in material.events:
+        yield (
+            _time(event.occurred_at),
+            _text(_label(event.event_type)),
+            _text(event.event_class),
+            _text(event.severity),
+        )
+
+
+def _analyses(material: Material) -> Iterator[Sequence[str]]:
+    for analysis in material.analyses:
+        kind = "" if analysis.is_official else " (a trial)"
+        yield (
+            _time(analysis.created_at) + kind,
+            f"{analysis.risk_score} of 100, model {_text(analysis.model_version)}",
+            _text(analysis.risk_level),
+            str(analysis.confidence),
+        )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table whose cells are HTML already."""
+    lines = [f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows]
+    if not lines:
+        return "<p>None.</p>"
+    titles = "".join(f"<th>{title}</th>" for title in head)
+    body = "\n".join(lines)
+    return f"<table><thead><tr>{titles}</tr></thead>\n<tbody>{body}</tbody></table>"
+
+
+def _list(sentences: Iterable[str]) -> str:
+    return f"<ul>{''.join(f'<li>{_text(each)}</li>' for each in sentences)}</ul>"
+
+
+def _text(value: object) -> str:
+    """Escape what somebody wrote, and keep its direction of writing to itself."""
+    return f"<bdi>{escape(str(value))}</bdi>"
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _moment(entry: SealedEntry) -> str:
+    began = datetime(1970, 1, 1, tzinfo=UTC)
+    return _time(began + timedelta(microseconds=entry.recorded_at_us))

@@ -1,0 +1,150 @@
+"""Handing out evidence: a bundle for a hearing, and the entry that says so."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from uuid import UUID
+
+from models import answer, attempt, blockchain_log, evidence, question
+from models.audit_entry import PendingEntry
+from models.audit_event import AuditEvent
+from models.database import Database, Transaction
+from models.principal import Principal
+from services import audit, errors
+from services.attempt_access import require_attempt
+from services.attempt_errors import AttemptNotFoundError
+from services.blockchain_service import AuditLogNotBegunError
+from services.evidence_bundle import (
+    FORMAT,
+    MAX_RECORDED_BYTES,
+    EvidenceTooLargeError,
+    Material,
+    pack,
+    policy_of,
+)
+from services.evidence_proofs import find_anchor
+from services.evidence_report import readme, report
+
+
+class BundleBusyError(errors.BusyError):
+    slug = "bundle-busy"
+    title = "A bundle is being made"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This server is making a bundle for somebody else at the moment.",
+            retry_after_seconds=2,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A ZIP file, and the number of the entry that records its making."""
+
+    content: bytes
+    sha256: bytes
+    exported_by: int
+
+
+class EvidenceService:
+    def __init__(self, database: Database, vkeys: Sequence[str]) -> None:
+        self._database = database
+        self._policy = policy_of(vkeys)
+        # A bundle is made in memory, so one at a time in each process.
+        self._making = threading.Lock()
+
+    def export_bundle(
+        self, staff: Principal, attempt_id: UUID, reason: str | None
+    ) -> Bundle:
+        """Make a bundle for a member of staff.
+
+        Raises AttemptNotFoundError, EvidenceTooLargeError, BundleBusyError, and
+        ProofDoesNotHoldError if the log is not the one that was signed.
+        """
+        return self._export(staff, attempt_id, reason)
+
+    def export_bundle_on_terminal(self, attempt_id: UUID, reason: str) -> Bundle:
+        """Do the same for who sits at the server."""
+        return self._export(None, attempt_id, reason)
+
+    def _export(
+        self, staff: Principal | None, attempt_id: UUID, reason: str | None
+    ) -> Bundle:
+        if not self._making.acquire(blocking=False):
+            raise BundleBusyError
+        try:
+            with self._database.transaction() as tx:
+                if staff is not None:
+                    require_attempt(tx, staff, attempt_id)
+                elif attempt.get(tx, attempt_id) is None:
+                    raise AttemptNotFoundError(attempt_id)
+                exported_by = _record(tx, staff, attempt_id, reason)
+            with self._database.read() as tx:
+                material = collect(tx, attempt_id, exported_by.seq, self._policy)
+            content = packed(material)
+            # What others have written meanwhile is in it, and may not be on disk yet.
+            with self._database.transaction() as tx:
+                blockchain_log.get_head(tx)
+        finally:
+            self._making.release()
+        return Bundle(
+            content=content,
+            sha256=sha256(content).digest(),
+            exported_by=exported_by.seq,
+        )
+
+
+def collect(
+    tx: Transaction, attempt_id: UUID, exported_by: int, policy: str | None
+) -> Material:
+    """Read all that a bundle holds, of one moment."""
+    head = blockchain_log.get_head(tx)
+    if head is None:
+        raise AuditLogNotBegunError
+    entries = evidence.list_entries(tx, attempt_id)
+    row = evidence.get_attempt(tx, attempt_id)
+    return Material(
+        log_id=head.log_id,
+        origin=head.origin,
+        exported_by=exported_by,
+        entries=entries,
+        attempt=row,
+        questions=question.list_open_by_exam(tx, row.exam_id),
+        answers=answer.list_by_attempts(tx, [attempt_id]),
+        events=evidence.list_events(tx, attempt_id),
+        analyses=evidence.list_analyses(tx, attempt_id),
+        anchor=find_anchor(tx, entries),
+        policy=policy,
+    )
+
+
+def packed(material: Material) -> bytes:
+    """Return the bundle, which depends on the material and on nothing else."""
+    return pack(material, readme=readme(material), report=report(material))
+
+
+def _record(
+    tx: Transaction, staff: Principal | None, attempt_id: UUID, reason: str | None
+) -> PendingEntry:
+    """Say in the log what leaves, and how many entries it had until then.
+
+    A later bundle from which some of these are missing is found by the number.
+    """
+    extent = evidence.measure(tx, attempt_id)
+    if extent.recorded_bytes > MAX_RECORDED_BYTES:
+        raise EvidenceTooLargeError
+    return audit.append(
+        tx,
+        AuditEvent.EVIDENCE_EXPORTED,
+        "attempt",
+        attempt_id,
+        actor=audit.SYSTEM if staff is None else staff.id,
+        attempt_id=attempt_id,
+        payload={
+            "format": FORMAT,
+            "reason": reason,
+            "entries": extent.entries,
+            "last_entry": extent.last_entry,
+        },
+    )

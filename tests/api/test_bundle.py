@@ -1,0 +1,481 @@
+"""Bundles of evidence, as the API hands them out and the verifier reads them."""
+
+import json
+import re
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import Callable
+from hashlib import sha256
+from html.parser import HTMLParser
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from flask import Flask
+from psycopg2.extensions import connection
+
+from models.database import Database
+from services.analysis_job import AnalysisJob
+from services.evidence_service import collect, packed
+from tests.audit_trail import run, scalar
+from tests.bundles import VERIFY_PY, Files, edited, listed, unzipped, zipped
+from tests.exams import ONE_OF_EACH, Json, active, body, start, watch
+from tests.forgeries import line, put, set_to, without
+from tests.personas import Api, Persona, Speaker
+from tests.reports import observed, record
+
+NASTY = "<script>alert(1)</script> \u202e\U0001f600 \"'&\\ \u2028 \n 0 \u00e9 e\u0301"
+
+
+@pytest.fixture
+def attempt(
+    api: Api, ada: Persona, bob: Persona, alice: Persona, database: Database
+) -> Json:
+    """An attempt with all that an attempt can have, and what its student wrote."""
+    admin, student = api.as_(ada), api.as_(alice)
+    exam = active(admin, alice.id, questions=ONE_OF_EACH, title="<b>Nets</b> & more")
+    watch(admin, exam, bob.id)
+    paper = start(student, exam)
+    record(
+        student,
+        paper,
+        observed(1, payload={"title": NASTY.replace("\n", " "), "confidence": 1e-7}),
+        observed(2, "clipboard.paste", payload={"count": 1.0, "deep": [[{"a": None}]]}),
+    )
+    record(student, paper, observed(3, "focus.lost"))
+    _answer(student, paper, 1, NASTY)
+    _answer(student, paper, 2, NASTY + " again")
+    path = f"/api/exams/attempts/{paper['id']}"
+    body(api.as_(bob).post(f"{path}/pause", json={"reason": NASTY}))
+    body(api.as_(bob).post(f"{path}/resume", json={"reason": "it is over"}))
+    body(student.post(f"{path}/submit"))
+    essay = paper["questions"][-1]["id"]
+    grade = {"question_id": essay, "points": 2.5, "comment": NASTY}
+    body(api.as_(bob).put(f"{path}/grades", json={"grades": [grade]}))
+    AnalysisJob(database).run()
+    return paper
+
+
+def _answer(student: Speaker, paper: Json, version: int, essay: str) -> None:
+    questions = {each["kind"]: each for each in paper["questions"]}
+    choice = questions["multiple_choice"]
+    responses = {
+        questions["essay"]["id"]: essay,
+        questions["numeric"]["id"]: 1e-7 * version,
+        questions["true_false"]["id"]: version == 1,
+        choice["id"]: [choice["options"][0]["id"]],
+        questions["short_text"]["id"]: None if version == 2 else "Goethe",
+    }
+    answers = [
+        {"question_id": question, "response": response, "client_version": version}
+        for question, response in responses.items()
+    ]
+    path = f"/api/exams/attempts/{paper['id']}/answers"
+    body(student.put(path, json={"answers": answers}))
+
+
+def path_of(attempt: Json) -> str:
+    return f"/api/blockchain/attempt/{attempt['id']}/bundle"
+
+
+@pytest.fixture
+def bundle(api: Api, ada: Persona, attempt: Json) -> bytes:
+    response = api.as_(ada).get(path_of(attempt) + "?reason=appeal+7")
+    assert response.status_code == 200
+    return bytes(response.data)
+
+
+def verified(
+    content: bytes, tmp_path: Path, *arguments: object
+) -> tuple[int, Json, str]:
+    """Run the verifier as a panel does; return its code, its report and its text."""
+    archive = tmp_path / "evidence.zip"
+    archive.write_bytes(content)
+    command = [sys.executable, "-I", "-S", str(VERIFY_PY), str(archive)]
+    as_json, as_text = (
+        subprocess.run(
+            [*command, *map(str, arguments), *more],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=120,
+            check=False,
+        )
+        for more in (["--json"], [])
+    )
+    assert as_json.stderr == as_text.stderr == ""
+    assert as_json.returncode == as_text.returncode
+    return as_json.returncode, json.loads(as_json.stdout), as_text.stdout
+
+
+def test_a_bundle_verifies(bundle: bytes, attempt: Json, tmp_path: Path) -> None:
+    code, found, text = verified(bundle, tmp_path)
+
+    assert found["problems"] == []
+    assert (code, found["verdict"]) == (0, "internally_consistent")
+    assert found["attempt_id"] == attempt["id"]
+    assert found["bundle_sha256"] == sha256(bundle).hexdigest()
+    assert "INTERNALLY CONSISTENT" in text
+    checks = {check["name"]: check["result"] for check in found["checks"]}
+    assert checks["rows"] == checks["completeness"] == "passed"
+    assert checks["client's counter"] == "passed"
+    assert checks["checkpoint"] == checks["inclusion"] == "not_checked"
+
+
+def test_it_holds_every_entry_of_the_attempt(
+    bundle: bytes, attempt: Json, sql: connection
+) -> None:
+    files = unzipped(bundle)
+    entries = [json.loads(each) for each in files["entries.jsonl"].splitlines()]
+    rows = run(
+        sql,
+        "SELECT seq, payload, encode(hash, 'hex') FROM audit_log"
+        " WHERE attempt_id = %s OR seq = 0 ORDER BY seq",
+        attempt["id"],
+    )
+
+    assert [(each["seq"], each["payload"], each["hash"]) for each in entries] == rows
+    assert len(entries) > 12
+    columns = {
+        name
+        for (name,) in run(
+            sql,
+            "SELECT column_name FROM information_schema.columns"
+            " WHERE table_name = 'audit_log'",
+        )
+    }
+    assert set(entries[0]) == columns - {"recorded_at"} | {"recorded_at_us"}
+
+
+def test_the_making_of_it_is_the_last_entry(
+    bundle: bytes, ada: Persona, attempt: Json
+) -> None:
+    *before, last = map(json.loads, unzipped(bundle)["entries.jsonl"].splitlines())
+
+    assert last["event_type"] == "evidence.exported"
+    assert last["actor_id"] == str(ada.id)
+    assert last["entity_id"] == attempt["id"]
+    assert json.loads(last["payload"]) == {
+        "format": "proctoring-evidence/1",
+        "reason": "appeal 7",
+        "entries": len(before) - 1,
+        "last_entry": before[-1]["seq"],
+    }
+
+
+def test_the_same_log_gives_the_same_bytes(
+    bundle: bytes, attempt: Json, database: Database
+) -> None:
+    exported_by = json.loads(unzipped(bundle)["manifest.json"])["exported_by"]
+
+    with database.read() as tx:
+        material = collect(tx, UUID(attempt["id"]), exported_by, None)
+
+    assert packed(material) == bundle
+
+
+def test_the_second_bundle_holds_the_making_of_the_first(
+    api: Api, bob: Persona, bundle: bytes, attempt: Json, tmp_path: Path
+) -> None:
+    second = api.as_(bob).get(path_of(attempt)).data
+
+    first_lines = unzipped(bundle)["entries.jsonl"].splitlines()
+    second_lines = unzipped(second)["entries.jsonl"].splitlines()
+    assert second_lines[:-1] == first_lines
+    assert verified(second, tmp_path)[:1] == (0,)
+
+
+def test_a_running_attempt_has_a_bundle_too(
+    api: Api, ada: Persona, alice: Persona, tmp_path: Path
+) -> None:
+    exam = active(api.as_(ada), alice.id)
+    paper = start(api.as_(alice), exam)
+
+    response = api.as_(ada).get(path_of(paper))
+
+    assert verified(response.data, tmp_path)[1]["problems"] == []
+
+
+@pytest.mark.parametrize("step", ["terminate", "void"])
+def test_what_staff_end_has_a_bundle_too(
+    api: Api, ada: Persona, attempt: Json, alice: Persona, tmp_path: Path, step: str
+) -> None:
+    admin = api.as_(ada)
+    exam = active(admin, alice.id)
+    running = start(api.as_(alice), exam)
+    for each in (running, attempt) if step == "void" else (running,):
+        path = f"/api/exams/attempts/{each['id']}/{step}"
+        body(admin.post(path, json={"reason": "a fire"}))
+
+        response = admin.get(path_of(each))
+
+        assert verified(response.data, tmp_path)[1]["problems"] == []
+
+
+def test_what_is_sent_says_what_it_is(api: Api, ada: Persona, attempt: Json) -> None:
+    response = api.as_(ada).get(path_of(attempt))
+
+    assert response.mimetype == "application/zip"
+    assert response.headers["Content-Disposition"] == (
+        f'attachment; filename="evidence-{attempt["id"]}.zip"'
+    )
+    digest = b64encode(sha256(response.data).digest()).decode()
+    assert response.headers["Repr-Digest"] == f"sha-256=:{digest}:"
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_it_is_for_the_staff_of_the_exam(
+    api: Api, alice: Persona, mallory: Persona, attempt: Json, sql: connection
+) -> None:
+    before = scalar(sql, "SELECT count(*) FROM audit_log")
+    run(sql, "DELETE FROM exam_proctors")
+
+    statuses = [
+        api.as_(each).get(path_of(attempt)).status_code for each in (alice, mallory)
+    ]
+
+    assert statuses == [403, 403]
+    # The refusals, and nothing else.
+    assert scalar(sql, "SELECT count(*) FROM audit_log") == before + 2
+
+
+def test_of_an_exam_of_others_there_is_none(
+    api: Api, bob: Persona, attempt: Json, sql: connection
+) -> None:
+    before = scalar(sql, "SELECT count(*) FROM audit_log")
+    run(sql, "DELETE FROM exam_proctors")
+
+    problem = body(api.as_(bob).get(path_of(attempt)), 404)
+
+    assert problem["type"] == "/problems/attempt-not-found"
+    assert scalar(sql, "SELECT count(*) FROM audit_log") == before
+
+
+@pytest.mark.parametrize(
+    "reason", ["", "x" * 501, "two%0Alines", "%00", "a&reason=b", "a&other=b"]
+)
+def test_a_reason_is_one_line(
+    api: Api, ada: Persona, attempt: Json, reason: str
+) -> None:
+    response = api.as_(ada).get(f"{path_of(attempt)}?reason={reason}")
+
+    assert response.status_code in {400, 422}
+
+
+def test_what_is_too_large_is_refused_and_not_recorded(
+    api: Api, ada: Persona, attempt: Json, sql: connection
+) -> None:
+    before = scalar(sql, "SELECT count(*) FROM audit_log")
+    run(
+        sql,
+        "SET session_replication_role = replica;"
+        " UPDATE ai_analyses"
+        " SET result = jsonb_build_object('x', repeat('x', 16 * 1024 * 1024))",
+    )
+
+    problem = body(api.as_(ada).get(path_of(attempt)), 422)
+
+    assert problem["type"] == "/problems/evidence-too-large"
+    assert scalar(sql, "SELECT count(*) FROM audit_log") == before
+
+
+EVENTS = "rows/events.jsonl"
+# What somebody did to the database before the bundle was made: what, where, and the
+# file that tells.
+DAMAGE = {
+    "an actor": (
+        *("UPDATE audit_log SET actor_id = 'x'", "event_type = 'attempt.submitted'"),
+        "entries.jsonl",
+    ),
+    "a payload": (
+        *("UPDATE audit_log SET payload = '{}'", "event_type = 'attempt.paused'"),
+        "entries.jsonl",
+    ),
+    "an entry": (
+        *("DELETE FROM audit_log", "payload LIKE '%clipboard.paste%'"),
+        EVENTS,
+    ),
+    "an event": (
+        *("UPDATE proctoring_events SET severity = 'critical'", "sequence = 1"),
+        EVENTS,
+    ),
+    "an event's content": (
+        *("UPDATE proctoring_events SET payload = '{}'", "sequence = 1"),
+        EVENTS,
+    ),
+    "an event's time": (
+        *("UPDATE proctoring_events SET occurred_at = received_at", "sequence = 1"),
+        EVENTS,
+    ),
+    "an event's own number": (
+        *("UPDATE proctoring_events SET id = gen_random_uuid()", "sequence = 1"),
+        EVENTS,
+    ),
+    "a deleted event": ("DELETE FROM proctoring_events", "sequence = 1", EVENTS),
+    "an answer": (
+        *("UPDATE answers SET response = '\"x\"'", "response = 'false'"),
+        "rows/answers.jsonl",
+    ),
+    "a deleted answer": (
+        *("DELETE FROM answers", "response = 'null'"),
+        "rows/answers.jsonl",
+    ),
+    "a score": (
+        *("UPDATE ai_analyses SET risk_score = 99", "is_official"),
+        "rows/analyses.jsonl",
+    ),
+    "an end": (
+        *("UPDATE attempts SET ended_at = started_at", "ended_at IS NOT NULL"),
+        "rows/attempt.json",
+    ),
+}
+
+
+@pytest.mark.tampers
+@pytest.mark.parametrize("name", DAMAGE)
+def test_what_was_changed_in_the_database_is_found_in_the_bundle(
+    api: Api, ada: Persona, attempt: Json, sql: connection, tmp_path: Path, name: str
+) -> None:
+    statement, rows, file = DAMAGE[name]
+    run(
+        sql,
+        "SET session_replication_role = replica;"
+        " ALTER TABLE audit_log DISABLE TRIGGER ALL;"
+        " ALTER TABLE proctoring_events DISABLE TRIGGER ALL",
+    )
+    changed = run(sql, f"{statement} WHERE {rows} RETURNING 1")
+    assert len(changed) == 1
+
+    response = api.as_(ada).get(path_of(attempt))
+    code, found, _ = verified(response.data, tmp_path)
+
+    assert (code, found["verdict"]) == (1, "tampered")
+    assert file in {each["file"] for each in found["problems"]}
+
+
+Edit = Callable[[Files], Files]
+
+
+def edit(name: str, change: Callable[[bytes], bytes]) -> Edit:
+    return lambda files: files | {name: change(files[name])}
+
+
+EDITS: dict[str, tuple[Edit, str]] = {
+    **{
+        f"a byte of {name}": (edit(name, lambda it: it + b" "), name)
+        for name in (
+            *("README.txt", "report.html", "entries.jsonl", "verify.py"),
+            *("rows/attempt.json", "rows/answers.jsonl", "rows/events.jsonl"),
+            "rows/analyses.jsonl",
+        )
+    },
+    "an entry": (line("entries.jsonl", 3, set_to("actor_id", "x")), "entries.jsonl"),
+    "an entry that is gone": (without("entries.jsonl", 5), "entries.jsonl"),
+    "a row": (put("rows/events.jsonl", b""), "rows/events.jsonl"),
+    "an answer": (
+        lambda files: listed(
+            files
+            | {
+                "rows/answers.jsonl": edited(
+                    files["rows/answers.jsonl"], 0, set_to("response", "x")
+                )
+            }
+        ),
+        "rows/answers.jsonl",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_what_was_changed_in_the_bundle_is_found(
+    bundle: bytes, tmp_path: Path, name: str
+) -> None:
+    forge, file = EDITS[name]
+
+    code, found, text = verified(zipped(forge(unzipped(bundle))), tmp_path)
+
+    assert (code, found["verdict"]) == (1, "tampered")
+    assert file in {each["file"] for each in found["problems"]}
+    assert file in text
+
+
+class Page(HTMLParser):
+    """Notes the tags of a page and whether each is closed."""
+
+    EMPTY = frozenset({"meta", "br"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_report_runs_nothing_and_loads_nothing(bundle: bytes) -> None:
+    text = unzipped(bundle)["report.html"].decode()
+
+    page = Page(text)
+
+    assert page.open == []
+    assert not page.tags & {"script", "img", "link", "iframe", "object", "form", "a"}
+    assert page.attributes <= {
+        *("lang", "charset", "http-equiv", "content", "name", "class")
+    }
+    assert "default-src 'none'" in text
+    assert not re.search(r"https?:|url\(|@import", text)
+
+
+def test_the_report_shows_what_there_is(bundle: bytes) -> None:
+    text = unzipped(bundle)["report.html"].decode()
+
+    assert "&lt;b&gt;Nets&lt;/b&gt; &amp; more" in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "A student submitted an attempt." in text
+    assert "There is no checkpoint yet" in text
+    assert "What can not be claimed" in text
+
+
+def test_the_terminal_makes_the_same(
+    app: Flask, attempt: Json, sql: connection, tmp_path: Path
+) -> None:
+    runner = app.test_cli_runner()
+    target = tmp_path / "evidence.zip"
+    command = ["audit", "bundle", attempt["id"], str(target), "--reason", "appeal"]
+
+    made = runner.invoke(args=command)
+
+    assert made.exit_code == 0, made.output
+    content = target.read_bytes()
+    assert sha256(content).hexdigest() in made.output
+    assert verified(content, tmp_path)[1]["problems"] == []
+    payload = scalar(
+        sql,
+        "SELECT payload::json ->> 'reason' FROM audit_log"
+        " WHERE event_type = 'evidence.exported' AND actor_id = 'system'",
+    )
+    assert payload == "appeal"
+
+
+def test_the_terminal_refuses_what_is_not_there(app: Flask, tmp_path: Path) -> None:
+    missing = "019ab1c2-0000-7000-8000-00000000dead"
+    target = tmp_path / "evidence.zip"
+
+    made = app.test_cli_runner().invoke(
+        args=["audit", "bundle", missing, str(target), "--reason", "appeal"]
+    )
+
+    assert made.exit_code == 1
+    assert missing in made.output
+    assert not target.exists()

@@ -1,0 +1,266 @@
+"""Bundles whose entries a signed and witnessed checkpoint covers."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from psycopg2.extensions import connection
+
+from config import Settings
+from models.database import ConnectionSettings, Database
+from services.checkpoint_files import Files, read_keys
+from tests.audit_trail import append, append_together, run, scalar
+from tests.bundles import VERIFY_PY, unzipped
+from tests.checkpoints import files_in, sign
+from tests.exams import Json, active, body, start
+from tests.personas import Api, Persona
+from tests.reports import observed, record
+from tests.scene import playing
+from utils.signed_note import COSIGNATURE, Note, Signer
+
+WITNESSES = tuple(
+    Signer.generate(f"witness.example/{name}", COSIGNATURE) for name in ("a", "b", "c")
+)
+AT = 1_800_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """The signer, its witnesses, and the policy of whoever trusts two of them."""
+
+    sql: connection
+    settings: ConnectionSettings
+    files: Files
+    policy: Path
+
+    def anchor(self, at: int = AT, witnesses: int = 2) -> None:
+        """Sign what the log is now, and let so many witnesses confirm it."""
+        stored = sign(self.settings, self.files)
+        assert stored is not None
+        note = Note.parse(stored.note.encode())
+        cosigned = note.with_signatures(
+            *(each.cosign(note.text, at) for each in WITNESSES[:witnesses])
+        )
+        run(
+            self.sql,
+            "UPDATE checkpoints SET cosigned_note = %s,"
+            " cosigned_at = clock_timestamp() WHERE size = %s",
+            cosigned.render(),
+            stored.size,
+        )
+
+
+@pytest.fixture
+def outside(
+    sql: connection, connection_settings: ConnectionSettings, tmp_path: Path
+) -> Outside:
+    files = files_in(tmp_path, sql)
+    (period,) = read_keys(files.keys).periods
+    lines = [f"log {period.vkey}"]
+    for name, witness in zip("abc", WITNESSES, strict=True):
+        lines.append(f"witness {name} {witness.verifier}")
+    policy = tmp_path / "policy.txt"
+    policy.write_text("\n".join([*lines, "group two 2 a b c", "quorum two", ""]))
+    return Outside(sql=sql, settings=connection_settings, files=files, policy=policy)
+
+
+@pytest.fixture
+def attempt(
+    api: Api, ada: Persona, alice: Persona, database: Database, outside: Outside
+) -> Json:
+    """An attempt in a log of some hundred entries, which was witnessed in between."""
+    append_together(database, 300)
+    student = api.as_(alice)
+    exam = active(api.as_(ada), alice.id)
+    paper = start(student, exam)
+    append(database, 3)
+    outside.anchor(at=AT - 100)
+    record(student, paper, observed(1), observed(2, "clipboard.paste"))
+    append_together(database, 5)
+    body(student.post(f"/api/exams/attempts/{paper['id']}/submit"))
+    return paper
+
+
+def bundle_of(api: Api, ada: Persona, attempt: Json) -> bytes:
+    response = api.as_(ada).get(f"/api/blockchain/attempt/{attempt['id']}/bundle")
+    assert response.status_code == 200, response.text
+    return bytes(response.data)
+
+
+def verified(content: bytes, outside: Outside) -> tuple[int, Json]:
+    archive = outside.policy.parent / "evidence.zip"
+    archive.write_bytes(content)
+    found = subprocess.run(
+        [
+            *(sys.executable, "-I", "-S", VERIFY_PY, archive),
+            *("--policy", outside.policy, "--json"),
+        ],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+    assert found.stderr == ""
+    return found.returncode, json.loads(found.stdout)
+
+
+def details(report: Json) -> dict[str, str]:
+    return {check["name"]: check["detail"] for check in report["checks"]}
+
+
+def test_what_witnesses_have_seen_is_consistent_with_the_anchor(
+    api: Api, ada: Persona, attempt: Json, outside: Outside
+) -> None:
+    outside.anchor()
+
+    code, found = verified(bundle_of(api, ada, attempt), outside)
+
+    assert found["problems"] == []
+    assert (code, found["verdict"]) == (0, "consistent_with_anchor")
+    assert found["witnesses"] == {each.verifier.name: AT for each in WITNESSES[:2]}
+    assert "evidence.exported" in details(found)["newer entries"]
+    # What was there at the start, and by when.
+    assert "2027-01-15 07:58:20 UTC" in details(found)["history"]
+
+
+def test_a_bundle_of_later_covers_the_making_of_the_first(
+    api: Api, ada: Persona, attempt: Json, outside: Outside
+) -> None:
+    outside.anchor()
+    first = unzipped(bundle_of(api, ada, attempt))
+    outside.anchor()
+
+    second = bundle_of(api, ada, attempt)
+
+    code, found = verified(second, outside)
+    assert (code, found["verdict"]) == (0, "consistent_with_anchor")
+    count = len(first["proofs.jsonl"].splitlines())
+    assert len(unzipped(second)["proofs.jsonl"].splitlines()) == count + 1
+
+
+def test_what_came_after_the_checkpoint_is_said_to_be_newer(
+    api: Api, ada: Persona, attempt: Json, outside: Outside
+) -> None:
+    code, found = verified(bundle_of(api, ada, attempt), outside)
+
+    assert found["problems"] == []
+    assert (code, found["verdict"]) == (0, "internally_consistent")
+    assert "attempt.submitted" in details(found)["newer entries"]
+
+
+def test_too_few_witnesses_are_no_anchor(
+    api: Api, ada: Persona, attempt: Json, outside: Outside
+) -> None:
+    outside.anchor(witnesses=1)
+
+    code, found = verified(bundle_of(api, ada, attempt), outside)
+
+    assert (code, found["verdict"]) == (2, "incomplete")
+    assert WITNESSES[1].verifier.name in found["problems"][0]["detail"]
+
+
+def test_the_log_alone_is_no_anchor(
+    api: Api, ada: Persona, attempt: Json, outside: Outside, sql: connection
+) -> None:
+    run(sql, "UPDATE checkpoints SET cosigned_note = NULL, cosigned_at = NULL")
+    sign(outside.settings, outside.files)
+
+    code, found = verified(bundle_of(api, ada, attempt), outside)
+
+    assert (code, found["verdict"]) == (2, "incomplete")
+
+
+@pytest.mark.tampers
+def test_an_entry_that_was_written_anew_with_its_hash_is_found(
+    api: Api, ada: Persona, attempt: Json, outside: Outside, sql: connection
+) -> None:
+    """What a chain alone can't find: the last entry of an attempt, hashed again."""
+    outside.anchor()
+    bundle = unzipped(bundle_of(api, ada, attempt))
+    seq = scalar(sql, "SELECT seq FROM audit_log WHERE event_type='attempt.submitted'")
+    run(
+        sql,
+        "ALTER TABLE audit_log DISABLE TRIGGER ALL;"
+        " UPDATE audit_log SET actor_id = 'system' WHERE seq = %s;"
+        " UPDATE audit_log SET hash = audit_hash("
+        "   (SELECT log_id FROM audit_head), seq, previous_hash, recorded_at, xid,"
+        "   flags, schema_version, payload_hash, state_hash, audit_subject("
+        "   attempt_id::text, actor_id, event_type, entity_type, entity_id))"
+        " WHERE seq = %s",
+        seq,
+        seq,
+    )
+
+    code, found = verified(bundle_of(api, ada, attempt), outside)
+
+    assert (code, found["verdict"]) == (1, "tampered")
+    assert ("proofs.jsonl", seq) in {
+        (each["file"], each["entry"]) for each in found["problems"]
+    }
+    assert len(bundle["proofs.jsonl"].splitlines()) > 3
+
+
+@pytest.mark.tampers
+def test_an_older_checkpoint_that_the_log_does_not_continue_is_found(
+    api: Api, ada: Persona, attempt: Json, outside: Outside, sql: connection
+) -> None:
+    """Another history was signed once: the note of it is what gives it away."""
+    outside.anchor()
+    (first,) = run(
+        sql, "SELECT size, cosigned_note FROM checkpoints ORDER BY 1 LIMIT 1"
+    )
+    lines = str(first[1]).splitlines(keepends=True)
+    lines[2] = "A" * 43 + "=\n"
+    text = "".join(lines[:3])
+    signer = read_keys(outside.files.keys).signers[0]
+    note = Note(
+        text, (signer.sign(text), *(each.cosign(text, AT) for each in WITNESSES))
+    )
+    run(
+        sql,
+        "UPDATE checkpoints SET cosigned_note = %s WHERE size = %s",
+        note.render(),
+        first[0],
+    )
+
+    code, found = verified(bundle_of(api, ada, attempt), outside)
+
+    assert (code, found["verdict"]) == (1, "tampered")
+    assert {each["file"] for each in found["problems"]} == {"earlier.jsonl"}
+
+
+def test_damaged_tiles_are_said_to_be_damaged(
+    api: Api, ada: Persona, attempt: Json, outside: Outside, sql: connection
+) -> None:
+    outside.anchor()
+    run(sql, "UPDATE merkle_tiles SET hashes = overlay(hashes placing 'x' from 9)")
+
+    response = api.as_(ada).get(f"/api/blockchain/attempt/{attempt['id']}/bundle")
+
+    assert body(response, 409)["type"] == "/problems/proof-does-not-hold"
+
+
+@pytest.fixture
+def naming_app(settings: Settings, outside: Outside) -> Iterator[Flask]:
+    """An application that tells which keys the log has."""
+    (period,) = read_keys(outside.files.keys).periods
+    with playing(replace(settings, audit_log_vkeys=(period.vkey,))) as application:
+        yield application
+
+
+def test_the_keys_of_the_log_are_named_for_information(
+    naming_app: Flask, ada: Persona, attempt: Json, outside: Outside
+) -> None:
+    outside.anchor()
+    content = bundle_of(Api(naming_app), ada, attempt)
+
+    code, found = verified(content, outside)
+
+    assert "quorum none" in unzipped(content)["policy.txt"].decode()
+    assert (code, found["verdict"]) == (0, "consistent_with_anchor")

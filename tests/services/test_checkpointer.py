@@ -1,0 +1,631 @@
+"""The checkpointer signs what continues what it has signed, and nothing else."""
+
+import signal
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection
+
+from checkpointer.__main__ import ROLE
+from checkpointer.loop import Loop
+from models.audit_event import AuditEvent
+from models.database import ConnectionSettings, Database
+from services import audit
+from services.checkpoint_files import (
+    CheckpointFileError,
+    Files,
+    read_keys,
+    rotate_keys,
+)
+from services.checkpointer import URGENT, Checkpointer, RefusedError
+from services.witnessing import Witnessing
+from tests.audit_trail import append, append_together, run
+from tests.checkpoints import (
+    PROJECT,
+    assert_all_true,
+    files_in,
+    program,
+    published,
+    sign,
+    state_of,
+)
+from utils.checkpoint import Checkpoint
+from utils.safe_files import locked
+from utils.signed_note import Note, VerifierKey, verified
+
+
+@pytest.fixture
+def files(tmp_path: Path, sql: connection) -> Files:
+    return files_in(tmp_path, sql)
+
+
+def test_a_checkpoint_says_what_the_log_is(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    sql: connection,
+    files: Files,
+) -> None:
+    append(database, 3)
+
+    made = sign(connection_settings, files)
+
+    assert made is not None
+    assert made.size == 4
+    note = Note.parse(made.note.encode())
+    (key,) = read_keys(files.keys).verifiers
+    assert verified(note, key) is not None
+    assert key.name == Checkpoint.parse(note.text).origin
+    assert_all_true(sql, files)
+
+
+def test_every_size_is_right_across_restarts(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    sql: connection,
+    files: Files,
+) -> None:
+    """Each `sign` begins anew from the files and the tiles."""
+    for more in (0, 1, 1, 252, 1, 1, 255, 1, 70):
+        if more:
+            append_together(database, more)
+        sign(connection_settings, files)
+
+    assert list(published(sql)) == [1, 2, 3, 255, 256, 257, 512, 513, 583]
+    assert_all_true(sql, files)
+
+
+def test_nothing_new_is_not_signed_twice(
+    connection_settings: ConnectionSettings, sql: connection, files: Files
+) -> None:
+    sign(connection_settings, files)
+
+    assert sign(connection_settings, files) is None
+    assert list(published(sql)) == [1]
+
+
+@pytest.mark.parametrize("event", URGENT)
+def test_a_decision_is_signed_at_once_and_the_rest_waits_its_turn(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    sql: connection,
+    files: Files,
+    event: AuditEvent,
+) -> None:
+    signing = Database(replace(connection_settings, role=ROLE))
+    loop = Loop(
+        Checkpointer(signing, files),
+        Witnessing(signing, []),
+        interval_seconds=3600,
+        is_thorough=True,
+    )
+    loop.step()
+    append(database)
+    loop.step()
+    assert list(published(sql)) == [1]
+
+    with database.transaction() as tx:
+        audit.append(tx, event, "attempt", "1", actor=audit.SYSTEM, payload={})
+    loop.step()
+
+    assert list(published(sql)) == [1, 3]
+
+
+DYING = """
+import importlib, os, signal, sys
+from checkpointer import __main__ as program
+from utils.signed_note import Signer
+
+def resolve(path):
+    module, _, rest = path.partition(":")
+    target = importlib.import_module(module)
+    *owners, name = rest.split(".")
+    for owner in owners:
+        target = getattr(target, owner)
+    return target, name
+
+record, path, when = sys.argv[1:4]
+signed = Signer.sign
+def note(self, text):
+    with open(record, "a") as file:
+        file.write(text + chr(0))
+        file.flush()
+    return signed(self, text)
+Signer.sign = note
+target, name = resolve(path)
+real = getattr(target, name)
+def dying(*given, **named):
+    if when == "after":
+        real(*given, **named)
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(target, name, dying)
+sys.argv[1:] = sys.argv[4:]
+program.main()
+"""
+STEPS = (
+    "models.checkpoint:flush",
+    "services.checkpointer:grow",
+    "models.merkle_tile:store",
+    "services.checkpointer:write_state",
+    "pathlib:Path.replace",
+    "utils.signed_note:Signer.sign",
+    "models.checkpoint:store",
+    "services.checkpointer:end_rotation",
+)
+
+
+@pytest.mark.parametrize(
+    "moment", list(product(STEPS, ("before", "after"))), ids="-".join
+)
+def test_a_kill_at_any_step_leads_to_no_second_root(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    sql: connection,
+    files: Files,
+    tmp_path: Path,
+    moment: tuple[str, str],
+) -> None:
+    """What was signed in vain, and what is signed after it, tell one story."""
+    sign(connection_settings, files)
+    append_together(database, 300)
+    record = tmp_path / "signed"
+
+    # Killed twice, with more entries each time: the second finds what the first left.
+    for _ in range(2):
+        if not read_keys(files.keys).is_rotating:
+            rotate_keys(files.keys, 1)
+        done = program(
+            connection_settings,
+            files,
+            *("once", "--quick"),
+            start=("-c", DYING, str(record), *moment),
+        )
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        append_together(database, 2)
+    made = sign(connection_settings, files)
+
+    assert made is not None
+    assert made.size == 305
+    assert_all_true(sql, files)
+    texts = record.read_text().split("\0")[:-1] if record.exists() else []
+    stated = [Checkpoint.parse(text) for text in texts]
+    stated += [Checkpoint.parse(note.text) for note in published(sql).values()]
+    roots: dict[int, set[bytes]] = {}
+    for each in stated:
+        roots.setdefault(each.size, set()).add(each.root)
+    assert all(len(found) == 1 for found in roots.values())
+    assert sign(connection_settings, files, is_thorough=True) is None
+
+
+def rewrite(sql: connection, statement: str, *parameters: object) -> None:
+    """Do what an owner of the database can do."""
+    run(sql, "ALTER TABLE audit_log DISABLE TRIGGER USER")
+    run(sql, statement, *parameters)
+    run(sql, "ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_no_change")
+
+
+def cut(sql: connection, size: int) -> None:
+    """Take the log back to `size` entries, its head too."""
+    rewrite(sql, "DELETE FROM audit_log WHERE seq >= %s", size)
+    run(
+        sql,
+        "UPDATE audit_head SET next_seq = seq + 1, hash = audit_log.hash,"
+        " recorded_at = audit_log.recorded_at FROM audit_log WHERE seq = %s",
+        size - 1,
+    )
+
+
+def refused(
+    settings: ConnectionSettings, files: Files, *, is_thorough: bool = False
+) -> str:
+    """Return why nothing was signed; nor was anything promised."""
+    before = files.state.read_text() if files.state.exists() else None
+    with pytest.raises(RefusedError) as refusal:
+        sign(settings, files, is_thorough=is_thorough)
+    assert (files.state.read_text() if files.state.exists() else None) == before
+    return str(refusal.value)
+
+
+@pytest.mark.tampers
+def test_a_cut_tail_is_refused(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    sql: connection,
+    files: Files,
+) -> None:
+    append(database, 5)
+    sign(connection_settings, files)
+
+    cut(sql, 4)
+
+    why = refused(connection_settings, files)
+    assert "The log has 4 entries, and 6 were signed" in why
+    assert "docs/decisions/0011-checkpoints.md" in why
+    assert list(published(sql)) == [6]
+
+
+@pytest.mark.tampers
+@pytest.mark.parametrize("more", [2, 7])
+def test_an_old_copy_that_went_on_is_refused(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    sql: connection,
+    files: Files,
+    more: int,
+) -> None:
+    """Also when it has become as long as what was signed, or longer.
+
+    So is a log that was hashed anew from some entry on: it looks the same.
+    """
+    append(database, 5)
+    sign(connection_settings, files)
+
+    cut(sql, 4)
+    append(database, more)
+
+    why = refused(connection_settings, files)
+    assert "has another hash than when it was signed" in why
+
+
+@pytest.mark.tampers
+@pytest.mark.parametrize("seq", [0, 2, 5])
+def test_a_rewritten_row_is_refused_by_a_thorough_start(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    sql: connection,
+    files: Files,
+    seq: int,
+) -> None:
+    append(database, 5)
+    sign(connection_settings, files)
+    append(database)
+
+    rewrite(sql, "UPDATE audit_log SET entity_id = 'x' WHERE seq = %s", seq)
+
+    why = refused(connection_settings, files, is_thorough=True)
+    assert f"entry {seq}: hash" in why
+
+
+@pytest.mark.tampers
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("UPDATE audit_log SET entity_id = 'x' WHERE seq = 5", "hash"),
+        ("UPDATE audit_log SET payload = '{}' WHERE seq = 5", "payload"),
+        (
+            "UPDATE audit_log SET previous_hash = sha256(hash) WHERE seq = 5",
+            "previous_hash",
+        ),
+        ("DELETE FROM audit_log WHERE seq = 5", "gap"),
+    ],
+)
+def test_a_new_entry_that_does_not_chain_is_not_signed(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    sql: connection,
+    files: Files,
+    change: str,
+    why: str,
+) -> None:
+    append(database, 3)
+    sign(connection_settings, files)
+    append(database, 4)
+
+    rewrite(sql, change)
+
+    assert f"entry 5: {why}" in refused(connection_settings, files)
+    assert list(published(sql)) == [4]
+
+
+@pytest.mark.tampers
+def test_a_head_that_says_otherwise_is_refused(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    sql: connection,
+    files: Files,
+) -> None:
+    append(database, 2)
+
+    run(sql, "UPDATE audit_head SET hash = sha256('')")
+
+    why = refused(connection_settings, files)
+    assert "Entry 2 has not the hash that the log's head says" in why
+
+
+@pytest.mark.tampers
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE audit_head SET log_id = substring(hash FOR 16)",
+        "UPDATE audit_head SET origin = 'other/log'",
+    ],
+)
+def test_another_log_is_refused(
+    connection_settings: ConnectionSettings,
+    sql: connection,
+    files: Files,
+    change: str,
+) -> None:
+    sign(connection_settings, files)
+
+    run(sql, change)
+
+    assert "another database" in refused(connection_settings, files)
+
+
+@pytest.mark.tampers
+def test_a_log_under_a_false_id_is_not_begun(
+    connection_settings: ConnectionSettings, sql: connection, files: Files
+) -> None:
+    run(sql, "UPDATE audit_head SET log_id = decode(repeat('ab', 16), 'hex')")
+
+    assert "entry 0 is not the manifest" in refused(connection_settings, files)
+
+
+def test_a_lost_state_is_no_new_beginning(
+    connection_settings: ConnectionSettings, files: Files
+) -> None:
+    sign(connection_settings, files)
+    files.state.unlink()
+
+    assert "the state was lost" in refused(connection_settings, files)
+
+
+def test_an_old_state_is_refused(
+    connection_settings: ConnectionSettings, database: Database, files: Files
+) -> None:
+    sign(connection_settings, files)
+    old = files.state.read_text()
+    append(database)
+    sign(connection_settings, files)
+    files.state.write_text(old)
+
+    assert "it is an old copy" in refused(connection_settings, files)
+
+
+def test_another_root_for_a_size_that_was_signed_is_refused(
+    connection_settings: ConnectionSettings, sql: connection, files: Files
+) -> None:
+    sign(connection_settings, files)
+    run(sql, "UPDATE checkpoints SET root = sha256('')")
+
+    assert "has another root" in refused(connection_settings, files)
+
+
+def test_a_state_that_was_edited_is_not_believed(
+    connection_settings: ConnectionSettings, files: Files
+) -> None:
+    sign(connection_settings, files)
+    root = state_of(files)["root"]
+    files.state.write_text(files.state.read_text().replace(str(root), "00" * 32, 1))
+
+    with pytest.raises(CheckpointFileError, match="somebody changed it"):
+        sign(connection_settings, files)
+
+
+def test_a_lost_state_comes_back_from_a_checkpoint_that_somebody_kept(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    sql: connection,
+    files: Files,
+    tmp_path: Path,
+) -> None:
+    append(database, 4)
+    made = sign(connection_settings, files)
+    assert made is not None
+    kept = tmp_path / "kept"
+    kept.write_text(made.note)
+    state = files.state.read_text()
+    files.state.unlink()
+    append(database)
+
+    done = program(connection_settings, files, "recover", kept)
+
+    assert (done.returncode, done.stdout) == (0, made.note), done.stderr
+    assert files.state.read_text() == state
+    sign(connection_settings, files)
+    assert list(published(sql)) == [5, 6]
+    assert_all_true(sql, files)
+
+
+@pytest.mark.tampers
+def test_a_state_does_not_come_back_over_another_history(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    sql: connection,
+    files: Files,
+    tmp_path: Path,
+) -> None:
+    append(database, 4)
+    made = sign(connection_settings, files)
+    assert made is not None
+    (tmp_path / "kept").write_text(made.note)
+    files.state.unlink()
+    cut(sql, 4)
+    append(database, 3)
+
+    done = program(connection_settings, files, "recover", tmp_path / "kept")
+
+    assert done.returncode == 3
+    assert "do not make the root of the checkpoint" in done.stderr
+    assert not files.state.exists()
+
+
+def test_nobody_elses_checkpoint_makes_a_state(
+    connection_settings: ConnectionSettings,
+    sql: connection,
+    files: Files,
+    tmp_path: Path,
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    made = sign(connection_settings, files_in(other, sql))
+    assert made is not None
+    (tmp_path / "kept").write_text(made.note)
+
+    done = program(connection_settings, files, "recover", tmp_path / "kept")
+
+    assert done.returncode == 3
+    assert "No key of ours has signed this" in done.stderr
+
+
+def test_the_first_checkpoint_after_a_rotation_has_both_signatures(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    sql: connection,
+    files: Files,
+) -> None:
+    sign(connection_settings, files)
+    (old,) = read_keys(files.keys).verifiers
+
+    new = rotate_keys(files.keys, 1)
+    with pytest.raises(CheckpointFileError, match="has not signed yet"):
+        rotate_keys(files.keys, 1)
+    for _ in range(2):
+        append(database)
+        sign(connection_settings, files)
+
+    signed_by = {
+        size: [bool(verified(note, key)) for key in (old, new)]
+        for size, note in published(sql).items()
+    }
+    assert signed_by == {1: [True, False], 2: [True, True], 3: [False, True]}
+    keys = read_keys(files.keys)
+    assert [signer.verifier for signer in keys.signers] == [new]
+    periods = [(period.from_size, period.to_size) for period in keys.periods]
+    assert periods == [(2, None), (0, 2)]
+    assert [VerifierKey.parse(period.vkey) for period in keys.periods] == [new, old]
+
+
+def test_a_damaged_edge_is_noticed_and_mended(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    sql: connection,
+    files: Files,
+) -> None:
+    append_together(database, 300)
+    sign(connection_settings, files)
+    run(sql, "UPDATE merkle_tiles SET hashes = sha256(hashes) WHERE level = 1")
+    append(database)
+
+    sign(connection_settings, files)
+
+    assert list(published(sql)) == [301, 302]
+    assert_all_true(sql, files)
+
+
+def test_tiles_are_a_cache(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    sql: connection,
+    files: Files,
+) -> None:
+    append_together(database, 600)
+    sign(connection_settings, files)
+    tiles = "SELECT level, tile_index, hashes FROM merkle_tiles ORDER BY 1, 2"
+    before = [(level, index, bytes(it)) for level, index, it in run(sql, tiles)]
+    run(sql, "DELETE FROM merkle_tiles WHERE tile_index = 0")
+    run(sql, "UPDATE merkle_tiles SET hashes = sha256(hashes)")
+
+    done = program(connection_settings, files, "rebuild-tiles")
+
+    assert done.returncode == 0, done.stderr
+    assert "601 entries make the root that was signed" in done.stdout
+    after = [(level, index, bytes(it)) for level, index, it in run(sql, tiles)]
+    assert after == before
+
+
+def test_the_process_refuses_aloud(
+    connection_settings: ConnectionSettings, sql: connection, files: Files
+) -> None:
+    assert program(connection_settings, files, "once").returncode == 0
+    run(sql, "UPDATE checkpoints SET root = sha256('')")
+
+    for command in ("once", "run"):
+        done = program(connection_settings, files, command)
+        assert done.returncode == 3
+        assert done.stderr.startswith("checkpointer: Refused to sign: ")
+
+
+def test_there_is_one_signer_at_a_time(
+    connection_settings: ConnectionSettings, files: Files
+) -> None:
+    with locked(files.state):
+        done = program(connection_settings, files, "run")
+
+    assert done.returncode == 1
+    assert "Another checkpointer is at work" in done.stderr
+
+
+def test_keys_are_private_and_never_overwritten(
+    connection_settings: ConnectionSettings, files: Files, tmp_path: Path
+) -> None:
+    secret = files.keys.read_text()
+
+    done = program(connection_settings, files, "keygen")
+    assert done.returncode == 1
+    assert "rotate` replaces the key" in done.stderr
+    assert files.keys.read_text() == secret
+
+    assert files.keys.stat().st_mode & 0o777 == 0o600
+    files.keys.chmod(0o640)
+    done = program(connection_settings, files, "once")
+    assert done.returncode == 1
+    assert "chmod 600" in done.stderr
+    assert not files.state.exists()
+
+    elsewhere = Files(keys=tmp_path / "none.json", state=files.state)
+    done = program(connection_settings, elsewhere, "once")
+    assert done.returncode == 1
+    assert "keygen` makes one" in done.stderr
+
+
+def test_no_command_prints_the_private_key(
+    connection_settings: ConnectionSettings, files: Files
+) -> None:
+    secrets = [str(signer) for signer in read_keys(files.keys).signers]
+    for command in (["once"], ["show"], ["rotate"], ["once"], ["--help"]):
+        done = program(connection_settings, files, *command)
+        assert done.returncode == 0, done.stderr
+        assert not any(it in done.stdout + done.stderr for it in secrets)
+        assert "PRIVATE" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        (ROLE, "UPDATE audit_log SET payload = NULL"),
+        (ROLE, "SELECT audit_initialize('x')"),
+        (ROLE, "SELECT * FROM users"),
+        (ROLE, "UPDATE checkpoints SET note = 'x'"),
+        (ROLE, "UPDATE checkpoints SET root = root"),
+        (ROLE, "DELETE FROM checkpoints"),
+        (ROLE, "DELETE FROM merkle_tiles"),
+        ("proctoring_app", "INSERT INTO checkpoints VALUES (1)"),
+        ("proctoring_app", "UPDATE checkpoints SET cosigned_note = 'x'"),
+        ("proctoring_app", "UPDATE merkle_tiles SET level = level"),
+        ("postgres", "DELETE FROM checkpoints"),
+        ("postgres", "TRUNCATE checkpoints"),
+    ],
+)
+def test_nobody_has_more_rights_than_he_needs(
+    connection_settings: ConnectionSettings,
+    sql: connection,
+    files: Files,
+    role: str,
+    statement: str,
+) -> None:
+    sign(connection_settings, files)
+    if role != "postgres":
+        run(sql, f"SET ROLE {role}")
+
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        run(sql, statement)
+
+
+def test_the_documentation_is_where_the_refusal_points() -> None:
+    page = PROJECT / "docs" / "decisions" / "0011-checkpoints.md"
+
+    assert "## When it refuses" in page.read_text(encoding="utf-8")
