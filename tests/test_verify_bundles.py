@@ -352,6 +352,15 @@ def test_a_time_that_goes_back_is_found(wrong: dict[str, int], entry: int) -> No
     assert report.verdict == "tampered"
 
 
+def test_an_attempt_that_never_began_is_incomplete() -> None:
+    report = examined(bundle(written_log(event_type="attempt.resumed"), SIZE))
+
+    assert [each.detail for each in report.problems] == [
+        "no entry says that the attempt was started"
+    ]
+    assert report.verdict == "incomplete"
+
+
 def test_an_entry_that_continues_another_one_is_found() -> None:
     forged = written_log()
     forged.lines[3:] = []
