@@ -28,6 +28,7 @@ from api.routes import (
     health,
     proctoring,
     questions,
+    receipts,
     results,
     transparency,
     users,
@@ -52,6 +53,7 @@ from services.proctor_actions import ProctorActions
 from services.proctoring_reads import ProctoringReads
 from services.proctoring_service import ProctoringService
 from services.question_service import QuestionService
+from services.receipt_service import ReceiptService
 from services.results_service import ResultsService
 from services.review_service import ReviewService
 from services.sitting_service import SittingService
@@ -80,6 +82,7 @@ BLUEPRINTS = (
     exams.bp,
     questions.bp,
     assignments.bp,
+    receipts.bp,
     results.bp,
     blockchain.bp,
     evidence.bp,
@@ -125,6 +128,7 @@ def create_app(settings: Settings) -> Flask:
         questions=QuestionService(database),
         assignments=AssignmentService(database),
         sittings=SittingService(database),
+        receipts=ReceiptService(database, settings.audit_log_vkeys),
         results=ResultsService(database),
         proctor_actions=ProctorActions(database),
         proctoring=ProctoringService(database),

@@ -19,6 +19,7 @@ from services.proctor_actions import ProctorActions
 from services.proctoring_reads import ProctoringReads
 from services.proctoring_service import ProctoringService
 from services.question_service import QuestionService
+from services.receipt_service import ReceiptService
 from services.results_service import ResultsService
 from services.review_service import ReviewService
 from services.sitting_service import SittingService
@@ -40,6 +41,7 @@ class Services:
     questions: QuestionService
     assignments: AssignmentService
     sittings: SittingService
+    receipts: ReceiptService
     results: ResultsService
     proctor_actions: ProctorActions
     proctoring: ProctoringService

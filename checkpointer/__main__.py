@@ -29,6 +29,7 @@ from services.checkpoint_files import (
     rotate_keys,
 )
 from services.checkpointer import Checkpointer, RefusedError
+from services.witnessing import ConfiguredWitness, Witnessing
 from utils.logger import configure_logging
 from utils.safe_files import FileInUseError, locked
 from utils.signed_note import Note, NoteError
@@ -63,9 +64,10 @@ def main() -> None:
 def run(arguments: argparse.Namespace, files: Files) -> None:
     """Sign until it is stopped."""
     configure_logging("INFO")
-    with _working(files) as checkpointer:
+    with _working(files) as checkpointer, _database() as database:
         loop = Loop(
             checkpointer,
+            Witnessing(database, arguments.witness),
             interval_seconds=arguments.interval,
             is_thorough=not arguments.quick,
         )
@@ -75,13 +77,18 @@ def run(arguments: argparse.Namespace, files: Files) -> None:
 
 def once(arguments: argparse.Namespace, files: Files) -> None:
     """Sign what is new, and end."""
-    with _working(files) as checkpointer:
+    with _working(files) as checkpointer, _database() as database:
+        witnessing = Witnessing(database, arguments.witness)
         checkpointer.begin(is_thorough=not arguments.quick)
+        witnessing.compare(checkpointer.size, checkpointer.verifiers)
         made = checkpointer.advance(checkpointer.look())
         if made is None:
             print(f"nothing new: {checkpointer.size} entries are signed")
         else:
             print(made.note, end="")
+            if arguments.witness:
+                count = witnessing.cosign(made)
+                print(f"{count} of {len(arguments.witness)} witnesses have cosigned")
 
 
 def keygen(arguments: argparse.Namespace, files: Files) -> None:
@@ -153,6 +160,13 @@ def _origin() -> str:
     return head.origin
 
 
+def _witness(text: str) -> ConfiguredWitness:
+    try:
+        return ConfiguredWitness.parse(text)
+    except NoteError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _end(code: int, message: str) -> None:
     sys.stderr.write(f"checkpointer: {message}\n")
     sys.exit(code)
@@ -180,6 +194,14 @@ def _parser() -> argparse.ArgumentParser:
             "--quick",
             action="store_true",
             help="do not read again everything that was signed",
+        )
+        each.add_argument(
+            "--witness",
+            action="append",
+            default=[],
+            type=_witness,
+            metavar="VKEY=URL",
+            help="ask this witness to cosign; again for each other",
         )
     signing[0].add_argument(
         "--interval", type=float, default=1.0, metavar="SECONDS", help="default: 1"

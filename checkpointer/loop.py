@@ -9,6 +9,7 @@ from typing import Final
 
 from models.database import DatabaseUnavailableError
 from services.checkpointer import Checkpointer
+from services.witnessing import Witnessing
 
 logger = logging.getLogger(__name__)
 
@@ -25,9 +26,15 @@ class Loop:
     """
 
     def __init__(
-        self, checkpointer: Checkpointer, *, interval_seconds: float, is_thorough: bool
+        self,
+        checkpointer: Checkpointer,
+        witnessing: Witnessing,
+        *,
+        interval_seconds: float,
+        is_thorough: bool,
     ) -> None:
         self._checkpointer = checkpointer
+        self._witnessing = witnessing
         self._interval_seconds = interval_seconds
         self._is_thorough = is_thorough
         self._has_begun = False
@@ -61,6 +68,9 @@ class Loop:
         """Look once, and sign if it is time."""
         if not self._has_begun:
             self._checkpointer.begin(is_thorough=self._is_thorough)
+            self._witnessing.compare(
+                self._checkpointer.size, self._checkpointer.verifiers
+            )
             logger.info("signing", extra={"size": self._checkpointer.size})
             # After an interruption everything need not be read once more.
             self._has_begun, self._is_thorough = True, False
@@ -68,8 +78,10 @@ class Loop:
         now = time.monotonic()
         if not news.is_urgent and now < self._next_at:
             return
-        if self._checkpointer.advance(news) is not None:
+        made = self._checkpointer.advance(news)
+        if made is not None:
             self._next_at = now + self._interval_seconds
+            self._witnessing.cosign(made)
 
     def _pause_seconds(self) -> float:
         longest = max(POLL_SECONDS, MAX_BACKOFF_SECONDS)

@@ -98,7 +98,7 @@ MEASURE: LiteralString = """
 """
 
 # Whole seconds and microseconds apart: before PostgreSQL 14 the epoch is a float.
-LIST_ENTRIES: LiteralString = """
+SEALED: LiteralString = """
     SELECT seq,
            extract(epoch FROM date_trunc('second', recorded_at))::bigint * 1000000
                + extract(microseconds FROM recorded_at)::bigint %% 1000000
@@ -107,9 +107,17 @@ LIST_ENTRIES: LiteralString = """
            entity_id, payload, payload_salt, payload_hash, state_hash, previous_hash,
            hash
       FROM audit_log
+"""
+
+LIST_ENTRIES: LiteralString = (
+    SEALED
+    + """
      WHERE attempt_id = %(attempt_id)s OR seq = 0
      ORDER BY seq
 """
+)
+
+GET_ENTRY: LiteralString = SEALED + " WHERE seq = %(seq)s"
 
 GET_ATTEMPT: LiteralString = """
     SELECT attempts.id, attempts.exam_id, exams.title AS exam_title,
@@ -143,6 +151,10 @@ def measure(tx: Transaction, attempt_id: UUID) -> Extent:
 def list_entries(tx: Transaction, attempt_id: UUID) -> Sequence[SealedEntry]:
     """Read the log's first entry and all of an attempt, in order."""
     return tx.all(SealedEntry, LIST_ENTRIES, {"attempt_id": attempt_id})
+
+
+def get_entry(tx: Transaction, seq: int) -> SealedEntry | None:
+    return tx.one_or_none(SealedEntry, GET_ENTRY, {"seq": seq})
 
 
 def get_attempt(tx: Transaction, attempt_id: UUID) -> AttemptRow:

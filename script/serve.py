@@ -29,6 +29,7 @@ from script import serve_checkpoints
 PROJECT = Path(__file__).resolve().parent.parent
 
 CHECKPOINTS = PROJECT / ".local" / "checkpointer"
+WITNESS = PROJECT / ".local" / "witness"
 
 ADDRESS = "127.0.0.1"
 DATABASE = "proctoring_db"
@@ -165,7 +166,12 @@ def signing(prepared: Prepared) -> Iterator[Prepared]:
     serve_checkpoints.make_keys(files, prepared.environ)
     vkeys = serve_checkpoints.verifier_keys(files)
     told = replace(prepared, environ={**prepared.environ, "AUDIT_LOG_VKEYS": vkeys})
-    with serve_checkpoints.checkpointer(files, prepared.environ, prepared.claims):
+    with (
+        serve_checkpoints.witness(WITNESS, vkeys.split(",")) as witness,
+        serve_checkpoints.checkpointer(
+            files, prepared.environ, prepared.claims, witness
+        ),
+    ):
         yield told
 
 

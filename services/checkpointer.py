@@ -27,7 +27,7 @@ from services.checkpoint_files import (
 from services.merkle_growth import BrokenLogError, GrowingTree, edge_tiles, grow
 from utils.blockchain_hasher import NO_HASH
 from utils.checkpoint import Checkpoint
-from utils.signed_note import Note, NoteError, verified
+from utils.signed_note import Note, NoteError, VerifierKey, verified
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +66,11 @@ class Checkpointer:
     @property
     def size(self) -> int:
         return 0 if self._state is None else self._state.size
+
+    @property
+    def verifiers(self) -> Sequence[VerifierKey]:
+        """The public keys that have signed, or may. Raises CheckpointFileError."""
+        return read_keys(self._files.keys).verifiers
 
     def begin(self, *, is_thorough: bool) -> None:
         """Compare the database with what was signed, and publish what was promised.

@@ -1,9 +1,12 @@
 """Roots and proofs, against RFC 6962 and against proofs that somebody bent."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from utils.blockchain_hasher import leaf_hash
 from utils.merkle import (
@@ -61,6 +64,9 @@ class Tree:
 MOST = 64
 LEAVES = tuple(leaf_hash(b"%d" % number) for number in range(MOST))
 TREE = Tree(LEAVES)
+# How many are tried, which docs cite; a change of the tests changes them.
+BENT_INCLUSIONS = 289_799
+BENT_CONSISTENCIES = 285_844
 
 
 def test_roots_agree_with_the_vectors() -> None:
@@ -163,3 +169,232 @@ def test_every_proof_is_accepted() -> None:
             assert verify_consistency(
                 old_size, size, roots[old_size], roots[size], proof
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Inclusion:
+    """What somebody claims, with its proof."""
+
+    index: int
+    size: int
+    leaf: bytes
+    root: bytes
+    proof: tuple[bytes, ...]
+
+    def is_accepted(self) -> bool:
+        return verify_inclusion(self.index, self.size, self.leaf, self.proof, self.root)
+
+
+@dataclass(frozen=True, slots=True)
+class Consistency:
+    old_size: int
+    new_size: int
+    old_root: bytes
+    new_root: bytes
+    proof: tuple[bytes, ...]
+
+    def is_accepted(self) -> bool:
+        return verify_consistency(
+            self.old_size, self.new_size, self.old_root, self.new_root, self.proof
+        )
+
+
+GARBAGE = sha256(b"garbage").digest()
+# What no hash of these trees is, and what no hash is.
+WRONG_HASHES = (b"", bytes(32), GARBAGE, EMPTY_ROOT, bytes(31), bytes(33))
+
+
+def _flipped(value: bytes, bit: int) -> bytes:
+    return bytes(
+        byte ^ (1 << bit % 8 if at == bit // 8 else 0) for at, byte in enumerate(value)
+    )
+
+
+def _flips(value: bytes) -> Iterator[bytes]:
+    # The first bit, the last one, and some between.
+    return (_flipped(value, bit) for bit in (0, 7, 31, 100, 128, 255))
+
+
+def _bent_proofs(
+    proof: tuple[bytes, ...], roots: tuple[bytes, ...]
+) -> Iterator[tuple[bytes, ...]]:
+    yield ()
+    yield proof[::-1]
+    for at, known in enumerate(proof):
+        before, after = proof[:at], proof[at + 1 :]
+        yield before
+        yield after
+        yield (*before, *after)
+        yield (*before, known, known, *after)
+        yield (*before, known[:-1], *after)
+        yield (*before, known + b"\0", *after)
+        if after:
+            yield (*before, known + after[0], *after[1:])
+            yield (*before, after[0], known, *after[1:])
+        for flipped in _flips(known):
+            yield (*before, flipped, *after)
+    for at in range(len(proof) + 1):
+        for inserted in (GARBAGE, b"", *roots):
+            yield (*proof[:at], inserted, *proof[at:])
+
+
+def _bent_inclusions(claim: Inclusion) -> Iterator[Inclusion]:
+    index, size = claim.index, claim.size
+    for other in (index - 1, index + 1, index ^ 2, -1, -index - 1, size, size << 64):
+        yield replace(claim, index=other)
+    for other in (size * 2, size // 2, 0, -size, size << 64):
+        yield replace(claim, size=other)
+    for wrong in (*WRONG_HASHES, claim.leaf, *_flips(claim.root)):
+        # The root of a tree with one leaf is that leaf.
+        yield replace(claim, root=wrong)
+    neighbours = (LEAVES[index - 1], LEAVES[(index + 1) % MOST])
+    for wrong in (*WRONG_HASHES, *neighbours, claim.root, *_flips(claim.leaf)):
+        yield replace(claim, leaf=wrong)
+    yield replace(claim, leaf=claim.root, root=claim.leaf)
+    for proof in _bent_proofs(claim.proof, (claim.root, claim.leaf)):
+        yield replace(claim, proof=proof)
+
+
+def _bent_consistencies(claim: Consistency) -> Iterator[Consistency]:
+    old, new = claim.old_size, claim.new_size
+    for other in (old - 1, old + 1, old ^ 2, old * 2, old // 2, -old, new + 1):
+        yield replace(claim, old_size=other)
+    for other in (new * 2, new // 2, 0, -new, new << 64):
+        yield replace(claim, new_size=other)
+    for wrong in (*WRONG_HASHES, LEAVES[-1], *_flips(claim.old_root)):
+        yield replace(claim, old_root=wrong)
+    for wrong in (*WRONG_HASHES, LEAVES[-1], *_flips(claim.new_root)):
+        yield replace(claim, new_root=wrong)
+    yield replace(claim, old_size=new, new_size=old)
+    yield replace(claim, old_root=claim.new_root, new_root=claim.old_root)
+    yield replace(claim, old_root=claim.new_root)
+    yield replace(claim, new_root=claim.old_root)
+    for proof in _bent_proofs(claim.proof, (claim.old_root, claim.new_root)):
+        yield replace(claim, proof=proof)
+
+
+def test_no_bent_inclusion_proof_is_accepted() -> None:
+    tried = 0
+    for size in range(1, MOST + 1):
+        root = root_at(size, TREE.read)
+        for index in range(size):
+            proof = tuple(inclusion_proof(index, size, TREE.read))
+            claim = Inclusion(index, size, LEAVES[index], root, proof)
+            assert claim.is_accepted()
+            bent = set(_bent_inclusions(claim)) - {claim}
+            assert [each for each in bent if each.is_accepted()] == []
+            tried += len(bent)
+    assert tried == BENT_INCLUSIONS
+
+
+def test_no_bent_consistency_proof_is_accepted() -> None:
+    tried = 0
+    for new in range(1, MOST + 1):
+        for old in range(1, new + 1):
+            proof = tuple(consistency_proof(old, new, TREE.read))
+            roots = root_at(old, TREE.read), root_at(new, TREE.read)
+            claim = Consistency(old, new, *roots, proof)
+            assert claim.is_accepted()
+            bent = set(_bent_consistencies(claim)) - {claim}
+            assert [each for each in bent if each.is_accepted()] == []
+            tried += len(bent)
+    assert tried == BENT_CONSISTENCIES
+
+
+def test_the_empty_tree_is_continued_by_any_and_proves_nothing() -> None:
+    root = root_at(5, TREE.read)
+
+    assert verify_consistency(0, 5, EMPTY_ROOT, root, [])
+    assert verify_consistency(0, 0, EMPTY_ROOT, EMPTY_ROOT, [])
+    assert not verify_consistency(0, 5, bytes(32), root, [])
+    assert not verify_consistency(0, 5, EMPTY_ROOT, root, [GARBAGE])
+    assert not verify_consistency(0, 5, EMPTY_ROOT, b"", [])
+    assert not verify_consistency(0, 0, EMPTY_ROOT, GARBAGE, [])
+    assert not verify_consistency(0, 0, GARBAGE, GARBAGE, [])
+    assert not verify_consistency(5, 0, root, EMPTY_ROOT, [])
+    assert not verify_inclusion(0, 0, LEAVES[0], [], EMPTY_ROOT)
+
+
+def test_an_inner_node_is_no_leaf() -> None:
+    left, right = LEAVES[:2]
+    root = root_at(4, TREE.read)
+    inner = node_hash(left, right)
+    rest = node_hash(*LEAVES[2:4])
+
+    # Where the tree has four leaves, no way is as short as an inner node's.
+    for index in range(4):
+        assert not verify_inclusion(index, 4, inner, [rest], root)
+    # Nor is there an entry that hashes to what an inner node hashes to.
+    for entry in (left + right, b"\x01" + left + right):
+        assert leaf_hash(entry) != inner
+        assert not verify_inclusion(0, 2, leaf_hash(entry), [rest], root)
+
+
+def test_a_proof_asks_for_few_nodes() -> None:
+    size = (1 << 40) + 12345
+    asked = []
+
+    def read(level: int, index: int) -> bytes:
+        assert (index + 1) << level <= size
+        asked.append((level, index))
+        return sha256(b"%d/%d" % (level, index)).digest()
+
+    root = root_at(size, read)
+    proof = inclusion_proof(size // 3, size, read)
+    assert verify_consistency(
+        1 << 40, size, read(40, 0), root, consistency_proof(1 << 40, size, read)
+    )
+    assert len(proof) == 41
+    assert len(asked) < 4 * 41
+
+
+@pytest.mark.parametrize(("index", "size"), [(-1, 3), (3, 3), (0, 0), (0, -1)])
+def test_a_leaf_that_no_tree_has_is_not_proven(index: int, size: int) -> None:
+    with pytest.raises(ValueError, match="no leaf"):
+        inclusion_proof(index, size, TREE.read)
+
+
+@pytest.mark.parametrize(("old_size", "new_size"), [(-1, 3), (4, 3), (-2, -1)])
+def test_trees_that_do_not_follow_are_not_proven(old_size: int, new_size: int) -> None:
+    with pytest.raises(ValueError, match="continues"):
+        consistency_proof(old_size, new_size, TREE.read)
+
+
+def test_what_is_no_tree_and_no_leaf_is_refused() -> None:
+    with pytest.raises(ValueError, match="size -1"):
+        root_at(-1, TREE.read)
+    with pytest.raises(ValueError, match="32 bytes"):
+        Frontier().append(bytes(33))
+
+
+@given(
+    st.integers(),
+    st.integers(),
+    st.binary(max_size=33),
+    st.binary(max_size=33),
+    st.lists(st.sampled_from([b"", bytes(32), bytes(33), EMPTY_ROOT]), max_size=70),
+)
+def test_chance_proves_nothing_and_breaks_nothing(
+    first: int, second: int, one: bytes, other: bytes, proof: list[bytes]
+) -> None:
+    assert not verify_inclusion(first, second, one, proof, GARBAGE)
+    assert not verify_consistency(first, second, one, other, [*proof, GARBAGE])
+
+
+@given(st.integers(0, 2000), st.integers(0, 2000))
+def test_a_frontier_is_the_reader_s_tree(first: int, second: int) -> None:
+    leaves = tuple(sha256(b"%d" % number).digest() for number in range(first))
+    frontier = Frontier()
+    for leaf in leaves:
+        frontier.append(leaf)
+    tree = Tree(leaves)
+    old_size = min(first, second)
+
+    assert frontier.root() == root_at(first, tree.read)
+    assert verify_consistency(
+        old_size,
+        first,
+        root_at(old_size, tree.read),
+        frontier.root(),
+        consistency_proof(old_size, first, tree.read),
+    )

@@ -1,6 +1,7 @@
 """The migration runner: in order, once each, whole or not at all."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,13 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection, make_dsn, parse_dsn
 
-from database.migrate import ADVISORY_LOCK, MigrationError, migrate, pending
+from database.migrate import (
+    ADVISORY_LOCK,
+    MIGRATIONS,
+    MigrationError,
+    migrate,
+    pending,
+)
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -237,3 +244,37 @@ def test_the_command_reports_what_is_missing_and_applies_it(empty: str) -> None:
     assert applied[0] == 0
     assert "applied 0001_roles.sql" in applied[1]
     assert after == (0, "up to date\n")
+
+
+def test_what_clients_had_reported_is_counted(empty: str, tmp_path: Path) -> None:
+    for file in MIGRATIONS.glob("000[1-4]_*.sql"):
+        shutil.copy(file, tmp_path)
+    migrate(empty, silently, tmp_path)
+    with closing(psycopg2.connect(empty)) as session, session, session.cursor() as run:
+        # Where the events are from is of no interest here.
+        run.execute("SET session_replication_role = replica")
+        run.execute(
+            """
+            INSERT INTO attempt_activity (attempt_id)
+            SELECT md5(number::text)::uuid FROM generate_series(1, 3) AS number;
+            INSERT INTO proctoring_events (
+                id, attempt_id, batch_id, client_event_id, sequence, event_type,
+                event_class, severity, occurred_at, payload)
+            SELECT gen_random_uuid(), md5('1')::uuid, gen_random_uuid(),
+                   gen_random_uuid(), nullif(number, 1), 'env.noise', 'environment',
+                   'info', now(), '{}'
+              FROM generate_series(1, 4) AS number;
+            INSERT INTO proctoring_events (
+                id, attempt_id, batch_id, client_event_id, sequence, event_type,
+                event_class, severity, occurred_at, payload)
+            SELECT gen_random_uuid(), md5('2')::uuid, gen_random_uuid(),
+                   gen_random_uuid(), number, 'env.noise', 'environment',
+                   'info', now(), '{}'
+              FROM generate_series(1, 20001) AS number
+            """
+        )
+
+    migrate(empty, silently)
+
+    counts = "SELECT reported_events FROM attempt_activity ORDER BY 1"
+    assert query(empty, counts) == [(0,), (3,), (20000,)]

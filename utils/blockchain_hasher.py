@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from struct import Struct
+from struct import error as StructError  # noqa: N812
 from typing import Any, Final
 
 import rfc8785
@@ -110,6 +111,53 @@ def entry_bytes(entry: Entry) -> bytes:
                 entry.entity_id,
             ),
         )
+    )
+
+
+def parse_entry(entry: bytes) -> Entry:
+    """Read the bytes of `ENTRY v1`.
+
+    Raises ValueError for what `entry_bytes` never writes.
+    """
+    try:
+        (tag, log_id, seq, previous_hash, time_us, xid, flags, schema, *hashes) = (
+            _HEADER.unpack_from(entry)
+        )
+        texts: list[str | None] = []
+        position = _HEADER.size
+        while position < len(entry):
+            length = entry[position : position + _LENGTH.size]
+            position += _LENGTH.size
+            if length == NULL:
+                texts.append(None)
+                continue
+            (size,) = _LENGTH.unpack(length)
+            texts.append(entry[position : position + size].decode())
+            position += size
+        stream, attempt_id, actor_id, event_type, entity_type, entity_id = texts
+    except StructError as error:
+        raise ValueError("an entry is too short") from error
+    if tag != ENTRY_TAG or position != len(entry):
+        raise ValueError("these are not the bytes of an entry")
+    if None in (stream, event_type, entity_type, entity_id):
+        raise ValueError("an entry has a stream, a type and an entity")
+    payload_hash, state_hash = hashes
+    return Entry(
+        log_id=log_id,
+        seq=seq,
+        previous_hash=previous_hash,
+        recorded_at_us=time_us,
+        xid=xid,
+        flags=flags,
+        schema_version=schema,
+        payload_hash=payload_hash,
+        state_hash=state_hash,
+        attempt_id=attempt_id,
+        actor_id=actor_id,
+        event_type=str(event_type),
+        entity_type=str(entity_type),
+        entity_id=str(entity_id),
+        stream=str(stream),
     )
 
 

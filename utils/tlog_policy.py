@@ -135,7 +135,7 @@ class Policy:
         if log is None:
             missing.append(f"a signature for {origin} by a log of the policy")
         if not self._is_quorum({name for name, _ in seen}):
-            missing.append(f"enough cosignatures for the quorum {self.quorum}")
+            missing.append(f"enough cosignatures for the quorum {self.quorum!r}")
         return PolicyResult(
             log, seen, is_satisfied=not missing, missing="; ".join(missing)
         )

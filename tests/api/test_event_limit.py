@@ -106,10 +106,11 @@ def test_the_limit_is_noted_once(
     leave_room(sql, attempt, 2)
     student = api.as_(alice)
 
-    record(student, attempt, observed(1))
+    known = observed(1)
+    record(student, attempt, known)
     before = notes(sql, attempt)
     body(send_many(student, attempt, observed(2), observed(3)))
-    body(send_many(student, attempt, observed(4)))
+    body(send_many(student, attempt, known, observed(4)))
 
     assert before == []
     (note,) = notes(sql, attempt)

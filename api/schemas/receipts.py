@@ -1,0 +1,41 @@
+"""Bodies of receipts. Hashes are lower-case hex."""
+
+import json
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BeforeValidator, Field, JsonValue
+
+from api.schemas.base import ResponseModel, Time
+from api.schemas.blockchain import CheckResponse, Hash
+
+
+def _parsed(value: object) -> object:
+    # What a stranger sends as a payload need not be JSON: then it is shown as it is.
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+
+
+class SealedReceiptResponse(ResponseModel):
+    """Keep `proof`: it can be checked without this server."""
+
+    attempt_id: UUID
+    audit_seq: int
+    receipt_hash: Hash = Field(description="The entry's hash, as at submission.")
+    checkpoint_size: int
+    is_cosigned: bool = Field(description="Whether a witness has signed as well.")
+    proof: str = Field(description="C2SP tlog-proof; as text/plain it comes alone.")
+
+
+class ReceiptReportResponse(ResponseModel):
+    is_valid: bool = Field(description="Nothing that was checked contradicts it.")
+    audit_seq: int
+    event_type: str
+    attempt_id: str | None
+    recorded_at: Time
+    payload: Annotated[JsonValue, BeforeValidator(_parsed)]
+    checks: list[CheckResponse]

@@ -1,0 +1,256 @@
+"""Receipts: what a student takes home at the end, and anybody can check without us.
+
+A receipt is a C2SP tlog-proof: the audit entry of the attempt's end, its way to the
+root of a checkpoint, and that checkpoint with its signatures. It makes the student a
+witness of the log: a log from which his entry has gone, or in which it reads otherwise,
+contradicts what he holds.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from pydantic import Base64Bytes, BaseModel, ConfigDict, ValidationError
+
+from models import attempt, attempt_receipt, blockchain_log, checkpoint, evidence
+from models.database import Database, Transaction
+from models.evidence import SealedEntry
+from models.principal import Principal
+from services import errors
+from services.attempt_errors import AttemptNotFoundError
+from services.audit_findings import Check, CheckResult
+from services.merkle_service import prove_inclusion
+from utils.blockchain_hasher import (
+    Entry,
+    entry_bytes,
+    leaf_hash,
+    parse_entry,
+    payload_commitment,
+)
+from utils.canonical_text import NoteError, to_base64
+from utils.signed_note import Note, VerifierKey, verified
+from utils.tlog_proof import TlogProof
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class NoReceiptError(errors.ConflictError):
+    slug = "no-receipt"
+    title = "No receipt yet"
+
+    def __init__(self, status: str) -> None:
+        super().__init__(
+            "An attempt has a receipt once it is submitted.",
+            current_status=status,
+            allowed_actions=["submit"],
+        )
+
+
+class ReceiptPendingError(errors.BusyError):
+    slug = "receipt-pending"
+    title = "The receipt is being signed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The end of the attempt is recorded and not in a signed checkpoint yet,"
+            " which takes a second. If it stays so, the checkpointer is not running.",
+            retry_after_seconds=1,
+        )
+
+
+class ReceiptMalformedError(errors.UnprocessableError):
+    slug = "receipt-malformed"
+    title = "Not a receipt"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"This can not be read as a receipt: {why}.")
+
+
+class Sealed(BaseModel):
+    """What a receipt holds beside the proof: the entry, and what it commits to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    entry: Base64Bytes
+    payload: str
+    salt: Base64Bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedReceipt:
+    """`proof` is the text to keep; `is_cosigned` says whether a witness signed too."""
+
+    attempt_id: UUID
+    audit_seq: int
+    receipt_hash: bytes
+    checkpoint_size: int
+    is_cosigned: bool
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptReport:
+    """What a receipt says, and which of it holds. `is_valid`: nothing contradicts."""
+
+    is_valid: bool
+    audit_seq: int
+    event_type: str
+    attempt_id: str | None
+    recorded_at: datetime
+    payload: str
+    checks: Sequence[Check]
+
+
+class ReceiptService:
+    def __init__(self, database: Database, verifier_keys: Sequence[str]) -> None:
+        self._database = database
+        self._keys = tuple(map(VerifierKey.parse, verifier_keys))
+
+    def get_receipt(self, student: Principal, attempt_id: UUID) -> SealedReceipt:
+        """Return the receipt of the student's own attempt; again, the same one.
+
+        Raises AttemptNotFoundError, NoReceiptError and ReceiptPendingError.
+        """
+        with self._database.read() as tx:
+            own = attempt.get(tx, attempt_id)
+            if own is None or own.student_id != student.id:
+                raise AttemptNotFoundError(attempt_id)
+            ended = attempt_receipt.get(tx, attempt_id)
+            if ended is None:
+                raise NoReceiptError(own.status)
+            signed = checkpoint.get_first_over(tx, ended.audit_seq)
+            if signed is None:
+                raise ReceiptPendingError
+            proven = prove_inclusion(tx, ended.audit_seq, signed)
+            extra = _sealed(tx, ended.audit_seq)
+        made = TlogProof(ended.audit_seq, tuple(proven.proof), signed.best_note, extra)
+        return SealedReceipt(
+            attempt_id=attempt_id,
+            audit_seq=ended.audit_seq,
+            receipt_hash=proven.leaf_hash,
+            checkpoint_size=signed.size,
+            is_cosigned=signed.cosigned_note is not None,
+            proof=made.render(),
+        )
+
+    def check_receipt(self, text: str) -> ReceiptReport:
+        """Check a receipt by itself, and against the log as it is today.
+
+        Raises ReceiptMalformedError.
+        """
+        try:
+            proof = TlogProof.parse(text.encode())
+            sealed = Sealed.model_validate_json(proof.extra or b"")
+            entry = parse_entry(sealed.entry)
+            note = proof.note()
+        except NoteError as error:
+            raise ReceiptMalformedError(str(error)) from error
+        except (ValidationError, ValueError) as error:
+            raise ReceiptMalformedError("it does not hold an entry") from error
+        leaf = leaf_hash(sealed.entry)
+        checks = [
+            *_check_itself(proof, sealed, entry, leaf),
+            self._check_signature(note, proof.checkpoint().origin),
+            self._compare_with_log(proof.index, leaf),
+        ]
+        return ReceiptReport(
+            is_valid=all(check.result is not CheckResult.FAILED for check in checks),
+            audit_seq=entry.seq,
+            event_type=entry.event_type,
+            attempt_id=entry.attempt_id,
+            recorded_at=EPOCH + timedelta(microseconds=entry.recorded_at_us),
+            payload=sealed.payload,
+            checks=checks,
+        )
+
+    def _check_signature(self, note: Note, origin: str) -> Check:
+        keys = [key for key in self._keys if key.name == origin]
+        if not keys:
+            return Check(
+                name="signature",
+                result=CheckResult.NOT_CHECKED,
+                detail=f"this server was not told who signs for {origin}"
+                " (AUDIT_LOG_VKEYS)",
+            )
+        return _check(
+            "signature",
+            is_right=any(verified(note, key) is not None for key in keys),
+            right=f"the checkpoint is signed for {origin}",
+            wrong=f"no key of {origin} has signed the checkpoint",
+        )
+
+    def _compare_with_log(self, seq: int, leaf: bytes) -> Check:
+        with self._database.read() as tx:
+            today = blockchain_log.get(tx, seq)
+        return _check(
+            "log",
+            is_right=today is not None and today.hash == leaf,
+            right=f"the log has this entry at number {seq} today",
+            wrong=f"the log has another entry at number {seq} today, or none: keep the"
+            " receipt, it is evidence",
+        )
+
+
+def _check_itself(
+    proof: TlogProof, sealed: Sealed, entry: Entry, leaf: bytes
+) -> Iterator[Check]:
+    yield _check(
+        "inclusion",
+        is_right=entry.seq == proof.index and proof.includes(leaf),
+        right=f"the entry is number {proof.index} of the checkpoint's"
+        f" {proof.checkpoint().size}",
+        wrong="the entry is not where the checkpoint's tree has it",
+    )
+    try:
+        commitment = payload_commitment(sealed.salt, sealed.payload.encode())
+    except ValueError:
+        commitment = b""
+    yield _check(
+        "payload",
+        is_right=commitment == entry.payload_hash,
+        right="the text is the one that the entry commits to",
+        wrong="the text is not the one that the entry commits to",
+    )
+
+
+def _check(name: str, *, is_right: bool, right: str, wrong: str) -> Check:
+    return Check(
+        name=name,
+        result=CheckResult.PASSED if is_right else CheckResult.FAILED,
+        detail=right if is_right else wrong,
+    )
+
+
+def _sealed(tx: Transaction, seq: int) -> bytes:
+    found = evidence.get_entry(tx, seq)
+    head = blockchain_log.get_head(tx)
+    if found is None or head is None:
+        raise LookupError("an entry that was just read is gone")
+    opened = {
+        "entry": to_base64(entry_bytes(_entry(found, head.log_id))),
+        "payload": found.payload,
+        "salt": to_base64(found.payload_salt or b""),
+    }
+    return json.dumps(opened, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _entry(row: SealedEntry, log_id: bytes) -> Entry:
+    return Entry(
+        log_id=log_id,
+        seq=row.seq,
+        previous_hash=row.previous_hash,
+        recorded_at_us=row.recorded_at_us,
+        xid=row.xid,
+        flags=row.flags,
+        schema_version=row.schema_version,
+        payload_hash=row.payload_hash,
+        state_hash=row.state_hash,
+        attempt_id=None if row.attempt_id is None else str(row.attempt_id),
+        actor_id=row.actor_id,
+        event_type=row.event_type,
+        entity_type=row.entity_type,
+        entity_id=row.entity_id,
+    )

@@ -1,0 +1,240 @@
+"""Receipts: a student takes one home, and it contradicts whoever changes the log."""
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from psycopg2.extensions import connection
+
+from app import create_app
+from config import Settings
+from models.database import ConnectionSettings
+from services.checkpoint_files import Files, read_keys
+from tests.audit_trail import run
+from tests.checkpoints import files_in, sign
+from tests.exams import Json, active, body, start
+from tests.personas import Api, Persona
+from utils.blockchain_hasher import leaf_hash
+from utils.signed_note import VerifierKey, verified
+from utils.tlog_proof import TlogProof
+
+TEXT = "text/plain; charset=utf-8"
+VERIFY = "/api/blockchain/receipts/verify"
+
+
+@pytest.fixture
+def files(tmp_path: Path, sql: connection) -> Files:
+    return files_in(tmp_path, sql)
+
+
+@pytest.fixture
+def app(settings: Settings, files: Files) -> Iterator[Flask]:
+    vkeys = tuple(period.vkey for period in read_keys(files.keys).periods)
+    application = create_app(replace(settings, audit_log_vkeys=vkeys))
+    yield application
+    application.extensions["database"].close()
+
+
+@pytest.fixture
+def path(api: Api, ada: Persona, alice: Persona) -> str:
+    """The address of an attempt that runs."""
+    attempt = start(api.as_(alice), active(api.as_(ada), alice.id))
+    return f"/api/exams/attempts/{attempt['id']}"
+
+
+@pytest.fixture
+def submitted(
+    api: Api,
+    alice: Persona,
+    path: str,
+    connection_settings: ConnectionSettings,
+    files: Files,
+) -> Json:
+    """What the submission answered; a checkpoint covers it."""
+    answer = body(api.as_(alice).post(f"{path}/submit"))
+    sign(connection_settings, files)
+    return answer
+
+
+@pytest.fixture
+def proof(api: Api, alice: Persona, path: str, submitted: Json) -> str:
+    reply = api.as_(alice).get(f"{path}/receipt", headers={"Accept": "text/plain"})
+    assert reply.content_type == TEXT
+    assert submitted["audit_seq"] == TlogProof.parse(reply.data).index
+    return reply.text
+
+
+def check(api: Api, text: str) -> Json:
+    return body(api.as_(None).post(VERIFY, data=text, content_type=TEXT))
+
+
+def failed(report: Json) -> set[str]:
+    return {each["name"] for each in report["checks"] if each["result"] == "failed"}
+
+
+def test_the_receipt_of_the_submission_can_be_checked_without_us(
+    api: Api, alice: Persona, path: str, submitted: Json, files: Files, proof: str
+) -> None:
+    receipt = body(api.as_(alice).get(f"{path}/receipt"))
+
+    assert receipt["proof"] == proof
+    assert receipt["receipt_hash"] == submitted["receipt_hash"]
+    assert receipt["audit_seq"] == submitted["audit_seq"]
+    assert not receipt["is_cosigned"]
+    # Nothing but the text and the published key from here on.
+    read = TlogProof.parse(proof.encode())
+    held = json.loads(read.extra or b"")
+    leaf = leaf_hash(base64.b64decode(held["entry"]))
+    (period,) = read_keys(files.keys).periods
+    assert verified(read.note(), VerifierKey.parse(period.vkey))
+    assert read.includes(leaf)
+    assert leaf.hex() == submitted["receipt_hash"]
+    assert json.loads(held["payload"])["answers_digest"] == submitted["answers_digest"]
+    assert len(proof) < 2500
+
+
+def test_it_stays_the_same_while_the_log_grows(
+    api: Api,
+    alice: Persona,
+    path: str,
+    proof: str,
+    connection_settings: ConnectionSettings,
+    files: Files,
+) -> None:
+    body(api.as_(alice).get("/api/auth/me"))
+    run_denied = api.as_(alice).get("/api/users")
+    assert run_denied.status_code == 403
+    assert sign(connection_settings, files) is not None
+
+    assert body(api.as_(alice).get(f"{path}/receipt"))["proof"] == proof
+
+
+def test_we_check_it_too(api: Api, submitted: Json, proof: str) -> None:
+    report = check(api, proof)
+
+    assert report["is_valid"]
+    assert {each["result"] for each in report["checks"]} == {"passed"}
+    assert report["audit_seq"] == submitted["audit_seq"]
+    assert report["event_type"] == "attempt.submitted"
+    assert report["payload"]["answers_digest"] == submitted["answers_digest"]
+
+
+def test_a_server_that_knows_no_key_says_that_it_did_not_check(
+    settings: Settings, proof: str
+) -> None:
+    other = create_app(settings)
+    reply = other.test_client().post(VERIFY, data=proof, content_type=TEXT)
+    other.extensions["database"].close()
+
+    results = {each["name"]: each["result"] for each in body(reply)["checks"]}
+    assert results["signature"] == "not_checked"
+    assert results["inclusion"] == results["log"] == "passed"
+
+
+@pytest.mark.tampers
+def test_it_contradicts_a_log_that_was_rewritten(
+    api: Api, sql: connection, proof: str, submitted: Json
+) -> None:
+    run(
+        sql,
+        "ALTER TABLE audit_log DISABLE TRIGGER ALL;"
+        " UPDATE audit_log SET hash = sha256(hash) WHERE seq = %s;"
+        " ALTER TABLE audit_log ENABLE TRIGGER ALL",
+        submitted["audit_seq"],
+    )
+
+    report = check(api, proof)
+
+    assert not report["is_valid"]
+    assert failed(report) == {"log"}
+
+
+def with_extra(proof: str, change: Callable[[Json], object]) -> str:
+    read = TlogProof.parse(proof.encode())
+    held = json.loads(read.extra or b"")
+    change(held)
+    return replace(read, extra=json.dumps(held).encode()).render()
+
+
+def test_what_was_changed_in_it_is_found(api: Api, proof: str) -> None:
+    read = TlogProof.parse(proof.encode())
+    entry = bytearray(base64.b64decode(json.loads(read.extra or b"")["entry"]))
+    entry[72] ^= 1
+    otherwise = base64.b64encode(bytes(entry)).decode()
+    size = str(read.checkpoint().size)
+    larger = read.checkpoint_note.replace(f"\n{size}\n", f"\n{size}0\n", 1)
+
+    text = with_extra(proof, lambda held: held.update(payload='{"score":"100"}'))
+    salt = with_extra(proof, lambda held: held.update(salt="AAAA"))
+    moment = with_extra(proof, lambda held: held.update(entry=otherwise))
+    index = replace(read, index=read.index - 1).render()
+    path = replace(read, proof=(bytes(32), *read.proof[1:])).render()
+    root = replace(read, checkpoint_note=larger).render()
+
+    assert failed(check(api, text)) == {"payload"}
+    assert failed(check(api, salt)) == {"payload"}
+    assert failed(check(api, moment)) == {"inclusion", "log"}
+    assert failed(check(api, index)) == {"inclusion", "log"}
+    assert failed(check(api, path)) == {"inclusion"}
+    assert "signature" in failed(check(api, root))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nonsense", "c2sp.org/tlog-proof@v1\nindex 0\n\nx\n1\ny\n"]
+)
+def test_what_is_no_receipt_is_refused(api: Api, text: str) -> None:
+    problem = body(api.as_(None).post(VERIFY, data=text, content_type=TEXT), 422)
+
+    assert problem["type"] == "/problems/receipt-malformed"
+
+
+def test_a_proof_without_an_entry_is_refused(api: Api, proof: str) -> None:
+    read = TlogProof.parse(proof.encode())
+    bad_entry = with_extra(proof, lambda held: held.update(entry="AAAA"))
+    more = with_extra(proof, lambda held: held.update(more=1))
+    for text in (replace(read, extra=None).render(), bad_entry, more):
+        problem = body(api.as_(None).post(VERIFY, data=text, content_type=TEXT), 422)
+        assert problem["type"] == "/problems/receipt-malformed"
+
+
+def test_before_its_checkpoint_it_is_pending(
+    api: Api, alice: Persona, path: str
+) -> None:
+    body(api.as_(alice).post(f"{path}/submit"))
+
+    reply = api.as_(alice).get(f"{path}/receipt")
+
+    assert body(reply, 503)["type"] == "/problems/receipt-pending"
+    assert reply.headers["Retry-After"] == "1"
+
+
+def test_a_running_attempt_has_none(api: Api, alice: Persona, path: str) -> None:
+    problem = body(api.as_(alice).get(f"{path}/receipt"), 409)
+
+    assert problem["type"] == "/problems/no-receipt"
+    assert problem["current_status"] == "in_progress"
+
+
+@pytest.mark.usefixtures("submitted")
+def test_another_student_has_no_part_in_it(
+    api: Api, mallory: Persona, path: str
+) -> None:
+    body(api.as_(mallory).get(f"{path}/receipt"), 404)
+
+
+@pytest.mark.usefixtures("submitted")
+def test_the_page_holds_the_whole_receipt_and_loads_nothing(
+    api: Api, alice: Persona, path: str, proof: str
+) -> None:
+    reply = api.as_(alice).get(f"{path}/receipt", headers={"Accept": "text/html"})
+
+    assert reply.status_code == 200
+    assert proof.splitlines()[0] in reply.text
+    assert "data:image/svg+xml" in reply.text
+    assert "<script" not in reply.text
+    assert not any(way in reply.text for way in ('src="http', "href=", "url("))
+    assert "default-src 'none'" in reply.headers["Content-Security-Policy"]

@@ -1,0 +1,174 @@
+"""Witnesses see what was signed, and contradict whoever goes back."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from psycopg2.extensions import connection
+
+from checkpointer.__main__ import ROLE
+from models import checkpoint
+from models.checkpoint import StoredCheckpoint
+from models.database import ConnectionSettings, Database
+from services.checkpoint_files import Files, read_keys
+from services.checkpointer import RefusedError
+from services.witnessing import ConfiguredWitness, Witnessing
+from tests.audit_trail import append
+from tests.checkpoints import files_in, program, sign
+from tests.witnesses import Log, Running, serving
+from utils.signed_note import COSIGNATURE, ED25519, Note, NoteError, Signer, verified
+
+# Nobody listens there.
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def files(tmp_path: Path, sql: connection) -> Files:
+    return files_in(tmp_path, sql)
+
+
+@pytest.fixture
+def signing(connection_settings: ConnectionSettings) -> Iterator[Database]:
+    """The database as the checkpointer may use it."""
+    with closing(Database(replace(connection_settings, role=ROLE))) as opened:
+        yield opened
+
+
+@pytest.fixture
+def witness(tmp_path: Path, files: Files) -> Iterator[Running]:
+    """One that trusts this log's key."""
+    signer = read_keys(files.keys).signers[-1]
+    log = Log(signer=signer, leaves=[], origin=signer.verifier.name)
+    with serving(tmp_path / "witness", log) as running:
+        yield running
+
+
+def configured(running: Running) -> ConfiguredWitness:
+    return ConfiguredWitness(running.key, running.url)
+
+
+def signed(settings: ConnectionSettings, files: Files) -> StoredCheckpoint:
+    made = sign(settings, files)
+    assert made is not None
+    return made
+
+
+def published(database: Database) -> StoredCheckpoint:
+    with database.read() as tx:
+        newest = checkpoint.get_newest(tx)
+    assert newest is not None
+    return newest
+
+
+def test_checkpoints_are_cosigned_one_after_the_other_and_after_a_restart(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    signing: Database,
+    files: Files,
+    witness: Running,
+) -> None:
+    witnessing = Witnessing(signing, [configured(witness)])
+    for is_restarted in (False, False, True):
+        append(database, 3)
+        if is_restarted:
+            witnessing = Witnessing(signing, [configured(witness)])
+
+        assert witnessing.cosign(signed(connection_settings, files)) == 1
+
+        newest = published(signing)
+        note = Note.parse(newest.best_note.encode())
+        assert newest.cosigned_at is not None
+        assert verified(note, witness.key) is not None
+        assert verified(note, read_keys(files.keys).verifiers[-1]) is not None
+        ((seen,), forks) = witness.seen()
+        assert (seen.size, seen.root, forks) == (newest.size, newest.root, [])
+
+
+def test_a_witness_that_is_away_stops_nothing_and_is_left_alone(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    signing: Database,
+    files: Files,
+    witness: Running,
+) -> None:
+    away = ConfiguredWitness(
+        Signer.generate("away.example", COSIGNATURE).verifier, NOWHERE
+    )
+    witnessing = Witnessing(signing, [away, configured(witness)])
+    witnessing.compare(0, read_keys(files.keys).verifiers)
+    append(database)
+
+    assert witnessing.cosign(signed(connection_settings, files)) == 1
+
+    # It came up, and is asked again when its pause is over.
+    moved = ConfiguredWitness(witness.key, witness.url + "/")
+    patient = Witnessing(signing, [moved], pause_seconds=0)
+    append(database)
+    assert patient.cosign(signed(connection_settings, files)) == 1
+
+
+def test_a_cosignature_of_another_key_is_not_published(
+    connection_settings: ConnectionSettings,
+    signing: Database,
+    files: Files,
+    witness: Running,
+) -> None:
+    other = Signer.generate(witness.key.name, COSIGNATURE).verifier
+    mistaken = Witnessing(signing, [ConfiguredWitness(other, witness.url)])
+
+    assert mistaken.cosign(signed(connection_settings, files)) == 0
+
+    assert published(signing).cosigned_note is None
+
+
+def test_what_a_witness_has_seen_can_not_be_taken_back(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    signing: Database,
+    files: Files,
+    witness: Running,
+) -> None:
+    """Database and state restored together from an old backup."""
+    append(database, 5)
+    made = signed(connection_settings, files)
+    witnessing = Witnessing(signing, [configured(witness)])
+    witnessing.cosign(made)
+    keys = read_keys(files.keys).verifiers
+
+    witnessing.compare(made.size, keys)
+    with pytest.raises(RefusedError, match=f"has seen {made.size} entries"):
+        witnessing.compare(made.size - 1, keys)
+    # It is our own signature that is believed, not the witness.
+    stranger = Signer.generate(keys[0].name, ED25519).verifier
+    witnessing.compare(made.size - 1, [stranger])
+
+
+def test_the_program_asks_its_witnesses(
+    connection_settings: ConnectionSettings, files: Files, witness: Running
+) -> None:
+    asked = f"{witness.key}={witness.url}"
+
+    done = program(connection_settings, files, "once", "--witness", asked)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("1 of 1 witnesses have cosigned\n")
+    ((seen,), _) = witness.seen()
+    assert seen.size == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "nonsense",
+        str(Signer.generate("a.example", COSIGNATURE).verifier),
+        f"{Signer.generate('a.example', COSIGNATURE).verifier}=ftp://a.example",
+        f"{Signer.generate('a.example', ED25519).verifier}=http://a.example",
+    ],
+    ids=range(5),
+)
+def test_what_is_no_witness_is_refused(text: str) -> None:
+    with pytest.raises(NoteError):
+        ConfiguredWitness.parse(text)
