@@ -215,10 +215,11 @@ ANALYSIS = {
 }
 
 
-def written_log(**start: Any) -> Log:
+def written_log(start: str = "attempt.started", **changes: Any) -> Log:
     """Write an attempt into a log, with other people's entries around it.
 
-    `start` changes what is hashed of the entry about the attempt's start.
+    `start` is the type of the attempt's first entry, and `changes` are of what is
+    hashed of that one.
     """
     log = Log()
     genesis = {"created": "2026-01-01T00:00:00Z", "nonce": "1", "origin": ORIGIN}
@@ -230,7 +231,7 @@ def written_log(**start: Any) -> Log:
         actor_id="system",
     )
     _disturb(log)
-    log.append("attempt.started", STARTED, **start)
+    log.append(start, STARTED, **changes)
     _record_events(log, EVENTS)
     _disturb(log)
     for version, response in ((1, "first thought"), (2, ["ä", 1.5, None])):

@@ -353,7 +353,7 @@ def test_a_time_that_goes_back_is_found(wrong: dict[str, int], entry: int) -> No
 
 
 def test_an_attempt_that_never_began_is_incomplete() -> None:
-    report = examined(bundle(written_log(event_type="attempt.resumed"), SIZE))
+    report = examined(bundle(written_log("attempt.resumed"), SIZE))
 
     assert [each.detail for each in report.problems] == [
         "no entry says that the attempt was started"
