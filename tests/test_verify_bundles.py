@@ -337,16 +337,16 @@ def test_a_forgery_is_found_and_named(files: Files, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "entry"),
+    ("recorded_at_us", "entry"),
     [
         # Dated behind the next one, and before the first.
-        ({"recorded_at_us": BEGAN_US + 3_600_000_000}, 3),
-        ({"recorded_at_us": BEGAN_US - 1}, 2),
+        (BEGAN_US + 3_600_000_000, 3),
+        (BEGAN_US - 1, 2),
     ],
 )
-def test_a_time_that_goes_back_is_found(wrong: dict[str, int], entry: int) -> None:
+def test_a_time_that_goes_back_is_found(recorded_at_us: int, entry: int) -> None:
     """The hashes are right: whoever wrote this log made it so."""
-    report = examined(bundle(written_log(**wrong), SIZE))
+    report = examined(bundle(written_log(recorded_at_us=recorded_at_us), SIZE))
 
     assert [(each.file, each.entry) for each in report.problems] == [(ENTRIES, entry)]
     assert report.verdict == "tampered"
