@@ -10,7 +10,7 @@ import json
 import zipfile
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
@@ -145,7 +145,9 @@ class Log:
         entity_id: str | None = None,
         attempt_id: str | None = ATTEMPT_ID,
         actor_id: str | None = STUDENT_ID,
+        **changes: Any,
     ) -> None:
+        """Append an entry. `changes` are of what is hashed, by their names."""
         text = canonical_json(payload)
         if not self.lines:
             self.log_id = log_identity(text.encode())
@@ -166,6 +168,7 @@ class Log:
             entity_type=entity_type,
             entity_id=entity_id or attempt_id or self.log_id.hex(),
         )
+        entry = replace(entry, **changes)
         line = {
             name: value.hex() if isinstance(value, bytes) else value
             for name, value in asdict(entry).items()
@@ -212,8 +215,12 @@ ANALYSIS = {
 }
 
 
-def written_log() -> Log:
-    """Write an attempt into a log, with other people's entries around it."""
+def written_log(start: str = "attempt.started", **changes: Any) -> Log:
+    """Write an attempt into a log, with other people's entries around it.
+
+    `start` is the type of the attempt's first entry, and `changes` are of what is
+    hashed of that one.
+    """
     log = Log()
     genesis = {"created": "2026-01-01T00:00:00Z", "nonce": "1", "origin": ORIGIN}
     log.append(
@@ -224,7 +231,7 @@ def written_log() -> Log:
         actor_id="system",
     )
     _disturb(log)
-    log.append("attempt.started", STARTED)
+    log.append(start, STARTED, **changes)
     _record_events(log, EVENTS)
     _disturb(log)
     for version, response in ((1, "first thought"), (2, ["ä", 1.5, None])):

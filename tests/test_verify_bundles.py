@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.bundles import (
+    BATCH_ID,
+    BEGAN_US,
     BOARD,
     EVENTS,
     LOG_KEY,
@@ -332,6 +334,78 @@ def test_a_forgery_is_found_and_named(files: Files, name: str) -> None:
 
     assert report.verdict == verdict
     assert (file, entry) in {(each.file, each.entry) for each in report.problems}
+
+
+@pytest.mark.parametrize(
+    ("recorded_at_us", "entry"),
+    [
+        # Dated behind the next one, and before the first.
+        (BEGAN_US + 3_600_000_000, 3),
+        (BEGAN_US - 1, 2),
+    ],
+)
+def test_a_time_that_goes_back_is_found(recorded_at_us: int, entry: int) -> None:
+    """The hashes are right: whoever wrote this log made it so."""
+    report = examined(bundle(written_log(recorded_at_us=recorded_at_us), SIZE))
+
+    assert [(each.file, each.entry) for each in report.problems] == [(ENTRIES, entry)]
+    assert report.verdict == "tampered"
+
+
+def test_an_attempt_that_never_began_is_incomplete() -> None:
+    report = examined(bundle(written_log("attempt.resumed"), SIZE))
+
+    assert [each.detail for each in report.problems] == [
+        "no entry says that the attempt was started"
+    ]
+    assert report.verdict == "incomplete"
+
+
+def test_an_entry_that_continues_another_one_is_found() -> None:
+    forged = written_log()
+    forged.lines[3:] = []
+    forged.append(
+        "proctoring.events_recorded",
+        {"events": EVENTS},
+        entity_type="event_batch",
+        entity_id=BATCH_ID,
+        previous_hash=bytes(32),
+    )
+
+    found = {
+        (each.file, each.entry, each.detail)
+        for each in examined(bundle(forged, None)).problems
+    }
+
+    assert (ENTRIES, 3, "it does not continue the entry before it") in found
+
+
+def test_entries_of_a_log_that_is_called_otherwise_are_found(log: Log) -> None:
+    """Written under an id that is not the first entry's."""
+    other, its_id = Log(), bytes(16)
+    names = ("event_type", "entity_type", "entity_id", "attempt_id", "actor_id")
+    for entry in log.lines:
+        kept = {name: entry[name] for name in names}
+        other.append(payload=json.loads(entry["payload"]), log_id=its_id, **kept)
+    other.log_id = its_id
+
+    report = examined(bundle(other, SIZE))
+
+    assert [each.file for each in report.problems] == ["manifest.json"]
+
+
+def test_a_state_of_another_log_is_none(files: Files, log: Log, tmp_path: Path) -> None:
+    """The other log may have the same entries, and sign with a key that counts."""
+    other = Key("proctoring/other", 0x01)
+    text = log.checkpoint(SIZE, other.name)
+    note = f"{text}\n{other.sign(text)}{BOARD.cosign(text)}{UNION.cosign(text)}"
+    path = tmp_path / "policy"
+    path.write_text(POLICY.replace("witness board", f"log {other.text}\nwitness board"))
+
+    report = examined(of_checkpoint(lambda _: note)(files), str(path))
+
+    assert "checkpoint.txt" in {each.file for each in report.problems}
+    assert report.verdict == "tampered"
 
 
 @pytest.mark.parametrize(

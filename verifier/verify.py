@@ -764,14 +764,9 @@ def _read_archive(path: str, report: Report) -> dict[str, bytes]:
                         "its files have more than %d MiB" % (MAX_BYTES // MIB)
                     )
                 with archive.open(member) as stream:
-                    # What the archive says of a size proves nothing.
-                    content = stream.read(left + 1)
-                left -= len(content)
-                if left < 0:
-                    raise MalformedError(
-                        "its files have more than %d MiB" % (MAX_BYTES // MIB)
-                    )
-                files[member.filename] = content
+                    # Never more than the size that it states, whatever is in there.
+                    files[member.filename] = stream.read(left)
+                left -= len(files[member.filename])
     except (
         zipfile.BadZipFile,
         zipfile.LargeZipFile,

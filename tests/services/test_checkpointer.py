@@ -144,6 +144,7 @@ setattr(target, name, dying)
 sys.argv[1:] = sys.argv[4:]
 program.main()
 """
+STORE = "models.checkpoint:store"
 STEPS = (
     "models.checkpoint:flush",
     "services.checkpointer:grow",
@@ -151,7 +152,7 @@ STEPS = (
     "services.checkpointer:write_state",
     "pathlib:Path.replace",
     "utils.signed_note:Signer.sign",
-    "models.checkpoint:store",
+    STORE,
     "services.checkpointer:end_rotation",
 )
 
@@ -197,6 +198,26 @@ def test_a_kill_at_any_step_leads_to_no_second_root(
         roots.setdefault(each.size, set()).add(each.root)
     assert all(len(found) == 1 for found in roots.values())
     assert sign(connection_settings, files, is_thorough=True) is None
+
+
+@pytest.mark.parametrize("step", ["utils.signed_note:Signer.sign", STORE])
+def test_what_was_promised_is_published_by_the_next_start(
+    connection_settings: ConnectionSettings,
+    sql: connection,
+    files: Files,
+    tmp_path: Path,
+    step: str,
+) -> None:
+    """Nothing new need happen: an entry was signed for, and shall be seen to be."""
+    dying = ("-c", DYING, str(tmp_path / "signed"), step, "before")
+    done = program(connection_settings, files, "once", start=dying)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert published(sql) == {}
+
+    assert sign(connection_settings, files) is None
+
+    assert list(published(sql)) == [state_of(files)["size"]] == [1]
+    assert_all_true(sql, files)
 
 
 def rewrite(sql: connection, statement: str, *parameters: object) -> None:
