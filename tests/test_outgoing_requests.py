@@ -8,7 +8,10 @@ import ast
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
-SERVER = ("api", "config", "middleware", "models", "services", "utils", "witness")
+SERVER = (
+    *("api", "checkpointer", "config", "middleware", "models", "services", "utils"),
+    "witness",
+)
 CAN_ASK = {
     *("aiohttp", "asyncio", "ftplib", "http.client", "httpx", "imaplib", "poplib"),
     *("requests", "smtplib", "socket", "ssl", "telnetlib", "urllib.request"),

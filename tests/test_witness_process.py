@@ -2,6 +2,8 @@
 
 import os
 import random
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from tests.witnesses import NAME, ORIGIN, PROJECT, Log, Process, Running, comman
 from utils.checkpoint import Checkpoint
 from utils.signed_note import VerifierKey
 from witness import keys
+from witness.__main__ import serve as serve_command
 from witness.keys import KeyFileError
 
 
@@ -258,6 +261,19 @@ def test_a_key_of_a_log_that_is_none_is_refused(process: Process, text: str) -> 
     done = serve(process.home, text)
 
     assert (done.returncode, "Error: " in done.stderr) == (1, True)
+
+
+def test_the_unit_of_systemd_starts_what_there_is() -> None:
+    unit = (PROJECT / "deploy" / "witness.service").read_text()
+    (line,) = re.findall("(?m)^ExecStart=(.*)$", unit)
+    _, _, arguments = line.partition(" -m witness serve ")
+
+    context = serve_command.make_context("serve", shlex.split(arguments))
+
+    assert context.params["bind"] == "127.0.0.1:7380"
+    # Where the unit allows it to write, and to read what only root can.
+    assert str(context.params["state"]).startswith("/var/lib/witness/")
+    assert context.params["key"] == Path("%d/key")
 
 
 def test_logs_are_named_by_their_key_or_expressly() -> None:
