@@ -7,7 +7,10 @@ BEGIN;
 -- As the API would do it: with its rights, and with an entry in the audit log.
 SET LOCAL ROLE proctoring_app;
 
-WITH admin AS (
+DO $$
+DECLARE
+    admin_id uuid;
+BEGIN
     INSERT INTO users (id, email, email_canonical, full_name, role, password_hash,
                        must_change_password)
     SELECT gen_random_uuid(), 'admin@gmail.com', 'admin@gmail.com', 'Administrator',
@@ -16,12 +19,13 @@ WITH admin AS (
      WHERE NOT EXISTS (SELECT FROM users)
     -- Somebody else may be running this at the same moment.
     ON CONFLICT ON CONSTRAINT users_email_canonical_key DO NOTHING
-    RETURNING id
-)
-SELECT audit_append(
-    ARRAY['user.created'], ARRAY['user'], ARRAY[id::text], ARRAY['system'],
-    ARRAY[NULL]::uuid[],
-    -- RFC 8785: the names in order, and no space.
-    ARRAY['{"email":"admin@gmail.com","full_name":"Administrator","role":"admin"}'])
-FROM admin;
+    RETURNING id INTO admin_id;
+    IF admin_id IS NOT NULL THEN
+        -- A statement of its own: what one has changed is noted at its end. RFC 8785:
+        -- the names in order, and no space.
+        PERFORM audit_append_one(
+            'user.created', 'user', admin_id::text, 'system', NULL,
+            '{"email":"admin@gmail.com","full_name":"Administrator","role":"admin"}');
+    END IF;
+END $$;
 COMMIT;

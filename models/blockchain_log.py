@@ -29,6 +29,11 @@ class AuditEntry:
     hash: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class EntryHash:
+    hash: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
     """Where the log ends. `log_id` has 16 bytes, `hash` is the last entry's."""
@@ -53,6 +58,8 @@ GET: LiteralString = """
            payload, payload_hash, previous_hash, hash
       FROM audit_log WHERE seq = %(seq)s
 """
+
+LIST_HASHES: LiteralString = "SELECT hash FROM audit_log WHERE seq = %(seq)s"
 
 GET_HEAD: LiteralString = """
     SELECT log_id, origin, next_seq, hash, recorded_at
@@ -120,6 +127,11 @@ def initialize(tx: Transaction, origin: str) -> bool:
 
 def get(tx: Transaction, seq: int) -> AuditEntry | None:
     return tx.one_or_none(AuditEntry, GET, {"seq": seq})
+
+
+def list_hashes(tx: Transaction, seq: int) -> Sequence[bytes]:
+    """Return what stands at a number: two only where the rules were taken off."""
+    return [entry.hash for entry in tx.all(EntryHash, LIST_HASHES, {"seq": seq})]
 
 
 def get_head(tx: Transaction) -> Head | None:

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from models.principal import Principal, Role
 from models.question_storage import to_storage
 from models.question_types import NewQuestion
+from tests.by_hand import stated
 from utils.uuid7 import uuid7
 
 PASSWORD_HASH = "$2b$04$" + "x" * 53
@@ -62,7 +63,7 @@ class ExamRoom:
         self._sql = sql
         self.admin = self.new_user(Role.ADMIN)
         self.exam_id = uuid7()
-        self._run(
+        self._state(
             """
             INSERT INTO exams (id, title, duration_minutes, starts_at, ends_at, status,
                                max_attempts, shuffle_questions, shuffle_options,
@@ -88,7 +89,7 @@ class ExamRoom:
         new = _new_question.validate_python(document)
         stored = to_storage(new, uuid7)
         question_id = uuid7()
-        self._run(
+        self._state(
             "INSERT INTO questions VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
             question_id,
             self.exam_id,
@@ -105,7 +106,7 @@ class ExamRoom:
         return Asked(question_id, ids)
 
     def set_policy(self, policy: Mapping[str, object]) -> None:
-        self._run(
+        self._state(
             "UPDATE exams SET proctoring = %s WHERE id = %s",
             Json(policy),
             self.exam_id,
@@ -114,7 +115,7 @@ class ExamRoom:
     def new_user(self, role: Role) -> Principal:
         user_id = uuid7()
         email = f"{user_id.hex}@example.edu"
-        self._run(
+        self._state(
             """
             INSERT INTO users (id, email, email_canonical, full_name, role,
                                password_hash)
@@ -134,7 +135,7 @@ class ExamRoom:
     ) -> Principal:
         """Make a student who is assigned to the exam."""
         student = self.new_user(Role.STUDENT)
-        self._run(
+        self._state(
             """
             INSERT INTO exam_assignments
                 (exam_id, student_id, extra_time_minutes, time_multiplier)
@@ -150,7 +151,7 @@ class ExamRoom:
     def new_proctor(self) -> Principal:
         """Make a proctor who watches the exam."""
         proctor = self.new_user(Role.PROCTOR)
-        self._run(
+        self._state(
             "INSERT INTO exam_proctors (exam_id, proctor_id) VALUES (%s, %s)",
             self.exam_id,
             proctor.id,
@@ -186,7 +187,7 @@ class ExamRoom:
         passed = f"{seconds} seconds"
         # What an attempt is can't change; for the time machine it may.
         self._run("ALTER TABLE attempts DISABLE TRIGGER attempts_guard")
-        self._run(
+        self._state(
             """
             UPDATE attempts
                SET started_at = started_at - %(passed)s::interval,
@@ -240,6 +241,10 @@ class ExamRoom:
                 [attempt_id],
             )
             return [str(row[0]) for row in cursor.fetchall()]
+
+    def _state(self, statement: str, *parameters: object, **named: object) -> None:
+        """Change rows that the log covers."""
+        self._run(stated(statement), *parameters, **named)
 
     def _run(self, statement: str, *parameters: object, **named: object) -> None:
         with self._sql.cursor() as cursor:

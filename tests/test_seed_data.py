@@ -43,10 +43,12 @@ def test_where_there_is_anybody_no_door_is_opened(
     sql: connection, alice: Persona
 ) -> None:
     """The file itself sees to it: an administrator may run it by hand, years later."""
+    before = logged(sql, "user.created")
+
     run(sql, SEED_DATA.read_text())
 
     assert run(sql, "SELECT email FROM users") == [(alice.email,)]
-    assert logged(sql, "user.created") == []
+    assert logged(sql, "user.created") == before
 
 
 def test_of_many_at_once_one_seeds(sql: connection, dsn: str) -> None:

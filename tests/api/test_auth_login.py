@@ -18,6 +18,7 @@ from config import Settings
 from config.config import Environment
 from tests.at_once import at_once
 from tests.audit_trail import run, scalar
+from tests.by_hand import stated
 from tests.exams import Json, body
 from tests.logins import is_let_in, log_in, log_in_from, logged, slug_of, tokens_of
 from tests.personas import PASSWORD, Api, Persona
@@ -33,7 +34,11 @@ def set_hash(sql: connection, persona: Persona, password: str, rounds: int = 4) 
 
 
 def disable(sql: connection, persona: Persona) -> None:
-    run(sql, "UPDATE users SET is_active = false WHERE id = %s", str(persona.id))
+    run(
+        sql,
+        stated("UPDATE users SET is_active = false WHERE id = %s"),
+        str(persona.id),
+    )
 
 
 def test_a_login_opens_a_session_and_is_logged(

@@ -184,6 +184,8 @@ def test_beginning_again_gives_the_same_entry(api: Api, ada: Persona) -> None:
     assert body(first)["seq"] == 0
 
 
+# The account is there, and no entry speaks of it any more.
+@pytest.mark.tampers
 def test_a_log_that_was_never_begun_can_be(
     api: Api, ada: Persona, sql: connection
 ) -> None:

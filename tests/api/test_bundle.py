@@ -145,7 +145,8 @@ def test_it_holds_every_entry_of_the_attempt(
             " WHERE table_name = 'audit_log'",
         )
     }
-    assert set(entries[0]) == columns - {"recorded_at"} | {"recorded_at_us"}
+    # `state` names rows of others that the same transaction changed.
+    assert set(entries[0]) == columns - {"recorded_at", "state"} | {"recorded_at_us"}
 
 
 def test_the_making_of_it_is_the_last_entry(

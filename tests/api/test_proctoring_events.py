@@ -10,6 +10,7 @@ from psycopg2.extensions import connection
 from werkzeug.test import TestResponse
 
 from tests.at_once import at_once
+from tests.by_hand import stated
 from tests.exams import Json, active, body, start
 from tests.personas import Api, Persona
 from tests.reports import batches, observed, record, send_many, stored_types
@@ -213,12 +214,14 @@ def test_a_report_waits_for_a_submission_and_then_knows_of_it(
     submission = psycopg2.connect(dsn)
     with submission.cursor() as cursor:
         cursor.execute(
-            """
-            UPDATE attempts
-               SET status = 'submitted', ended_by = 'student',
-                   ended_at = clock_timestamp() - interval '11 minutes'
-             WHERE id = %s
-            """,
+            stated(
+                """
+                UPDATE attempts
+                   SET status = 'submitted', ended_by = 'student',
+                       ended_at = clock_timestamp() - interval '11 minutes'
+                 WHERE id = %s
+                """
+            ),
             [attempt["id"]],
         )
     report = threading.Thread(

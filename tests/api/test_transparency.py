@@ -157,7 +157,7 @@ def test_checkpoints_are_listed_the_newest_first(
 
 
 def test_every_entry_is_proven_in_every_checkpoint_that_covers_it(
-    api: Api, ada: Persona, signed: dict[int, bytes], sql: connection
+    signed: dict[int, bytes], api: Api, ada: Persona, sql: connection
 ) -> None:
     entries = leaves(sql)
     admin = api.as_(ada)
@@ -179,7 +179,7 @@ def test_every_entry_is_proven_in_every_checkpoint_that_covers_it(
 
 
 def test_without_a_size_the_newest_checkpoint_is_taken(
-    api: Api, bob: Persona, signed: dict[int, bytes]
+    signed: dict[int, bytes], api: Api, bob: Persona
 ) -> None:
     found = body(api.as_(bob).get(f"{PREFIX}/proof/inclusion/7"))
 

@@ -37,7 +37,7 @@ def test_an_admin_makes_accounts_of_any_role(
     assert made["role"] == role
     # The admin knows it, so it is not a password for long.
     assert made["must_change_password"]
-    (entry,) = logged(sql, "user.created")
+    _, entry = logged(sql, "user.created")
     assert entry["actor_id"] == str(ada.id)
     assert entry["entity_id"] == made["id"]
     given = body(log_in(api, NEW["email"], NEW["password"]))

@@ -4,7 +4,6 @@ import json
 import random
 from collections.abc import Callable
 from contextlib import closing, suppress
-from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import psycopg2
@@ -18,6 +17,7 @@ from services import audit
 from services.audit_verification import verify
 from tests.at_once import at_once
 from tests.audit_trail import ATTEMPT_ID, append, append_together, run, scalar
+from tests.extremes import TEXTS, recorded_at, some_entry
 from utils.blockchain_hasher import (
     NO_HASH,
     Entry,
@@ -30,7 +30,6 @@ from utils.blockchain_hasher import (
 # Prepares a call that appends to the log of a connection.
 Appending = Callable[..., Callable[[], object]]
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HASH_IN_SQL = """
     SELECT audit_hash(%s, %s, %s, %s, %s, %s::smallint, %s, %s, %s,
                       audit_subject(%s, %s, %s, %s, %s))
@@ -106,63 +105,18 @@ def test_what_is_stored_hashes_to_what_is_stored(
         assert leaf_hash(entry_bytes(entry)) == bytes(row[16])
 
 
-# Text that has tripped serialisers: empty, long, joined, reordered, not normalised.
-TEXTS = (
-    "",
-    "a",
-    "main",
-    "x" * 65536,
-    "\u00e9",
-    "e\u0301",
-    "\U0001f9d1\u200d\U0001f393",
-    "\u202eright to left",
-    "\ufeff",
-    "\U0010ffff",
-    "'; DROP TABLE audit_log; --",
-    "\\x00\\000%s{}",
-    "line\nline\r\n\t",
-    "ÿþ" * 300,
-)
-
-
-def some_text(rng: random.Random) -> str:
-    if rng.random() < 0.3:
-        return rng.choice(TEXTS)
-    letters = [rng.randrange(1, 0x110000) for _ in range(rng.randrange(40))]
-    return "".join(chr(each) for each in letters if not 0xD800 <= each < 0xE000)
-
-
 def test_sql_and_python_agree_on_thousands_of_extreme_entries(sql: connection) -> None:
     rng = random.Random(6962)
 
     for _ in range(3000):
-        optional = [some_text(rng) if rng.random() < 0.8 else None for _ in range(2)]
-        entry = Entry(
-            log_id=rng.randbytes(16),
-            seq=rng.choice([0, 1, 2**31, 2**63 - 1, rng.randrange(2**63)]),
-            previous_hash=rng.choice([NO_HASH, rng.randbytes(32)]),
-            # From 1600 to 2500, so before 1970 too.
-            recorded_at_us=rng.randrange(
-                -11_676_096_000_000_000, 16_725_225_600_000_000
-            ),
-            xid=rng.randrange(2**63),
-            flags=rng.randrange(2**15),
-            schema_version=rng.randrange(2**31),
-            payload_hash=rng.randbytes(32),
-            state_hash=rng.randbytes(32),
-            attempt_id=optional[0],
-            actor_id=optional[1],
-            event_type=some_text(rng),
-            entity_type=some_text(rng),
-            entity_id=some_text(rng),
-        )
+        entry = some_entry(rng)
         in_sql = scalar(
             sql,
             HASH_IN_SQL,
             entry.log_id,
             entry.seq,
             entry.previous_hash,
-            EPOCH + timedelta(microseconds=entry.recorded_at_us),
+            recorded_at(entry),
             entry.xid,
             entry.flags,
             entry.schema_version,
