@@ -119,8 +119,12 @@ def create_app(settings: Settings) -> Flask:
         accounts=AccountService(database, passwords),
         auth=AuthService(database, settings, passwords, tokens),
         blockchain=BlockchainService(database),
-        evidence=EvidenceService(database, settings.audit_log_vkeys),
-        merkle=MerkleService(database, settings.audit_log_vkeys),
+        evidence=EvidenceService(
+            database, settings.audit_log_vkeys, settings.witness_policy
+        ),
+        merkle=MerkleService(
+            database, settings.audit_log_vkeys, settings.witness_policy
+        ),
         users=UserService(database, passwords),
         grades=GradeService(database),
         health=HealthService(database),
@@ -128,7 +132,9 @@ def create_app(settings: Settings) -> Flask:
         questions=QuestionService(database),
         assignments=AssignmentService(database),
         sittings=SittingService(database),
-        receipts=ReceiptService(database, settings.audit_log_vkeys),
+        receipts=ReceiptService(
+            database, settings.audit_log_vkeys, settings.witness_policy
+        ),
         results=ResultsService(database),
         proctor_actions=ProctorActions(database),
         proctoring=ProctoringService(database),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from checkpointer.loop import Loop
-from config import ConfigError, database_from_env
+from config import ConfigError, database_from_env, read_policy
 from database.administration import environment
 from models import blockchain_log, checkpoint
 from models.database import Database, DatabaseUnavailableError
@@ -33,6 +33,7 @@ from services.witnessing import ConfiguredWitness, Witnessing
 from utils.logger import configure_logging
 from utils.safe_files import FileInUseError, locked
 from utils.signed_note import Note, NoteError
+from utils.witness_policy import WitnessPolicy
 
 HOME: Final = Path(".local", "checkpointer")
 ROLE: Final = "proctoring_checkpointer"
@@ -67,7 +68,7 @@ def run(arguments: argparse.Namespace, files: Files) -> None:
     with _working(files) as checkpointer, _database() as database:
         loop = Loop(
             checkpointer,
-            Witnessing(database, arguments.witness),
+            _witnessing(database, arguments),
             interval_seconds=arguments.interval,
             is_thorough=not arguments.quick,
         )
@@ -78,17 +79,16 @@ def run(arguments: argparse.Namespace, files: Files) -> None:
 def once(arguments: argparse.Namespace, files: Files) -> None:
     """Sign what is new, and end."""
     with _working(files) as checkpointer, _database() as database:
-        witnessing = Witnessing(database, arguments.witness)
+        witnessing = _witnessing(database, arguments)
         checkpointer.begin(is_thorough=not arguments.quick)
         witnessing.compare(checkpointer.size, checkpointer.verifiers)
         made = checkpointer.advance(checkpointer.look())
         if made is None:
             print(f"nothing new: {checkpointer.size} entries are signed")
+            _report(witnessing, witnessing.resume())
         else:
             print(made.note, end="")
-            if arguments.witness:
-                count = witnessing.cosign(made)
-                print(f"{count} of {len(arguments.witness)} witnesses have cosigned")
+            _report(witnessing, witnessing.cosign(made))
 
 
 def keygen(arguments: argparse.Namespace, files: Files) -> None:
@@ -152,6 +152,22 @@ def _database() -> Iterator[Database]:
         yield database
 
 
+def _witnessing(database: Database, arguments: argparse.Namespace) -> Witnessing:
+    """Ask who is named on the command line, and who has an address in the policy."""
+    policy: WitnessPolicy | None = arguments.policy
+    named = {each.key: each for each in arguments.witness}
+    listed = [] if policy is None else ConfiguredWitness.all_of(policy.policy)
+    asked = {each.key: each for each in listed} | named
+    return Witnessing(database, list(asked.values()), policy=policy)
+
+
+def _report(witnessing: Witnessing, count: int) -> None:
+    if witnessing.count:
+        print(f"{count} of {witnessing.count} witnesses have cosigned")
+    if witnessing.is_witnessed is not None:
+        print("witnessed" if witnessing.is_witnessed else "no quorum of witnesses")
+
+
 def _origin() -> str:
     with _database() as database, database.read() as tx:
         head = blockchain_log.get_head(tx)
@@ -165,6 +181,13 @@ def _witness(text: str) -> ConfiguredWitness:
         return ConfiguredWitness.parse(text)
     except NoteError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _policy(text: str) -> WitnessPolicy:
+    try:
+        return read_policy(Path(text))
+    except (OSError, NoteError) as error:
+        raise argparse.ArgumentTypeError(f"{text} can not be used: {error}") from error
 
 
 def _end(code: int, message: str) -> None:
@@ -202,6 +225,13 @@ def _parser() -> argparse.ArgumentParser:
             type=_witness,
             metavar="VKEY=URL",
             help="ask this witness to cosign; again for each other",
+        )
+        each.add_argument(
+            "--policy",
+            type=_policy,
+            metavar="FILE",
+            help="a C2SP tlog-policy: ask its witnesses, and call witnessed what its"
+            " quorum has cosigned",
         )
     signing[0].add_argument(
         "--interval", type=float, default=1.0, metavar="SECONDS", help="default: 1"

@@ -71,17 +71,19 @@ class Loop:
             self._witnessing.compare(
                 self._checkpointer.size, self._checkpointer.verifiers
             )
+            self._witnessing.resume()
             logger.info("signing", extra={"size": self._checkpointer.size})
             # After an interruption everything need not be read once more.
             self._has_begun, self._is_thorough = True, False
         news = self._checkpointer.look()
         now = time.monotonic()
-        if not news.is_urgent and now < self._next_at:
+        is_time = news.is_urgent or now >= self._next_at
+        made = self._checkpointer.advance(news) if is_time else None
+        if made is None:
+            self._witnessing.complete()
             return
-        made = self._checkpointer.advance(news)
-        if made is not None:
-            self._next_at = now + self._interval_seconds
-            self._witnessing.cosign(made)
+        self._next_at = now + self._interval_seconds
+        self._witnessing.cosign(made)
 
     def _pause_seconds(self) -> float:
         longest = max(POLL_SECONDS, MAX_BACKOFF_SECONDS)

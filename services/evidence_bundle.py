@@ -26,6 +26,7 @@ from models.question import OpenQuestion
 from services import errors
 from services.event_recording import instant, logged_event
 from utils.blockchain_hasher import canonical_json, canonical_json_of_plain
+from utils.witness_policy import WitnessPolicy
 
 FORMAT: Final = "proctoring-evidence/1"
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -93,8 +94,13 @@ class Material:
     policy: str | None
 
 
-def policy_of(vkeys: Sequence[str]) -> str | None:
-    """Name the log's keys, for information. Witnesses are for the reader to choose."""
+def policy_of(vkeys: Sequence[str], policy: WitnessPolicy | None) -> str | None:
+    """Return the operator's policy to the letter, or else name the log's keys.
+
+    It is for information: whose signatures count is for the reader to choose.
+    """
+    if policy is not None:
+        return policy.text
     if not vkeys:
         return None
     logs = "".join(f"log {vkey}\n" for vkey in dict.fromkeys(vkeys))
