@@ -1,5 +1,7 @@
 """A checkpoint is witnessed once the quorum of the policy has cosigned."""
 
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -138,6 +140,28 @@ def test_what_a_crash_left_unwitnessed_is_witnessed_after_the_next_start(
 
     assert witnessed(sql) == {1: True}
     assert standing(sql, three) == {"board", "union", "press"}
+
+
+def test_one_that_hangs_costs_neither_the_quorum_nor_the_time(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    sql: connection,
+    files: Files,
+    three: Houses,
+    witnessing: Witnessing,
+) -> None:
+    three.stop("board")
+    with closing(socket.create_server(("127.0.0.1", three.processes["board"].port))):
+        for _ in range(2):
+            append(database)
+            made = sign(connection_settings, files)
+            assert made is not None
+            began = time.monotonic()
+
+            assert witnessing.cosign(made) == 2
+
+            assert time.monotonic() - began < 1.5
+            assert standing(sql, three) == {"union", "press"}
 
 
 def test_another_log_s_policy_is_satisfied_by_nothing(
