@@ -9,11 +9,13 @@ it refuses to sign, because the database contradicts what was signed.
 import argparse
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
+
+from cryptography.x509 import Certificate, load_pem_x509_certificates
 
 from checkpointer.loop import Loop
 from config import ConfigError, database_from_env, read_policy
@@ -29,6 +31,8 @@ from services.checkpoint_files import (
     rotate_keys,
 )
 from services.checkpointer import Checkpointer, RefusedError
+from services.timestamp_client import Authority
+from services.timestamping import DAY_SECONDS, Timestamping
 from services.witnessing import ConfiguredWitness, Witnessing
 from utils.logger import configure_logging
 from utils.safe_files import FileInUseError, locked
@@ -69,6 +73,7 @@ def run(arguments: argparse.Namespace, files: Files) -> None:
         loop = Loop(
             checkpointer,
             _witnessing(database, arguments),
+            _timestamping(database, arguments),
             interval_seconds=arguments.interval,
             is_thorough=not arguments.quick,
         )
@@ -89,6 +94,8 @@ def once(arguments: argparse.Namespace, files: Files) -> None:
         else:
             print(made.note, end="")
             _report(witnessing, witnessing.cosign(made))
+        for each in _timestamping(database, arguments).stamp():
+            print(f"stamped by {each.tsa_url} at {each.stamped_at:%F %T} UTC")
 
 
 def keygen(arguments: argparse.Namespace, files: Files) -> None:
@@ -161,6 +168,14 @@ def _witnessing(database: Database, arguments: argparse.Namespace) -> Witnessing
     return Witnessing(database, list(asked.values()), policy=policy)
 
 
+def _timestamping(database: Database, arguments: argparse.Namespace) -> Timestamping:
+    return Timestamping(
+        database,
+        [Authority(url, arguments.tsa_ca) for url in dict.fromkeys(arguments.tsa)],
+        interval_seconds=arguments.tsa_interval,
+    )
+
+
 def _report(witnessing: Witnessing, count: int) -> None:
     if witnessing.count:
         print(f"{count} of {witnessing.count} witnesses have cosigned")
@@ -187,6 +202,20 @@ def _policy(text: str) -> WitnessPolicy:
     try:
         return read_policy(Path(text))
     except (OSError, NoteError) as error:
+        raise argparse.ArgumentTypeError(f"{text} can not be used: {error}") from error
+
+
+def _tsa(text: str) -> str:
+    try:
+        return Authority(text).url
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _certificates(text: str) -> Sequence[Certificate]:
+    try:
+        return load_pem_x509_certificates(Path(text).read_bytes())
+    except (OSError, ValueError) as error:
         raise argparse.ArgumentTypeError(f"{text} can not be used: {error}") from error
 
 
@@ -232,6 +261,29 @@ def _parser() -> argparse.ArgumentParser:
             metavar="FILE",
             help="a C2SP tlog-policy: ask its witnesses, and call witnessed what its"
             " quorum has cosigned",
+        )
+        each.add_argument(
+            "--tsa",
+            action="append",
+            default=[],
+            type=_tsa,
+            metavar="URL",
+            help="have a checkpoint stamped by this authority (RFC 3161) now and then;"
+            " again for each other",
+        )
+        each.add_argument(
+            "--tsa-ca",
+            type=_certificates,
+            default=(),
+            metavar="FILE",
+            help="believe authorities that these certificates (PEM) vouch for only",
+        )
+        each.add_argument(
+            "--tsa-interval",
+            type=float,
+            default=DAY_SECONDS,
+            metavar="SECONDS",
+            help="default: a day",
         )
     signing[0].add_argument(
         "--interval", type=float, default=1.0, metavar="SECONDS", help="default: 1"
