@@ -3,15 +3,18 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from models import checkpoint
+from models import checkpoint, checkpoint_timestamp
 from models.audit_event import AuditEvent
 from models.checkpoint import StoredCheckpoint
+from models.checkpoint_timestamp import StoredTimestamp
 from models.database import Transaction
 from models.evidence import SealedEntry
-from services.evidence_bundle import Anchor, EarlierCheckpoint
+from services.evidence_bundle import Anchor, EarlierCheckpoint, Stamp
 from services.merkle_service import prove_consistency, prove_inclusions
 from utils.witness_policy import WitnessPolicy, judge
 
+# As many as the format has names for.
+MAX_STAMPS: Final = 8
 # By when witnesses had seen these is worth knowing.
 LANDMARKS: Final = frozenset(
     {
@@ -48,6 +51,15 @@ def find_anchor(
                 proof=prove_consistency(tx, old.size, signed.size, signed).proof,
             )
             for old in _earlier(tx, entries, signed, policy)
+        ],
+        stamps=[
+            Stamp(
+                note=each.note,
+                proof=prove_consistency(tx, each.size, signed.size, signed).proof,
+                response=each.response,
+                tsa_url=each.tsa_url,
+            )
+            for each in _stamps(tx, entries, signed)
         ],
     )
 
@@ -89,3 +101,19 @@ def _earlier(
         and old.size < signed.size
     }
     return [found[size] for size in sorted(found)]
+
+
+def _stamps(
+    tx: Transaction, entries: Sequence[SealedEntry], signed: StoredCheckpoint
+) -> Sequence[StoredTimestamp]:
+    """Return each authority's first timestamps over a landmark, the oldest first."""
+    found = {
+        each.id: each
+        for entry in entries
+        if entry.event_type in LANDMARKS
+        for each in checkpoint_timestamp.list_first_over(
+            tx, entry.seq, until=signed.size
+        )
+    }
+    # Those of the end say most: they are over all that the attempt was.
+    return [found[id_] for id_ in sorted(found)][-MAX_STAMPS:]
