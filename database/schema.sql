@@ -121,15 +121,31 @@ COMMIT;
 SELECT NOT EXISTS (SELECT FROM schema_migrations WHERE version = 7)
     AS is_pending \gset
 \if :is_pending
-\echo applying 0007_confirmed_checkpoints.sql
+\echo applying 0007_domain_rows.sql
 BEGIN;
 -- What its queries return is of no interest here.
 \o /dev/null
-\ir migrations/0007_confirmed_checkpoints.sql
+\ir migrations/0007_domain_rows.sql
 \o
 RESET ROLE;
 INSERT INTO schema_migrations (version, name, sha256) VALUES
-    (7, 'confirmed_checkpoints',
+    (7, 'domain_rows',
+     'b12f8b16f386d084affdbf1034898fff4746da54580f1f92ef2bcfd4592ee234');
+COMMIT;
+\endif
+
+SELECT NOT EXISTS (SELECT FROM schema_migrations WHERE version = 8)
+    AS is_pending \gset
+\if :is_pending
+\echo applying 0008_confirmed_checkpoints.sql
+BEGIN;
+-- What its queries return is of no interest here.
+\o /dev/null
+\ir migrations/0008_confirmed_checkpoints.sql
+\o
+RESET ROLE;
+INSERT INTO schema_migrations (version, name, sha256) VALUES
+    (8, 'confirmed_checkpoints',
      'cd0a30c982f5f187b0abb0f6127fc5900a0a2885d3d63b55a83ed3bf99265400');
 COMMIT;
 \endif
