@@ -30,6 +30,7 @@ from api.routes import (
     questions,
     receipts,
     results,
+    timestamps,
     transparency,
     users,
 )
@@ -58,6 +59,7 @@ from services.results_service import ResultsService
 from services.review_service import ReviewService
 from services.sitting_service import SittingService
 from services.sweeper import Sweeper
+from services.timestamp_service import TimestampService
 from services.tokens import Tokens
 from services.user_service import UserService
 from utils.logger import configure_logging
@@ -86,6 +88,7 @@ BLUEPRINTS = (
     results.bp,
     blockchain.bp,
     evidence.bp,
+    timestamps.bp,
     transparency.bp,
 )
 
@@ -119,8 +122,12 @@ def create_app(settings: Settings) -> Flask:
         accounts=AccountService(database, passwords),
         auth=AuthService(database, settings, passwords, tokens),
         blockchain=BlockchainService(database),
-        evidence=EvidenceService(database, settings.audit_log_vkeys),
-        merkle=MerkleService(database, settings.audit_log_vkeys),
+        evidence=EvidenceService(
+            database, settings.audit_log_vkeys, settings.witness_policy
+        ),
+        merkle=MerkleService(
+            database, settings.audit_log_vkeys, settings.witness_policy
+        ),
         users=UserService(database, passwords),
         grades=GradeService(database),
         health=HealthService(database),
@@ -128,8 +135,11 @@ def create_app(settings: Settings) -> Flask:
         questions=QuestionService(database),
         assignments=AssignmentService(database),
         sittings=SittingService(database),
-        receipts=ReceiptService(database, settings.audit_log_vkeys),
+        receipts=ReceiptService(
+            database, settings.audit_log_vkeys, settings.witness_policy
+        ),
         results=ResultsService(database),
+        timestamps=TimestampService(database),
         proctor_actions=ProctorActions(database),
         proctoring=ProctoringService(database),
         proctoring_reads=ProctoringReads(database),

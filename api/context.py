@@ -23,6 +23,7 @@ from services.receipt_service import ReceiptService
 from services.results_service import ResultsService
 from services.review_service import ReviewService
 from services.sitting_service import SittingService
+from services.timestamp_service import TimestampService
 from services.user_service import UserService
 
 
@@ -43,6 +44,7 @@ class Services:
     sittings: SittingService
     receipts: ReceiptService
     results: ResultsService
+    timestamps: TimestampService
     proctor_actions: ProctorActions
     proctoring: ProctoringService
     proctoring_reads: ProctoringReads

@@ -9,14 +9,16 @@ it refuses to sign, because the database contradicts what was signed.
 import argparse
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from cryptography.x509 import Certificate, load_pem_x509_certificates
+
 from checkpointer.loop import Loop
-from config import ConfigError, database_from_env
+from config import ConfigError, database_from_env, read_policy
 from database.administration import environment
 from models import blockchain_log, checkpoint
 from models.database import Database, DatabaseUnavailableError
@@ -29,10 +31,13 @@ from services.checkpoint_files import (
     rotate_keys,
 )
 from services.checkpointer import Checkpointer, RefusedError
+from services.timestamp_client import Authority
+from services.timestamping import DAY_SECONDS, Timestamping
 from services.witnessing import ConfiguredWitness, Witnessing
 from utils.logger import configure_logging
 from utils.safe_files import FileInUseError, locked
 from utils.signed_note import Note, NoteError
+from utils.witness_policy import WitnessPolicy
 
 HOME: Final = Path(".local", "checkpointer")
 ROLE: Final = "proctoring_checkpointer"
@@ -67,7 +72,8 @@ def run(arguments: argparse.Namespace, files: Files) -> None:
     with _working(files) as checkpointer, _database() as database:
         loop = Loop(
             checkpointer,
-            Witnessing(database, arguments.witness),
+            _witnessing(database, arguments),
+            _timestamping(database, arguments),
             interval_seconds=arguments.interval,
             is_thorough=not arguments.quick,
         )
@@ -78,17 +84,18 @@ def run(arguments: argparse.Namespace, files: Files) -> None:
 def once(arguments: argparse.Namespace, files: Files) -> None:
     """Sign what is new, and end."""
     with _working(files) as checkpointer, _database() as database:
-        witnessing = Witnessing(database, arguments.witness)
+        witnessing = _witnessing(database, arguments)
         checkpointer.begin(is_thorough=not arguments.quick)
         witnessing.compare(checkpointer.size, checkpointer.verifiers)
         made = checkpointer.advance(checkpointer.look())
         if made is None:
             print(f"nothing new: {checkpointer.size} entries are signed")
+            _report(witnessing, witnessing.resume())
         else:
             print(made.note, end="")
-            if arguments.witness:
-                count = witnessing.cosign(made)
-                print(f"{count} of {len(arguments.witness)} witnesses have cosigned")
+            _report(witnessing, witnessing.cosign(made))
+        for each in _timestamping(database, arguments).stamp():
+            print(f"stamped by {each.tsa_url} at {each.stamped_at:%F %T} UTC")
 
 
 def keygen(arguments: argparse.Namespace, files: Files) -> None:
@@ -152,6 +159,30 @@ def _database() -> Iterator[Database]:
         yield database
 
 
+def _witnessing(database: Database, arguments: argparse.Namespace) -> Witnessing:
+    """Ask who is named on the command line, and who has an address in the policy."""
+    policy: WitnessPolicy | None = arguments.policy
+    named = {each.key: each for each in arguments.witness}
+    listed = [] if policy is None else ConfiguredWitness.all_of(policy.policy)
+    asked = {each.key: each for each in listed} | named
+    return Witnessing(database, list(asked.values()), policy=policy)
+
+
+def _timestamping(database: Database, arguments: argparse.Namespace) -> Timestamping:
+    return Timestamping(
+        database,
+        [Authority(url, arguments.tsa_ca) for url in dict.fromkeys(arguments.tsa)],
+        interval_seconds=arguments.tsa_interval,
+    )
+
+
+def _report(witnessing: Witnessing, count: int) -> None:
+    if witnessing.count:
+        print(f"{count} of {witnessing.count} witnesses have cosigned")
+    if witnessing.is_witnessed is not None:
+        print("witnessed" if witnessing.is_witnessed else "no quorum of witnesses")
+
+
 def _origin() -> str:
     with _database() as database, database.read() as tx:
         head = blockchain_log.get_head(tx)
@@ -165,6 +196,27 @@ def _witness(text: str) -> ConfiguredWitness:
         return ConfiguredWitness.parse(text)
     except NoteError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _policy(text: str) -> WitnessPolicy:
+    try:
+        return read_policy(Path(text))
+    except (OSError, NoteError) as error:
+        raise argparse.ArgumentTypeError(f"{text} can not be used: {error}") from error
+
+
+def _tsa(text: str) -> str:
+    try:
+        return Authority(text).url
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _certificates(text: str) -> Sequence[Certificate]:
+    try:
+        return load_pem_x509_certificates(Path(text).read_bytes())
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{text} can not be used: {error}") from error
 
 
 def _end(code: int, message: str) -> None:
@@ -202,6 +254,36 @@ def _parser() -> argparse.ArgumentParser:
             type=_witness,
             metavar="VKEY=URL",
             help="ask this witness to cosign; again for each other",
+        )
+        each.add_argument(
+            "--policy",
+            type=_policy,
+            metavar="FILE",
+            help="a C2SP tlog-policy: ask its witnesses, and call witnessed what its"
+            " quorum has cosigned",
+        )
+        each.add_argument(
+            "--tsa",
+            action="append",
+            default=[],
+            type=_tsa,
+            metavar="URL",
+            help="have a checkpoint stamped by this authority (RFC 3161) now and then;"
+            " again for each other",
+        )
+        each.add_argument(
+            "--tsa-ca",
+            type=_certificates,
+            default=(),
+            metavar="FILE",
+            help="believe authorities that these certificates (PEM) vouch for only",
+        )
+        each.add_argument(
+            "--tsa-interval",
+            type=float,
+            default=DAY_SECONDS,
+            metavar="SECONDS",
+            help="default: a day",
         )
     signing[0].add_argument(
         "--interval", type=float, default=1.0, metavar="SECONDS", help="default: 1"

@@ -9,6 +9,7 @@ from typing import Final
 
 from models.database import DatabaseUnavailableError
 from services.checkpointer import Checkpointer
+from services.timestamping import Timestamping
 from services.witnessing import Witnessing
 
 logger = logging.getLogger(__name__)
@@ -29,12 +30,14 @@ class Loop:
         self,
         checkpointer: Checkpointer,
         witnessing: Witnessing,
+        timestamping: Timestamping,
         *,
         interval_seconds: float,
         is_thorough: bool,
     ) -> None:
         self._checkpointer = checkpointer
         self._witnessing = witnessing
+        self._timestamping = timestamping
         self._interval_seconds = interval_seconds
         self._is_thorough = is_thorough
         self._has_begun = False
@@ -63,6 +66,7 @@ class Loop:
                 self._has_begun = False
             else:
                 self._failures = 0
+        self._timestamping.close()
 
     def step(self) -> None:
         """Look once, and sign if it is time."""
@@ -71,17 +75,20 @@ class Loop:
             self._witnessing.compare(
                 self._checkpointer.size, self._checkpointer.verifiers
             )
+            self._witnessing.resume()
             logger.info("signing", extra={"size": self._checkpointer.size})
             # After an interruption everything need not be read once more.
             self._has_begun, self._is_thorough = True, False
+        self._timestamping.tick()
         news = self._checkpointer.look()
         now = time.monotonic()
-        if not news.is_urgent and now < self._next_at:
+        is_time = news.is_urgent or now >= self._next_at
+        made = self._checkpointer.advance(news) if is_time else None
+        if made is None:
+            self._witnessing.complete()
             return
-        made = self._checkpointer.advance(news)
-        if made is not None:
-            self._next_at = now + self._interval_seconds
-            self._witnessing.cosign(made)
+        self._next_at = now + self._interval_seconds
+        self._witnessing.cosign(made)
 
     def _pause_seconds(self) -> float:
         longest = max(POLL_SECONDS, MAX_BACKOFF_SECONDS)

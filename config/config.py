@@ -14,6 +14,7 @@ from typing import Final
 from config.development import development_secret
 from models.database import ConnectionSettings
 from utils.signed_note import NoteError, VerifierKey
+from utils.witness_policy import WitnessPolicy
 
 MIN_SECRET_BYTES: Final = 32
 # What people leave in a file that they copied.
@@ -70,6 +71,8 @@ class Settings:
     # The public keys of the log, the newest first: whoever asks is told by whom its
     # checkpoints are to be signed.
     audit_log_vkeys: tuple[str, ...] = ()
+    # When a checkpoint is called witnessed. None: never.
+    witness_policy: WitnessPolicy | None = None
     log_level: str = "INFO"
     # 0 starts no background thread in this process.
     sweeper_interval_seconds: float = 1.0
@@ -137,6 +140,7 @@ class Settings:
             trusted_hosts=read.words("TRUSTED_HOSTS"),
             cors_origins=read.origins("CORS_ORIGINS"),
             audit_log_vkeys=read.vkeys("AUDIT_LOG_VKEYS"),
+            witness_policy=read.policy("WITNESS_POLICY_FILE"),
             log_level=read.one_of(
                 "LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")
             ),
@@ -152,6 +156,15 @@ def database_from_env(environ: Mapping[str, str]) -> ConnectionSettings:
     Raises ConfigError.
     """
     return _database(_Reader(environ))
+
+
+def read_policy(path: Path) -> WitnessPolicy:
+    """Read a policy from its file. Raises OSError and NoteError."""
+    try:
+        # Its line ends are its own: with others it would have another SHA-256.
+        return WitnessPolicy.parse(path.read_bytes().decode())
+    except UnicodeDecodeError as error:
+        raise NoteError("it is not UTF-8") from error
 
 
 def _database(read: "_Reader") -> ConnectionSettings:
@@ -268,6 +281,19 @@ class _Reader:
                     f" separated by commas: {vkey!r} is not one ({error})."
                 ) from error
         return vkeys
+
+    def policy(self, name: str) -> WitnessPolicy | None:
+        """Read the file that `name` names."""
+        path = self._environ.get(name, "").strip()
+        if not path:
+            return None
+        try:
+            return read_policy(Path(path))
+        except (OSError, NoteError) as error:
+            raise ConfigError(
+                f"{name} names a C2SP tlog-policy with a log and a quorum:"
+                f" {path!r} can not be used ({error})."
+            ) from error
 
     def limit(self, name: str, default: str) -> str:
         value = self.text(name, default)

@@ -134,6 +134,22 @@ INSERT INTO schema_migrations (version, name, sha256) VALUES
 COMMIT;
 \endif
 
+SELECT NOT EXISTS (SELECT FROM schema_migrations WHERE version = 8)
+    AS is_pending \gset
+\if :is_pending
+\echo applying 0008_confirmed_checkpoints.sql
+BEGIN;
+-- What its queries return is of no interest here.
+\o /dev/null
+\ir migrations/0008_confirmed_checkpoints.sql
+\o
+RESET ROLE;
+INSERT INTO schema_migrations (version, name, sha256) VALUES
+    (8, 'confirmed_checkpoints',
+     'cd0a30c982f5f187b0abb0f6127fc5900a0a2885d3d63b55a83ed3bf99265400');
+COMMIT;
+\endif
+
 DO $$ BEGIN PERFORM pg_advisory_unlock(31651020127104882); END $$;
 RESET lock_timeout;
 RESET search_path;

@@ -61,6 +61,17 @@ GET_FIRST_COSIGNED_OVER: LiteralString = """
      ORDER BY size LIMIT 1
 """
 
+GET_NEWEST_WITNESSED: LiteralString = """
+    SELECT size, root, note, signed_at, cosigned_note, cosigned_at
+      FROM checkpoints WHERE witnessed_at IS NOT NULL ORDER BY size DESC LIMIT 1
+"""
+
+LIST_WITNESSED_OVER: LiteralString = """
+    SELECT size, root, note, signed_at, cosigned_note, cosigned_at
+      FROM checkpoints WHERE size > %(seq)s AND witnessed_at IS NOT NULL
+     ORDER BY size LIMIT %(limit)s
+"""
+
 LIST: LiteralString = """
     SELECT size, root, note, signed_at, cosigned_note, cosigned_at
       FROM checkpoints WHERE size < %(before)s
@@ -74,7 +85,9 @@ STORE: LiteralString = """
 
 STORE_COSIGNED: LiteralString = """
     UPDATE checkpoints
-       SET cosigned_note = %(cosigned_note)s, cosigned_at = clock_timestamp()
+       SET cosigned_note = %(cosigned_note)s, cosigned_at = clock_timestamp(),
+           witnessed_at = CASE WHEN %(is_witnessed)s
+               THEN coalesce(witnessed_at, clock_timestamp()) ELSE witnessed_at END
      WHERE size = %(size)s
 """
 
@@ -110,6 +123,18 @@ def get_first_cosigned_over(tx: Transaction, seq: int) -> StoredCheckpoint | Non
     return tx.one_or_none(StoredCheckpoint, GET_FIRST_COSIGNED_OVER, {"seq": seq})
 
 
+def get_newest_witnessed(tx: Transaction) -> StoredCheckpoint | None:
+    """Return the newest that the checkpointer saw a quorum cosign."""
+    return tx.one_or_none(StoredCheckpoint, GET_NEWEST_WITNESSED)
+
+
+def list_witnessed_over(
+    tx: Transaction, seq: int, *, limit: int
+) -> Sequence[StoredCheckpoint]:
+    """Return the first of them that cover an entry, the smallest first."""
+    return tx.all(StoredCheckpoint, LIST_WITNESSED_OVER, {"seq": seq, "limit": limit})
+
+
 def list_newest(
     tx: Transaction, *, before: int, limit: int
 ) -> Sequence[StoredCheckpoint]:
@@ -122,8 +147,14 @@ def store(tx: Transaction, *, size: int, root: bytes, note: str) -> bool:
     return tx.execute(STORE, {"size": size, "root": root, "note": note}) == 1
 
 
-def store_cosigned(tx: Transaction, size: int, cosigned_note: str) -> None:
-    tx.execute(STORE_COSIGNED, {"size": size, "cosigned_note": cosigned_note})
+def store_cosigned(
+    tx: Transaction, size: int, cosigned_note: str, *, is_witnessed: bool
+) -> None:
+    """Complete a checkpoint; `is_witnessed` says that it has a quorum by now."""
+    tx.execute(
+        STORE_COSIGNED,
+        {"size": size, "cosigned_note": cosigned_note, "is_witnessed": is_witnessed},
+    )
 
 
 def get_news(tx: Transaction, *, size: int, urgent: Sequence[str]) -> News | None:

@@ -165,14 +165,17 @@ def signing(prepared: Prepared) -> Iterator[Prepared]:
     files = serve_checkpoints.files_under(CHECKPOINTS)
     serve_checkpoints.make_keys(files, prepared.environ)
     vkeys = serve_checkpoints.verifier_keys(files)
-    told = replace(prepared, environ={**prepared.environ, "AUDIT_LOG_VKEYS": vkeys})
-    with (
-        serve_checkpoints.witness(WITNESS, vkeys.split(",")) as witness,
-        serve_checkpoints.checkpointer(
-            files, prepared.environ, prepared.claims, witness
-        ),
-    ):
-        yield told
+    told = {**prepared.environ, "AUDIT_LOG_VKEYS": vkeys}
+    with serve_checkpoints.witness(WITNESS, vkeys.split(",")) as witness:
+        if not told.get("WITNESS_POLICY_FILE"):
+            policy = WITNESS / "policy.txt"
+            serve_checkpoints.write_policy(policy, vkeys.split(","), witness)
+            told["WITNESS_POLICY_FILE"] = str(policy)
+        with serve_checkpoints.checkpointer(
+            *(files, prepared.environ, prepared.claims, witness),
+            policy=told["WITNESS_POLICY_FILE"],
+        ):
+            yield replace(prepared, environ=told)
 
 
 def make_login_role(

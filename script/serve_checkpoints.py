@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from services.checkpoint_files import Files, read_keys
+from utils.safe_files import replace_file
 from witness import keys
 
 STOP_TIMEOUT_SECONDS = 10.0
@@ -31,6 +32,16 @@ def make_keys(files: Files, environ: Mapping[str, str]) -> None:
     if not files.keys.exists():
         command = [*_program(files), "keygen"]
         subprocess.run(command, env=_own(environ), check=True, stdout=subprocess.PIPE)
+
+
+def write_policy(path: Path, vkeys: Sequence[str], witness: str) -> None:
+    """Ask for the one witness that there is, given as the checkpointer takes it.
+
+    For real the policy names witnesses of other houses, and more than one.
+    """
+    vkey, _, _ = witness.partition("=")
+    logs = "".join(f"log {each}\n" for each in vkeys)
+    replace_file(path, f"{logs}witness local {vkey}\nquorum local\n")
 
 
 @contextmanager
@@ -90,13 +101,17 @@ def verifier_keys(files: Files) -> str:
 
 @contextmanager
 def checkpointer(
-    files: Files, environ: Mapping[str, str], claims: Sequence[int], witness: str
+    files: Files,
+    environ: Mapping[str, str],
+    claims: Sequence[int],
+    witness: str,
+    policy: str,
 ) -> Iterator[None]:
     """Sign in a process of its own. Why it refuses, it writes to our terminal."""
     log = files.state.with_name("checkpointer.log")
     with log.open("ab") as output:
         signing = subprocess.Popen(
-            [*_program(files), "run", "--witness", witness],
+            [*_program(files), "run", "--witness", witness, "--policy", policy],
             env=_own(environ),
             start_new_session=True,
             stdout=output,

@@ -26,6 +26,7 @@ from models.question import OpenQuestion
 from services import errors
 from services.event_recording import instant, logged_event
 from utils.blockchain_hasher import canonical_json, canonical_json_of_plain
+from utils.witness_policy import WitnessPolicy
 
 FORMAT: Final = "proctoring-evidence/1"
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -59,6 +60,19 @@ class EarlierCheckpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stamp:
+    """An authority's answer over the bytes of a checkpoint's note (RFC 3161).
+
+    `proof` is that the bundle's state of the log continues the checkpoint's.
+    """
+
+    note: str
+    proof: Sequence[bytes]
+    response: bytes
+    tsa_url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Anchor:
     """The signed state of the log that the bundle's entries are proven to stand in.
 
@@ -70,6 +84,7 @@ class Anchor:
     root: bytes
     paths: Mapping[int, Sequence[bytes]]
     earlier: Sequence[EarlierCheckpoint]
+    stamps: Sequence[Stamp]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +108,13 @@ class Material:
     policy: str | None
 
 
-def policy_of(vkeys: Sequence[str]) -> str | None:
-    """Name the log's keys, for information. Witnesses are for the reader to choose."""
+def policy_of(vkeys: Sequence[str], policy: WitnessPolicy | None) -> str | None:
+    """Return the operator's policy to the letter, or else name the log's keys.
+
+    It is for information: whose signatures count is for the reader to choose.
+    """
+    if policy is not None:
+        return policy.text
     if not vkeys:
         return None
     logs = "".join(f"log {vkey}\n" for vkey in dict.fromkeys(vkeys))
@@ -143,6 +163,7 @@ def _contents(material: Material, readme: str, report: str) -> dict[str, bytes]:
                 {"checkpoint": each.note, "proof": _hex(each.proof)}
                 for each in anchor.earlier
             )
+        contents |= _stamped(anchor.stamps)
     if material.policy is not None:
         contents["policy.txt"] = material.policy.encode()
     return contents | {
@@ -161,6 +182,21 @@ def _contents(material: Material, readme: str, report: str) -> dict[str, bytes]:
         ),
         "verify.py": VERIFIER.read_bytes(),
     }
+
+
+def _stamped(stamps: Sequence[Stamp]) -> dict[str, bytes]:
+    named = {f"tsa/{number}": stamp for number, stamp in enumerate(stamps, start=1)}
+    if not named:
+        return {}
+    listed = _lines(
+        {"name": name, "proof": _hex(stamp.proof), "tsa": stamp.tsa_url}
+        for name, stamp in named.items()
+    )
+    contents = {"timestamps.jsonl": listed}
+    for name, stamp in named.items():
+        contents[f"{name}.txt"] = stamp.note.encode()
+        contents[f"{name}.tsr"] = stamp.response
+    return contents
 
 
 def _manifest(material: Material, contents: Mapping[str, bytes], readme: str) -> bytes:

@@ -135,6 +135,8 @@ entries.jsonl    the entries of the log: this is the evidence
 proofs.jsonl     that the entries stand in the log (if there is a checkpoint)
 checkpoint.txt   the state of the log, signed by it and by its witnesses (the same)
 earlier.jsonl    older states of the log, which this one continues (if there are any)
+timestamps.jsonl what authorities of time have stamped of them (if anything)
+tsa/             the stamped texts and the authorities' answers (RFC 3161; the same)
 policy.txt       whose signatures the operator thinks should count (if he says so)
 rows/            the same attempt as the application shows it, for reading
 manifest.json    the sizes and SHA-256 of all these files
@@ -210,6 +212,13 @@ def _standing(material: Material) -> Iterator[str]:
         " signed it, and whether the signatures are good, is for the verifier to say."
         "</p>"
     )
+    if stamps := material.anchor.stamps:
+        asked = ", ".join(_text(url) for url in {each.tsa_url: None for each in stamps})
+        yield (
+            f"<p>Answers of authorities of time ({asked}) over states of the log lie in"
+            " <code>tsa/</code>. The verifier says when each claims to be made, and how"
+            " to check by whom.</p>"
+        )
 
 
 def _timeline(material: Material) -> Iterator[Sequence[str]]:

@@ -25,6 +25,7 @@ from services.evidence_bundle import (
 )
 from services.evidence_proofs import find_anchor
 from services.evidence_report import readme, report
+from utils.witness_policy import WitnessPolicy
 
 
 class BundleBusyError(errors.BusyError):
@@ -48,9 +49,15 @@ class Bundle:
 
 
 class EvidenceService:
-    def __init__(self, database: Database, vkeys: Sequence[str]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        vkeys: Sequence[str],
+        policy: WitnessPolicy | None = None,
+    ) -> None:
         self._database = database
-        self._policy = policy_of(vkeys)
+        self._witnesses = policy
+        self._policy = policy_of(vkeys, policy)
         # A bundle is made in memory, so one at a time in each process.
         self._making = threading.Lock()
 
@@ -81,7 +88,9 @@ class EvidenceService:
                     raise AttemptNotFoundError(attempt_id)
                 exported_by = _record(tx, staff, attempt_id, reason)
             with self._database.read() as tx:
-                material = collect(tx, attempt_id, exported_by.seq, self._policy)
+                material = collect(
+                    tx, attempt_id, exported_by.seq, self._policy, self._witnesses
+                )
             content = packed(material)
             # What others have written meanwhile is in it, and may not be on disk yet.
             with self._database.transaction() as tx:
@@ -96,9 +105,17 @@ class EvidenceService:
 
 
 def collect(
-    tx: Transaction, attempt_id: UUID, exported_by: int, policy: str | None
+    tx: Transaction,
+    attempt_id: UUID,
+    exported_by: int,
+    policy: str | None,
+    witnesses: WitnessPolicy | None = None,
 ) -> Material:
-    """Read all that a bundle holds, of one moment."""
+    """Read all that a bundle holds, of one moment.
+
+    `policy` is what it says of whose signatures count; by `witnesses` the checkpoint is
+    chosen.
+    """
     head = blockchain_log.get_head(tx)
     if head is None:
         raise AuditLogNotBegunError
@@ -114,7 +131,7 @@ def collect(
         answers=answer.list_by_attempts(tx, [attempt_id]),
         events=evidence.list_events(tx, attempt_id),
         analyses=evidence.list_analyses(tx, attempt_id),
-        anchor=find_anchor(tx, entries),
+        anchor=find_anchor(tx, entries, witnesses),
         policy=policy,
     )
 

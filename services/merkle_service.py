@@ -7,8 +7,9 @@ damaged, and a proof that proves nothing would be held against the log.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 
 from models import blockchain_log, checkpoint, merkle_tile
 from models.checkpoint import StoredCheckpoint
@@ -25,6 +26,7 @@ from utils.merkle import (
     verify_inclusion,
 )
 from utils.tiles import TileId, reader, tiles_for, width_at
+from utils.witness_policy import Cosignature, WitnessPolicy, judge
 
 Result = TypeVar("Result")
 
@@ -93,12 +95,41 @@ class ProofDoesNotHoldError(errors.ConflictError):
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedCheckpoint:
+    """A checkpoint, and what this server's policy says of it."""
+
+    size: int
+    root: bytes
+    note: str
+    signed_at: datetime
+    cosigned_at: datetime | None
+    witnesses: Sequence[Cosignature]
+    is_witnessed: bool
+    missing: str | None
+
+    @classmethod
+    def of(cls, stored: StoredCheckpoint, policy: WitnessPolicy | None) -> Self:
+        found = judge(policy, stored.best_note)
+        return cls(
+            size=stored.size,
+            root=stored.root,
+            note=stored.best_note,
+            signed_at=stored.signed_at,
+            cosigned_at=stored.cosigned_at,
+            witnesses=found.witnesses,
+            is_witnessed=found.is_witnessed,
+            missing=found.missing,
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class PublishedCheckpoint:
     """A checkpoint, and by whom this server was told that it is to be signed."""
 
-    checkpoint: StoredCheckpoint
+    checkpoint: JudgedCheckpoint
     verifier_keys: Sequence[str]
+    policy: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,18 +156,29 @@ class ConsistencyProof:
 
 
 class MerkleService:
-    def __init__(self, database: Database, verifier_keys: Sequence[str]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        verifier_keys: Sequence[str],
+        policy: WitnessPolicy | None = None,
+    ) -> None:
         self._database = database
         self._verifier_keys = tuple(verifier_keys)
+        self._policy = policy
 
     def get_checkpoint(self) -> PublishedCheckpoint:
         """Return the newest one. Raises NoCheckpointError."""
         with self._database.read() as tx:
-            return PublishedCheckpoint(_newest(tx), self._verifier_keys)
+            newest = _newest(tx)
+        return PublishedCheckpoint(
+            JudgedCheckpoint.of(newest, self._policy),
+            self._verifier_keys,
+            None if self._policy is None else self._policy.text,
+        )
 
     def list_checkpoints(
         self, *, before: int | None, limit: int
-    ) -> Page[StoredCheckpoint]:
+    ) -> Page[JudgedCheckpoint]:
         """Return checkpoints, the newest first."""
         with self._database.read() as tx:
             rows = checkpoint.list_newest(
@@ -144,7 +186,9 @@ class MerkleService:
                 before=FROM_THE_NEWEST if before is None else before,
                 limit=limit + 1,
             )
-        return paged(rows, limit, lambda row: (row.size,))
+        found = paged(rows, limit, lambda row: (row.size,))
+        judged = [JudgedCheckpoint.of(row, self._policy) for row in found.items]
+        return Page(judged, found.next_key)
 
     def prove_inclusion(self, seq: int, size: int | None = None) -> InclusionProof:
         """Prove an entry in a checkpoint: the newest, unless `size` names another.

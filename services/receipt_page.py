@@ -28,7 +28,7 @@ def receipt_page(receipt: SealedReceipt) -> str:
         "Entry of the audit log": str(receipt.audit_seq),
         "Its hash": receipt.receipt_hash.hex(),
         "Signed over": f"{receipt.checkpoint_size} entries"
-        + (", and by witnesses" if receipt.is_cosigned else ""),
+        + (", and confirmed by witnesses" if receipt.is_witnessed else ""),
     }
     rows = "".join(
         f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>"
@@ -40,8 +40,18 @@ def receipt_page(receipt: SealedReceipt) -> str:
         "<h1>Receipt of a submitted exam</h1>"
         "<p>It proves that the audit log held this entry, as it reads here, when it was"
         " signed. Keep it: anybody can check it without asking the institution.</p>"
-        f"<dl>{rows}</dl>{_code(receipt.proof)}"
+        f"<dl>{rows}</dl>{_standing(receipt)}{_code(receipt.proof)}"
         f"<h2>The receipt itself</h2><pre>{escape(receipt.proof)}</pre></body></html>"
+    )
+
+
+def _standing(receipt: SealedReceipt) -> str:
+    if receipt.is_witnessed:
+        return ""
+    return (
+        "<p><strong>Not final:</strong> enough independent witnesses have not confirmed"
+        " it. It lacks: "
+        f"{escape(receipt.missing or '')}. Load this page again later.</p>"
     )
 
 

@@ -16,6 +16,7 @@ from uuid import UUID
 from pydantic import Base64Bytes, BaseModel, ConfigDict, ValidationError
 
 from models import attempt, attempt_receipt, blockchain_log, checkpoint, evidence
+from models.checkpoint import StoredCheckpoint
 from models.database import Database, Transaction
 from models.evidence import SealedEntry
 from models.principal import Principal
@@ -33,8 +34,11 @@ from utils.blockchain_hasher import (
 from utils.canonical_text import NoteError, to_base64
 from utils.signed_note import Note, VerifierKey, verified
 from utils.tlog_proof import TlogProof
+from utils.witness_policy import Standing, WitnessPolicy, judge
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# So many witnessed checkpoints are judged before a receipt does without.
+CANDIDATES: Final = 8
 
 
 class NoReceiptError(errors.ConflictError):
@@ -81,21 +85,31 @@ class Sealed(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedReceipt:
-    """`proof` is the text to keep; `is_cosigned` says whether a witness signed too."""
+    """`proof` is the text to keep; `is_cosigned` says whether a witness signed too.
+
+    `is_witnessed`: the quorum of this server's policy has; else `missing` says what the
+    policy asks for, and a later request may get a receipt that has it.
+    """
 
     attempt_id: UUID
     audit_seq: int
     receipt_hash: bytes
     checkpoint_size: int
     is_cosigned: bool
+    is_witnessed: bool
+    missing: str | None
     proof: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiptReport:
-    """What a receipt says, and which of it holds. `is_valid`: nothing contradicts."""
+    """What a receipt says, and which of it holds. `is_valid`: nothing contradicts.
+
+    `is_witnessed`: the quorum of this server's policy has signed its checkpoint.
+    """
 
     is_valid: bool
+    is_witnessed: bool
     audit_seq: int
     event_type: str
     attempt_id: str | None
@@ -105,14 +119,22 @@ class ReceiptReport:
 
 
 class ReceiptService:
-    def __init__(self, database: Database, verifier_keys: Sequence[str]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        verifier_keys: Sequence[str],
+        policy: WitnessPolicy | None = None,
+    ) -> None:
         self._database = database
         self._keys = tuple(map(VerifierKey.parse, verifier_keys))
+        self._policy = policy
 
     def get_receipt(self, student: Principal, attempt_id: UUID) -> SealedReceipt:
         """Return the receipt of the student's own attempt; again, the same one.
 
-        Raises AttemptNotFoundError, NoReceiptError and ReceiptPendingError.
+        It is over the first checkpoint that is witnessed; until there is one, over the
+        first that there is. Raises AttemptNotFoundError, NoReceiptError and
+        ReceiptPendingError.
         """
         with self._database.read() as tx:
             own = attempt.get(tx, attempt_id)
@@ -121,9 +143,7 @@ class ReceiptService:
             ended = attempt_receipt.get(tx, attempt_id)
             if ended is None:
                 raise NoReceiptError(own.status)
-            signed = checkpoint.get_first_over(tx, ended.audit_seq)
-            if signed is None:
-                raise ReceiptPendingError
+            signed, standing = self._choose(tx, ended.audit_seq)
             proven = prove_inclusion(tx, ended.audit_seq, signed)
             extra = _sealed(tx, ended.audit_seq)
         made = TlogProof(ended.audit_seq, tuple(proven.proof), signed.best_note, extra)
@@ -133,6 +153,8 @@ class ReceiptService:
             receipt_hash=proven.leaf_hash,
             checkpoint_size=signed.size,
             is_cosigned=signed.cosigned_note is not None,
+            is_witnessed=standing.is_witnessed,
+            missing=standing.missing,
             proof=made.render(),
         )
 
@@ -151,13 +173,16 @@ class ReceiptService:
         except (ValidationError, ValueError) as error:
             raise ReceiptMalformedError("it does not hold an entry") from error
         leaf = leaf_hash(sealed.entry)
+        standing = judge(self._policy, proof.checkpoint_note)
         checks = [
             *_check_itself(proof, sealed, entry, leaf),
             self._check_signature(note, proof.checkpoint().origin),
+            _check_witnesses(standing),
             self._compare_with_log(proof.index, leaf),
         ]
         return ReceiptReport(
             is_valid=all(check.result is not CheckResult.FAILED for check in checks),
+            is_witnessed=standing.is_witnessed,
             audit_seq=entry.seq,
             event_type=entry.event_type,
             attempt_id=entry.attempt_id,
@@ -165,6 +190,19 @@ class ReceiptService:
             payload=sealed.payload,
             checks=checks,
         )
+
+    def _choose(self, tx: Transaction, seq: int) -> tuple[StoredCheckpoint, Standing]:
+        """Return a checkpoint over an entry. Raises ReceiptPendingError."""
+        # The checkpointer's policy has found them, and may have been another one.
+        if self._policy is not None:
+            for stored in checkpoint.list_witnessed_over(tx, seq, limit=CANDIDATES):
+                found = judge(self._policy, stored.best_note)
+                if found.is_witnessed:
+                    return stored, found
+        first = checkpoint.get_first_over(tx, seq)
+        if first is None:
+            raise ReceiptPendingError
+        return first, judge(self._policy, first.best_note)
 
     def _check_signature(self, note: Note, origin: str) -> Check:
         keys = [key for key in self._keys if key.name == origin]
@@ -192,6 +230,30 @@ class ReceiptService:
             wrong=f"the log has another entry at number {seq} today, or none: keep the"
             " receipt, it is evidence",
         )
+
+
+def _check_witnesses(standing: Standing) -> Check:
+    """A wrong cosignature contradicts a receipt; one that is not there does not."""
+    if standing.wrong:
+        return Check(
+            name="witnesses",
+            result=CheckResult.FAILED,
+            detail=f"something else was signed by {', '.join(standing.wrong)}",
+        )
+    if not standing.is_witnessed:
+        return Check(
+            name="witnesses",
+            result=CheckResult.NOT_CHECKED,
+            detail=f"no quorum has confirmed it: {standing.missing}",
+        )
+    confirmed = ", ".join(
+        f"{each.name} at {each.cosigned_at:%F %T} UTC" for each in standing.witnesses
+    )
+    return Check(
+        name="witnesses",
+        result=CheckResult.PASSED,
+        detail=f"the quorum of this server's policy has confirmed it: {confirmed}",
+    )
 
 
 def _check_itself(

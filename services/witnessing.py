@@ -7,7 +7,8 @@ then this database, or this state, is an old copy.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -17,14 +18,25 @@ from models.database import Database
 from services import witness_client
 from services.checkpointer import RefusedError
 from services.merkle_service import prove_consistency
-from services.witness_client import Behind, Cosigned, Seen
+from services.witness_client import Behind, Cosigned, Refused, Seen, Unreachable
 from utils.checkpoint import Checkpoint
-from utils.signed_note import COSIGNATURE, Note, NoteError, VerifierKey, verified
+from utils.signed_note import (
+    COSIGNATURE,
+    Note,
+    NoteError,
+    Signature,
+    VerifierKey,
+    verified,
+)
+from utils.tlog_policy import Policy
+from utils.witness_policy import WitnessPolicy
 
 logger = logging.getLogger(__name__)
 
 # Signing waits for the answers, and a student for his receipt.
 TIMEOUT_SECONDS: Final = 1.0
+# What is not there then is not waited for: looking up a name has no end of its own.
+PATIENCE_SECONDS: Final = 1.2
 # A witness that did not answer is left alone for so long.
 PAUSE_SECONDS: Final = 5.0
 # The first question tells where the witness is, the second asks from there.
@@ -38,35 +50,67 @@ class ConfiguredWitness:
     key: VerifierKey
     url: str
 
+    def __post_init__(self) -> None:
+        if self.key.algorithm != COSIGNATURE:
+            raise NoteError("the key of a witness is for cosignatures (type 4)")
+        if not self.url.startswith(("http://", "https://")):
+            raise NoteError("a witness is given as VKEY=URL")
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read VKEY=URL. Raises NoteError."""
         # The base64 of 33 bytes ends without an equals sign.
-        vkey, separator, url = text.partition("=")
-        key = VerifierKey.parse(vkey)
-        if key.algorithm != COSIGNATURE:
-            raise NoteError("the key of a witness is for cosignatures (type 4)")
-        if not separator or not url.startswith(("http://", "https://")):
-            raise NoteError("a witness is given as VKEY=URL")
-        return cls(key, url)
+        vkey, _, url = text.partition("=")
+        return cls(VerifierKey.parse(vkey), url)
+
+    @classmethod
+    def all_of(cls, policy: Policy) -> Sequence[Self]:
+        """Return those for whom the policy has an address. Raises NoteError."""
+        return [cls(each.key, each.url) for each in policy.witnesses if each.url]
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A witness, at which size it was last, and until when it is left alone."""
+
+    witness: ConfiguredWitness
+    size: int = 0
+    silent_until: float = 0.0
+    # The question that it has not answered yet.
+    open: "Future[Sequence[Signature]] | None" = None
+
+    def is_to_be_asked(self) -> bool:
+        is_answered = self.open is None or self.open.done()
+        return is_answered and time.monotonic() >= self.silent_until
 
 
 class Witnessing:
-    """Asks every witness about what was signed. One object for one thread."""
+    """Asks every witness about what was signed. One object for one thread.
+
+    `is_witnessed` says whether the newest checkpoint has the quorum of the policy.
+    """
 
     def __init__(
         self,
         database: Database,
         witnesses: Sequence[ConfiguredWitness],
         *,
+        policy: WitnessPolicy | None = None,
         pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
         self._database = database
-        self._witnesses = tuple(witnesses)
+        self._asked = [_Asked(witness) for witness in witnesses]
+        self._policy = policy
         self._pause_seconds = pause_seconds
-        # At which size each was last, and until when it is left alone.
-        self._sizes: dict[str, int] = {}
-        self._silent_until: dict[str, float] = {}
+        self._threads = ThreadPoolExecutor(max(1, len(witnesses)), "witness")
+        # The newest checkpoint, and its note with all signatures that there are.
+        self._newest: tuple[StoredCheckpoint, Note] | None = None
+        self._lacking: list[_Asked] = []
+        self.is_witnessed: bool | None = None
+
+    @property
+    def count(self) -> int:
+        return len(self._asked)
 
     def compare(self, signed_size: int, log_keys: Sequence[VerifierKey]) -> None:
         """See that no witness has seen more than was signed.
@@ -75,72 +119,129 @@ class Witnessing:
         witness that lies can not make one. One that does not answer proves nothing.
         """
         origins = {key.name for key in log_keys}
-        for witness in self._witnesses:
+        for each in self._asked:
             for origin in origins:
                 answer = witness_client.latest(
-                    witness.url, origin, timeout_seconds=TIMEOUT_SECONDS
+                    each.witness.url, origin, timeout_seconds=TIMEOUT_SECONDS
                 )
                 if isinstance(answer, Seen):
-                    _refuse_if_ahead(witness, answer.note, signed_size, log_keys)
+                    _refuse_if_ahead(each.witness, answer.note, signed_size, log_keys)
+
+    def resume(self) -> int:
+        """Ask about what was signed before; return how many have cosigned it now."""
+        with self._database.read() as tx:
+            newest = checkpoint.get_newest(tx)
+        return 0 if newest is None else self.cosign(newest)
 
     def cosign(self, signed: StoredCheckpoint) -> int:
-        """Ask about the newest checkpoint; return how many have cosigned it."""
-        note = Note.parse(signed.note.encode())
-        found = note
-        for witness in self._witnesses:
-            if time.monotonic() >= self._silent_until.get(witness.url, 0.0):
-                found = self._ask(witness, signed, note, found)
-        count = len(found.signatures) - len(note.signatures)
-        if count:
-            with self._database.bookkeeping() as tx:
-                checkpoint.store_cosigned(tx, signed.size, found.render())
+        """Ask about the newest checkpoint; return how many have cosigned it now."""
+        note = Note.parse(signed.best_note.encode())
+        self._newest = signed, note
+        self._lacking = [
+            each for each in self._asked if verified(note, each.witness.key) is None
+        ]
+        count = self.complete()
+        if not count:
+            self._judge(note)
         return count
 
-    def _ask(
-        self,
-        witness: ConfiguredWitness,
-        signed: StoredCheckpoint,
-        note: Note,
-        found: Note,
-    ) -> Note:
-        """Return `found` with the cosignature of one more witness, if it gives it."""
+    def complete(self) -> int:
+        """Ask the witnesses that the newest checkpoint lacks, all at once.
+
+        Who was away or slow may be back: after the last submission of a day no further
+        checkpoint follows, and its receipt is to be confirmed nevertheless.
+        """
+        if self._newest is None:
+            return 0
+        signed, note = self._newest
+        asked = [each for each in self._lacking if each.is_to_be_asked()]
+        found, count = note, 0
+        for each, signatures in self._ask_all(asked, signed):
+            found, count = found.with_signatures(*signatures), count + 1
+            self._lacking.remove(each)
+        if count:
+            self._newest = signed, found
+            self._judge(found)
+            with self._database.bookkeeping() as tx:
+                checkpoint.store_cosigned(
+                    tx,
+                    signed.size,
+                    found.render(),
+                    is_witnessed=bool(self.is_witnessed),
+                )
+        return count
+
+    def _judge(self, note: Note) -> None:
+        if self._policy is None:
+            return
+        before, found = self.is_witnessed, self._policy.judge(note)
+        self.is_witnessed = found.is_witnessed
+        if before is not found.is_witnessed and not found.is_witnessed:
+            logger.warning("no quorum of witnesses", extra={"missing": found.missing})
+        elif before is False and found.is_witnessed:
+            logger.info("there is a quorum of witnesses again")
+
+    def _ask_all(
+        self, asked: Sequence[_Asked], signed: StoredCheckpoint
+    ) -> Iterator[tuple[_Asked, Sequence[Signature]]]:
+        if not asked:
+            return
+        opened = {self._threads.submit(self._ask, each, signed): each for each in asked}
+        for future, each in opened.items():
+            each.open = future
+        # One that hangs must not cost the others their signatures, nor us the time.
+        answered, _ = wait(opened, PATIENCE_SECONDS)
+        for future, each in opened.items():
+            if future in answered and (signatures := future.result()):
+                yield each, signatures
+
+    def _ask(self, asked: _Asked, signed: StoredCheckpoint) -> Sequence[Signature]:
+        """Return the cosignature of one witness, or nothing."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        witness = asked.witness
+        answer: Cosigned | Behind | Refused | Unreachable = Unreachable("not asked")
         for _ in range(MAX_QUESTIONS):
-            old_size = self._sizes.get(witness.url, 0)
             answer = witness_client.add_checkpoint(
                 witness.url,
-                old_size,
-                self._proof(old_size, signed),
+                asked.size,
+                self._proof(asked.size, signed),
                 signed.note,
-                timeout_seconds=TIMEOUT_SECONDS,
+                # Of nothing is nothing left: a socket would wait for ever.
+                timeout_seconds=max(0.01, deadline - time.monotonic()),
             )
-            match answer:
-                case Cosigned(signatures):
-                    cosigned = Note(note.text, signatures)
-                    if verified(cosigned, witness.key) is None:
-                        logger.error(
-                            "a witness signed wrongly", extra={"url": witness.url}
-                        )
-                        break
-                    self._sizes[witness.url] = signed.size
-                    return found.with_signatures(*signatures)
-                case Behind(size) if size <= signed.size:
-                    self._sizes[witness.url] = size
-                case _:
-                    self._silent_until[witness.url] = (
-                        time.monotonic() + self._pause_seconds
-                    )
-                    logger.warning(
-                        "a witness did not cosign",
-                        extra={"url": witness.url, "answer": repr(answer)},
-                    )
-                    break
-        return found
+            if not isinstance(answer, Behind) or answer.size > signed.size:
+                break
+            asked.size = answer.size
+        if isinstance(answer, Cosigned):
+            text = Note.parse(signed.note.encode()).text
+            if verified(Note(text, answer.signatures), witness.key) is not None:
+                _log_change(asked, None)
+                asked.size, asked.silent_until = signed.size, 0.0
+                return answer.signatures
+        _log_change(asked, answer)
+        asked.silent_until = time.monotonic() + self._pause_seconds
+        return ()
 
     def _proof(self, old_size: int, signed: StoredCheckpoint) -> Sequence[bytes]:
         if old_size in (0, signed.size):
             return ()
         with self._database.read() as tx:
             return prove_consistency(tx, old_size, signed.size, signed).proof
+
+
+def _log_change(
+    asked: _Asked, answer: Cosigned | Behind | Refused | Unreachable | None
+) -> None:
+    """Say it when a witness falls silent and when it is back, not each time."""
+    was_silent, url = asked.silent_until > 0, asked.witness.url
+    if isinstance(answer, Cosigned):
+        logger.error("a witness signed wrongly", extra={"url": url})
+    elif answer is None and was_silent:
+        logger.info("a witness cosigns again", extra={"url": url})
+    elif answer is not None and not was_silent:
+        logger.warning(
+            "a witness did not cosign", extra={"url": url, "answer": repr(answer)}
+        )
 
 
 def _refuse_if_ahead(

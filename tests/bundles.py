@@ -325,6 +325,29 @@ def bundle(log: Log, size: int | None, *, note: str | None = None) -> Files:
     return listed(files | {"manifest.json": as_json(manifest)})
 
 
+def stamped(
+    files: Files, log: Log, size: int, stamp: Callable[[bytes], bytes]
+) -> Files:
+    """Add an authority's answer over the log's state of so many entries."""
+    newest = json.loads(files["manifest.json"])["checkpoint"]["size"]
+    name = f"tsa/{1 + sum(each.endswith('.tsr') for each in files)}"
+    text = log.checkpoint(size)
+    note = f"{text}\n{LOG_KEY.sign(text)}{BOARD.cosign(text)}".encode()
+    line = {
+        "name": name,
+        "proof": [e.hex() for e in tree_consistency(size, log.leaves[:newest])],
+        "tsa": "https://tsa.example/",
+    }
+    return listed(
+        files
+        | {
+            "timestamps.jsonl": files.get("timestamps.jsonl", b"") + lines(line),
+            f"{name}.txt": note,
+            f"{name}.tsr": stamp(note),
+        }
+    )
+
+
 def listed(files: Files, **changes: object) -> Files:
     """Write the manifest anew, as a forger would: sizes, digests, and what he likes."""
     manifest = json.loads(files["manifest.json"]) | changes

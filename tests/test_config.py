@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from config import ConfigError, Settings
+from utils.signed_note import COSIGNATURE, ED25519, Signer
 
 ROOT = Path(__file__).parent.parent
 STRONG = "kq8Zt1vWc3Rb7Ym5Xn9Lp2Hd4Gf6Js0A"
@@ -56,6 +57,8 @@ def test_production_starts_with_two_strong_secrets() -> None:
         ("CORS_ORIGINS", "*"),
         ("CORS_ORIGINS", "null"),
         ("AUDIT_LOG_VKEYS", "proctoring/exams"),
+        ("WITNESS_POLICY_FILE", "/nowhere/at/all"),
+        ("WITNESS_POLICY_FILE", "."),
         ("LOG_LEVEL", "LOUD"),
         ("SWEEPER_INTERVAL_SECONDS", "soon"),
     ],
@@ -80,6 +83,45 @@ def test_a_secret_can_come_from_a_file(tmp_path: Path) -> None:
     environ = PRODUCTION | {"SECRET_KEY": "", "SECRET_KEY_FILE": str(file)}
 
     assert Settings.from_env(environ).secret_key == STRONG
+
+
+LOG = Signer.generate("a.example/log", ED25519).verifier
+BOARD = Signer.generate("b.example/board", COSIGNATURE).verifier
+POLICY = f"log {LOG}\nwitness board {BOARD}\nquorum board\n"
+
+
+def test_a_policy_is_read_to_the_letter(tmp_path: Path) -> None:
+    file = tmp_path / "policy"
+    file.write_text(f"# \u00fc\n{POLICY}", encoding="utf-8")
+
+    found = Settings.from_env(PRODUCTION | {"WITNESS_POLICY_FILE": str(file)})
+
+    assert found.witness_policy is not None
+    assert found.witness_policy.text == f"# \u00fc\n{POLICY}"
+    assert found.witness_policy.policy.quorum == "board"
+    assert Settings.from_env(PRODUCTION).witness_policy is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        POLICY[:-1].encode(),
+        POLICY.replace("\n", "\r\n").encode(),
+        POLICY.replace("quorum board", "quorum none").encode(),
+        POLICY.replace("quorum board", "quorum union").encode(),
+        f"witness board {BOARD}\nquorum board\n".encode(),
+        f"log {BOARD}\nwitness board {LOG}\nquorum board\n".encode(),
+        b"# \xff\n" + POLICY.encode(),
+    ],
+    ids=range(8),
+)
+def test_what_is_no_policy_stops_the_start(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "policy"
+    file.write_bytes(content)
+
+    with pytest.raises(ConfigError, match="WITNESS_POLICY_FILE"):
+        Settings.from_env(PRODUCTION | {"WITNESS_POLICY_FILE": str(file)})
 
 
 def test_a_missing_secret_file_is_named() -> None:

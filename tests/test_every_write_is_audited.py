@@ -25,6 +25,7 @@ MAKES_NOTHING = {"blockchain.initialize", "receipts.check_receipt"}
 UNRECORDED = {
     "audit_head",
     "audit_log",
+    "checkpoint_timestamps",
     "checkpoints",
     "idempotency_keys",
     "merkle_tiles",

@@ -1,7 +1,8 @@
 """Nothing that a user sends makes the server ask another machine (S69).
 
-Only the client of the configured witnesses can speak to others at all; PostgreSQL and
-Redis are reached by their own drivers, at addresses of the configuration.
+Only one module can speak to others at all, for the configured witnesses and authorities
+of time; PostgreSQL and Redis are reached by their own drivers, at addresses of the
+configuration.
 """
 
 import ast
@@ -17,7 +18,14 @@ CAN_ASK = {
     *("requests", "smtplib", "socket", "ssl", "telnetlib", "urllib.request"),
     *("urllib3", "xmlrpc"),
 }
-CLIENT = "services/witness_client.py"
+CLIENT = "services/outgoing_requests.py"
+# Who uses it: each has the addresses from the configuration.
+USING = {"services/timestamp_client.py", "services/witness_client.py"}
+ASKING = {
+    "services.outgoing_requests",
+    "services.timestamp_client",
+    "services.witness_client",
+}
 
 
 def imports_of(path: Path) -> set[str]:
@@ -38,7 +46,7 @@ def sources() -> dict[str, set[str]]:
     return {str(path.relative_to(PROJECT)): imports_of(path) for path in paths}
 
 
-def test_only_the_client_of_the_witnesses_can_ask_other_machines() -> None:
+def test_only_one_module_can_ask_other_machines() -> None:
     asking = {name: found & CAN_ASK for name, found in sources().items()}
 
     assert {name: found for name, found in asking.items() if found} == {
@@ -46,10 +54,18 @@ def test_only_the_client_of_the_witnesses_can_ask_other_machines() -> None:
     }
 
 
-def test_no_route_asks_a_witness() -> None:
-    """Who asks has the addresses from the configuration, and no request at hand."""
+def test_only_the_two_clients_use_it() -> None:
     using = {
-        name for name, found in sources().items() if "services.witness_client" in found
+        name
+        for name, found in sources().items()
+        if "services.outgoing_requests" in found
     }
+
+    assert using == USING
+
+
+def test_no_route_asks_anybody() -> None:
+    """Who asks has the addresses from the configuration, and no request at hand."""
+    using = {name for name, found in sources().items() if found & ASKING}
 
     assert not {name for name in using if name.startswith(("api/", "middleware/"))}

@@ -182,10 +182,12 @@ class Process:
     home: Path
     log: Log
     port: int
+    name: str = NAME
     _process: subprocess.Popen[bytes] | None = None
 
     def settle(self) -> None:
-        keys.make(self.home / "key", NAME)
+        self.home.mkdir(exist_ok=True)
+        keys.make(self.home / "key", self.name)
         store.create(self.home / "state")
 
     def start(self) -> Running:

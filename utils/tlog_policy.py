@@ -57,13 +57,15 @@ class PolicyResult:
     """`missing` says what a policy still asks for; it is empty if that is nothing.
 
     `witnesses` are those whose cosignatures are right, with the seconds since 1970
-    that they stated, whether the quorum needed them or not.
+    that they stated, whether the quorum needed them or not. `wrong` names the keys
+    whose signature is that of something else.
     """
 
     log: VerifierKey | None
     witnesses: tuple[tuple[str, int], ...]
     is_satisfied: bool
     missing: str
+    wrong: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,17 +129,24 @@ class Policy:
             *(known.key for known in self.logs),
             *(witness.key for witness in self.witnesses),
         )
-        missing = [
-            f"a right signature of {key.name} in place of a wrong one"
+        wrong = tuple(
+            key.name
             for key in keys
             if has_signature_of(note, key) and not verified(note, key)
+        )
+        missing = [
+            f"a right signature of {name} in place of a wrong one" for name in wrong
         ]
         if log is None:
             missing.append(f"a signature for {origin} by a log of the policy")
         if not self._is_quorum({name for name, _ in seen}):
             missing.append(f"enough cosignatures for the quorum {self.quorum!r}")
         return PolicyResult(
-            log, seen, is_satisfied=not missing, missing="; ".join(missing)
+            log,
+            seen,
+            is_satisfied=not missing,
+            missing="; ".join(missing),
+            wrong=wrong,
         )
 
     def _witnessed(self, note: Note) -> Iterator[tuple[str, int]]:

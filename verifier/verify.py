@@ -40,6 +40,7 @@ ENTRIES = "entries.jsonl"
 PROOFS = "proofs.jsonl"
 CHECKPOINT = "checkpoint.txt"
 EARLIER = "earlier.jsonl"
+TIMESTAMPS = "timestamps.jsonl"
 POLICY = "policy.txt"
 ATTEMPT = "rows/attempt.json"
 ANSWERS = "rows/answers.jsonl"
@@ -56,7 +57,10 @@ ALWAYS_THERE = (
     EVENTS,
     ANALYSES,
 )
-SOMETIMES_THERE = (PROOFS, CHECKPOINT, EARLIER, POLICY)
+MAX_STAMPS = 8
+STAMPS = tuple("tsa/%d" % number for number in range(1, MAX_STAMPS + 1))
+STAMP_FILES = tuple(name + end for name in STAMPS for end in (".txt", ".tsr"))
+SOMETIMES_THERE = (PROOFS, CHECKPOINT, EARLIER, TIMESTAMPS, *STAMP_FILES, POLICY)
 KNOWN = (MANIFEST, *ALWAYS_THERE, *SOMETIMES_THERE)
 
 MIB = 1024 * 1024
@@ -82,6 +86,13 @@ NO_HASH = bytes(32)
 NULL = b"\xff\xff\xff\xff"
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 LARGEST_SIZE = 2**63 - 1
+
+# DER, and the names of things in it.
+INTEGER, OCTET_STRING, OBJECT, TIME = 0x02, 0x04, 0x06, 0x18
+SEQUENCE, SET, TAGGED_0 = 0x30, 0x31, 0xA0
+SHA256_ALGORITHM = bytes.fromhex("608648016503040201")
+SIGNED_DATA = bytes.fromhex("2a864886f70d010702")
+TST_INFO = bytes.fromhex("2a864886f70d0109100104")
 
 ED25519_KEY = 0x01
 COSIGNATURE_V1 = 0x04
@@ -615,6 +626,84 @@ def judge(policy: Policy, note: Note, origin: str) -> Judgement:
     )
 
 
+# Timestamps of RFC 3161: so much of them as tells what they are over, and when.
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What an answer claims. Nothing says yet that an authority has made it."""
+
+    digest: bytes
+    claimed_at: datetime
+
+
+def read_der(raw: bytes, tag: int) -> tuple[bytes, bytes]:
+    """Split a value of this tag from what follows it. Raises MalformedError."""
+    if len(raw) < 2 or raw[0] != tag:
+        raise MalformedError("it is no timestamp: another thing is where one should be")
+    length, start = raw[1], 2
+    if length & 0x80:
+        start += length & 0x7F
+        length = int.from_bytes(raw[2:start], "big")
+        # DER has one way for each length, and no indefinite one.
+        if not 3 <= start <= 6 or length < 0x80 or raw[2] == 0:
+            raise MalformedError(
+                "it is no timestamp: a length is not written as in DER"
+            )
+    if len(raw) < start + length:
+        raise MalformedError("it was cut short")
+    return raw[start : start + length], raw[start + length :]
+
+
+def _read_content(raw: bytes, kind: bytes) -> bytes:
+    """Return what is in a ContentInfo of RFC 5652."""
+    found, rest = read_der(raw, OBJECT)
+    if found != kind:
+        raise MalformedError("it is no timestamp: it contains something else")
+    content, rest = read_der(rest, TAGGED_0)
+    if rest:
+        raise MalformedError("it is no timestamp: something follows its content")
+    return content
+
+
+def read_stamp(raw: bytes) -> Stamp:
+    """Read a TimeStampResp in DER. Raises MalformedError."""
+    response, more = read_der(raw, SEQUENCE)
+    status, rest = read_der(response, SEQUENCE)
+    granted, _ = read_der(status, INTEGER)
+    if granted != b"\x00":
+        raise MalformedError("the authority has refused")
+    token, after = read_der(rest, SEQUENCE)
+    if more or after:
+        raise MalformedError("it is no timestamp: something follows it")
+    signed, _ = read_der(_read_content(token, SIGNED_DATA), SEQUENCE)
+    _, rest = read_der(signed, INTEGER)
+    _, rest = read_der(rest, SET)
+    inner, _ = read_der(rest, SEQUENCE)
+    octets, _ = read_der(_read_content(inner, TST_INFO), OCTET_STRING)
+    info, _ = read_der(octets, SEQUENCE)
+    _, rest = read_der(info, INTEGER)
+    _, rest = read_der(rest, OBJECT)
+    imprint, rest = read_der(rest, SEQUENCE)
+    _, rest = read_der(rest, INTEGER)
+    moment_of_it, _ = read_der(rest, TIME)
+    algorithm, hashed = read_der(imprint, SEQUENCE)
+    name, _ = read_der(algorithm, OBJECT)
+    digest, _ = read_der(hashed, OCTET_STRING)
+    if name != SHA256_ALGORITHM or len(digest) != 32:
+        raise MalformedError("it is not over a SHA-256")
+    return Stamp(digest, _read_time(moment_of_it))
+
+
+def _read_time(raw: bytes) -> datetime:
+    if not re.fullmatch(rb"[0-9]{14}(\.[0-9]{1,9})?Z", raw):
+        raise MalformedError("its time is malformed")
+    try:
+        return datetime.strptime(raw[:14].decode("ascii") + "Z", "%Y%m%d%H%M%S%z")
+    except ValueError:
+        raise MalformedError("its time is none") from None
+
+
 # The report: every check, with what it found.
 
 
@@ -642,6 +731,8 @@ class Report:
     problems: list[Problem] = field(default_factory=list)
     more_problems: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
+    # What others can check who have more than the standard library.
+    commands: list[str] = field(default_factory=list)
     is_tampered: bool = False
     is_incomplete: bool = False
     is_anchored: bool = False
@@ -1469,6 +1560,110 @@ def _read_earlier(
     return old, sorted(judgement.times.values()) if counts else []
 
 
+def check_timestamps(
+    files: dict[str, bytes],
+    found: Checkpoint | None,
+    trust: Trust,
+    entries: list[Entry],
+    report: Report,
+) -> None:
+    """See what the answers of authorities are over. Who made them is for OpenSSL."""
+    if TIMESTAMPS not in files and not any(name in files for name in STAMP_FILES):
+        report.not_checked("timestamps", "this bundle has none of an authority of time")
+        return
+    if found is None:
+        report.not_checked("timestamps", "there is no checkpoint that would bind them")
+        return
+    before = report.count()
+    spoken_of: list[str] = []
+    said: list[str] = []
+    try:
+        for number, line in read_lines(files.get(TIMESTAMPS, b"")):
+            with in_line(number):
+                stamped = _read_stamp_line(line, spoken_of)
+                spoken_of.append(stamped[0])
+            said += _check_stamp(stamped, files, found, trust, entries, report)
+    except MalformedError as error:
+        report.tampered(TIMESTAMPS, str(error))
+    for name in STAMP_FILES:
+        if name in files and name[:-4] not in spoken_of:
+            report.tampered(name, "no line of %s speaks of it" % TIMESTAMPS)
+    report.conclude(
+        "timestamps",
+        before,
+        "they are over states of this log: " + "; ".join(said),
+    )
+    if said:
+        report.not_checked(
+            "signatures of timestamps",
+            "this program can not check by whom they were made, so it believes none of"
+            " these times. OpenSSL can: see below",
+        )
+
+
+def _read_stamp_line(
+    line: dict[str, Any], spoken_of: list[str]
+) -> tuple[str, list[bytes]]:
+    if (
+        set(line) != {"name", "proof", "tsa"}
+        or line["name"] not in STAMPS
+        or line["name"] in spoken_of
+        or not is_text(line["tsa"])
+    ):
+        raise MalformedError("it is no timestamp of this bundle")
+    return str(line["name"]), _read_hashes(line["proof"])
+
+
+def _check_stamp(
+    stamped: tuple[str, list[bytes]],
+    files: dict[str, bytes],
+    found: Checkpoint,
+    trust: Trust,
+    entries: list[Entry],
+    report: Report,
+) -> list[str]:
+    """Return what a timestamp claims, or nothing if it is not over this log."""
+    name, proof = stamped
+    text, answer = name + ".txt", name + ".tsr"
+    for each in (text, answer):
+        if each not in files:
+            report.incomplete(each, "it is not in the bundle")
+            return []
+    try:
+        note = parse_note(files[text])
+        old = parse_checkpoint(note.text)
+        if old.origin != found.origin or not verify_consistency(
+            old.size, found.size, old.root, found.root, proof
+        ):
+            raise ChangedError("the log of the checkpoint does not continue it")
+        if trust.policy is not None:
+            # A wrong signature under a name that counts is a forgery.
+            judge(trust.policy, note, old.origin)
+    except MalformedError as error:
+        report.tampered(text, str(error))
+        return []
+    try:
+        stamp = read_stamp(files[answer])
+    except MalformedError as error:
+        report.tampered(answer, str(error))
+        return []
+    if stamp.digest != hashlib.sha256(files[text]).digest():
+        report.tampered(answer, "it is over another text than " + text)
+        return []
+    covered = sum(entry.seq < old.size for entry in entries)
+    claimed = stamp.claimed_at.strftime("%Y-%m-%d %H:%M:%S UTC")
+    report.facts.setdefault("timestamps", []).append(
+        {"file": answer, "size": old.size, "claimed_at": claimed}
+    )
+    report.commands.append(
+        "openssl ts -verify -data %s -in %s -CAfile CA.pem" % (text, answer)
+    )
+    return [
+        "%s, with %s, claims to be of %s"
+        % (answer, counted(covered, "entry", "entries"), claimed)
+    ]
+
+
 # What the entries say, against what else the bundle says.
 
 
@@ -1803,6 +1998,7 @@ def check_bundle(
     if found is not None:
         check_inclusion(files, entries, found, report)
         check_earlier(files, found, trust, entries, report)
+    check_timestamps(files, found, trust, entries, report)
     before = report.count()
     recorded = read_payloads(entries, report)
     if report.count() == before:
@@ -1836,6 +2032,7 @@ def as_document(report: Report) -> dict[str, Any]:
             for each in report.problems
         ],
         "more_problems": report.more_problems,
+        "commands": report.commands,
         "never_shown": list(NEVER_SHOWN),
         "verifier_sha256": own_sha256(),
     }
@@ -1855,6 +2052,15 @@ def as_text(report: Report) -> str:
     lines += ["", "VERDICT: " + report.verdict.replace("_", " ").upper(), ""]
     lines += wrapped(MEANINGS[report.verdict], "  ")
     lines += [*_problem_lines(report), *_check_lines(report)]
+    if report.commands:
+        lines += ["", "How to check the signatures of timestamps"]
+        lines += wrapped(
+            "Unpack the bundle, enter the folder, put the root certificates of the"
+            " authority, from elsewhere, into CA.pem, and run:",
+            "  ",
+        )
+        # As they are to be typed: not broken into lines.
+        lines += ["", *("    " + each for each in report.commands)]
     lines += ["", "What no check of this kind can show"]
     for sentence in NEVER_SHOWN:
         lines += wrapped(sentence, "  - ")

@@ -29,12 +29,12 @@ from api.schemas.transparency import (
     InclusionResponse,
     NewestCheckpointResponse,
 )
-from models.checkpoint import StoredCheckpoint
 from models.page import Page
 from models.principal import Principal, Role
 from services.merkle_service import (
     ConsistencyProof,
     InclusionProof,
+    JudgedCheckpoint,
     PublishedCheckpoint,
 )
 
@@ -59,15 +59,14 @@ def get_checkpoint() -> Response | PublishedCheckpoint:
     newest = services().merkle.get_checkpoint()
     if request.accept_mimetypes.best_match([TEXT, JSON]) == JSON:
         return newest
-    note = newest.checkpoint.best_note
-    return Response(note, content_type=f"{TEXT}; charset=utf-8")
+    return Response(newest.checkpoint.note, content_type=f"{TEXT}; charset=utf-8")
 
 
 @bp.get("/checkpoints")
 @returns(PageResponse[CheckpointResponse])
 @public
 @queries(PageQuery)
-def list_checkpoints(query: PageQuery) -> Page[StoredCheckpoint]:
+def list_checkpoints(query: PageQuery) -> Page[JudgedCheckpoint]:
     """List the signed checkpoints, the newest first."""
     key = query.after(BY_SIZE)
     return services().merkle.list_checkpoints(

@@ -28,11 +28,19 @@ class SealedReceiptResponse(ResponseModel):
     receipt_hash: Hash = Field(description="The entry's hash, as at submission.")
     checkpoint_size: int
     is_cosigned: bool = Field(description="Whether a witness has signed as well.")
+    is_witnessed: bool = Field(
+        description="Whether enough have, by the policy of this server: the receipt is"
+        " final. Else ask again: witnesses that were away are asked every few seconds."
+    )
+    missing: str | None = Field(description="What the policy still asks for.")
     proof: str = Field(description="C2SP tlog-proof; as text/plain it comes alone.")
 
 
 class ReceiptReportResponse(ResponseModel):
     is_valid: bool = Field(description="Nothing that was checked contradicts it.")
+    is_witnessed: bool = Field(
+        description="The quorum of this server's policy has confirmed its checkpoint."
+    )
     audit_seq: int
     event_type: str
     attempt_id: str | None

@@ -11,16 +11,27 @@ from models.wire import WireModel
 Size = Annotated[int, Field(ge=1, le=2**53 - 1)]
 
 
+class CosignatureResponse(ResponseModel):
+    name: str = Field(description="As the policy names the witness.")
+    cosigned_at: Time = Field(description="When it says that it signed.")
+
+
 class CheckpointResponse(ResponseModel):
     size: int = Field(description="How many entries it covers: 0 to size - 1.")
     root: Hash
     note: str = Field(
-        validation_alias="best_note",
         description="C2SP's tlog-checkpoint as it was signed, with the signatures of"
         " the witnesses that have answered.",
     )
     signed_at: Time
     cosigned_at: Time | None
+    witnesses: list[CosignatureResponse] = Field(
+        description="Those of the server's policy whose cosignatures are right."
+    )
+    is_witnessed: bool = Field(
+        description="Whether the log and the quorum of the policy have signed it."
+    )
+    missing: str | None = Field(description="What the policy still asks for.")
 
 
 class NewestCheckpointResponse(ResponseModel):
@@ -28,6 +39,10 @@ class NewestCheckpointResponse(ResponseModel):
     verifier_keys: list[str] = Field(
         description="Who may sign, as this server was told. Do not believe it here:"
         " compare with what the institution has published."
+    )
+    policy: str | None = Field(
+        description="The C2SP tlog-policy that this server judges by, as it was given"
+        " it. Who verifies brings one of his own."
     )
 
 

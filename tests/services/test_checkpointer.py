@@ -21,6 +21,7 @@ from services.checkpoint_files import (
     rotate_keys,
 )
 from services.checkpointer import URGENT, Checkpointer, RefusedError
+from services.timestamping import Timestamping
 from services.witnessing import Witnessing
 from tests.audit_trail import append, append_together, run
 from tests.checkpoints import (
@@ -98,6 +99,7 @@ def test_a_decision_is_signed_at_once_and_the_rest_waits_its_turn(
     loop = Loop(
         Checkpointer(signing, files),
         Witnessing(signing, []),
+        Timestamping(signing, []),
         interval_seconds=3600,
         is_thorough=True,
     )
@@ -628,7 +630,12 @@ def test_no_command_prints_the_private_key(
         ("proctoring_app", "UPDATE checkpoints SET cosigned_note = 'x'"),
         ("proctoring_app", "UPDATE merkle_tiles SET level = level"),
         ("postgres", "DELETE FROM checkpoints"),
-        ("postgres", "TRUNCATE checkpoints"),
+        ("postgres", "TRUNCATE checkpoints CASCADE"),
+        (ROLE, "UPDATE checkpoint_timestamps SET stamped_at = now()"),
+        (ROLE, "DELETE FROM checkpoint_timestamps"),
+        ("proctoring_app", "INSERT INTO checkpoint_timestamps DEFAULT VALUES"),
+        ("proctoring_app", "UPDATE checkpoints SET witnessed_at = now()"),
+        ("postgres", "TRUNCATE checkpoint_timestamps"),
     ],
 )
 def test_nobody_has_more_rights_than_he_needs(

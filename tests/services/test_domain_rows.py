@@ -31,6 +31,7 @@ NOT_PROTECTED: Final = {
     "attempt_risk": "points at the newest analysis; anybody can compute it anew",
     "audit_head": "the log itself: its end is checked",
     "audit_log": "the log itself",
+    "checkpoint_timestamps": "signed by others",
     "checkpoints": "signed",
     "idempotency_keys": "answers to repeated requests, kept for a day",
     "merkle_tiles": "made from the log, and compared with what was signed",
@@ -52,6 +53,12 @@ LIFT_EVERY_RULE = """
     DECLARE
         rule record;
     BEGIN
+        FOR rule IN SELECT table_name, column_name FROM information_schema.columns
+                     WHERE table_schema = 'public' AND is_identity = 'YES'
+        LOOP
+            EXECUTE format('ALTER TABLE %I ALTER %I DROP IDENTITY',
+                           rule.table_name, rule.column_name);
+        END LOOP;
         -- Foreign keys before the keys that they need.
         FOR rule IN SELECT conrelid::regclass AS owner, conname FROM pg_constraint
                      WHERE connamespace = 'public'::regnamespace AND conrelid <> 0

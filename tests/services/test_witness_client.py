@@ -272,5 +272,5 @@ def test_https_asks_for_a_certificate() -> None:
 
 @pytest.mark.parametrize("url", ["", "witness", "file:///etc/passwd", "ftp://x", "//x"])
 def test_only_addresses_of_the_web_can_be_configured(url: str) -> None:
-    with pytest.raises(ValueError, match="no address of a witness"):
+    with pytest.raises(ValueError, match="no address of the web"):
         witness_client.latest(url, ORIGIN)

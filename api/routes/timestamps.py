@@ -1,0 +1,63 @@
+"""Endpoints for timestamps of checkpoints (RFC 3161), open to all as those are."""
+
+from typing import Final
+
+from flask import Blueprint, Response, request
+from pydantic import TypeAdapter
+
+from api.context import services
+from api.contract import (
+    PageResponse,
+    Reply,
+    also_as,
+    may_fail,
+    public,
+    queries,
+    returns,
+)
+from api.paging import PageQuery
+from api.schemas.timestamps import TimestampResponse
+from models.page import Page
+from services.timestamp_service import ShownTimestamp
+
+bp = Blueprint("timestamps", __name__, url_prefix="/api/blockchain/timestamps")
+
+BY_ID: TypeAdapter[tuple[int]] = TypeAdapter(tuple[int])
+
+REPLY: Final = "application/timestamp-reply"
+TEXT: Final = "text/plain"
+# What was stamped never changes.
+FOR_EVER: Final = "public, max-age=31536000, immutable"
+
+
+@bp.get("")
+@returns(PageResponse[TimestampResponse])
+@public
+@queries(PageQuery)
+def list_timestamps(query: PageQuery) -> Page[ShownTimestamp]:
+    """List the timestamps of checkpoints, the newest first."""
+    key = query.after(BY_ID)
+    return services().timestamps.list_timestamps(
+        before=None if key is None else key[0], limit=query.limit
+    )
+
+
+@bp.get("/<seq:timestamp_id>")
+@also_as(TEXT)
+@returns(bytes, media_type=REPLY)
+@may_fail(404)
+@public
+def get_timestamp(timestamp_id: int) -> Response | Reply:
+    """Return the authority's answer; as text/plain, the very bytes that it is over."""
+    found = services().timestamps.get_timestamp(timestamp_id)
+    is_text = request.accept_mimetypes.best_match([REPLY, TEXT]) == TEXT
+    name = f"checkpoint-{found.size}-{found.id}.{'txt' if is_text else 'tsr'}"
+    headers = {
+        "Cache-Control": FOR_EVER,
+        "Vary": "Accept",
+        "Content-Disposition": f'attachment; filename="{name}"',
+    }
+    if is_text:
+        content_type = f"{TEXT}; charset=utf-8"
+        return Response(found.note, content_type=content_type, headers=headers)
+    return Reply(found.response, headers=headers)
