@@ -5,18 +5,20 @@ four bytes of length, -1 for NULL. That is also how `ENTRY v1` writes its string
 the columns in this order a checker finds the end of an entry lying ready in the row.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from struct import Struct
-from typing import Final, LiteralString
+from typing import Any, Final, LiteralString
 
 import psycopg2
 from psycopg2 import extensions, sql
 
+from models.audit_tree import StoredTree
 from models.blockchain_log import GET_HEAD, Head
-from models.database import ConnectionSettings, DatabaseUnavailableError
+from models.database import ConnectionSettings, DatabaseUnavailableError, Params
 
 # Three numbers of fixed size come as one field, just as an entry has them: a field less
 # is a tenth of a microsecond less, and a log has millions of entries.
@@ -49,7 +51,9 @@ BEGIN: LiteralString = (
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
     " SET LOCAL idle_in_transaction_session_timeout = 0"
 )
+TOO_LONG: Final = "reading took too long"
 EXPORT: LiteralString = "SELECT pg_export_snapshot(), clock_timestamp()"
+ALLOW: LiteralString = "SELECT set_config('statement_timeout', %(timeout)s, true)"
 IMPORT: LiteralString = "SET TRANSACTION SNAPSHOT {snapshot}"
 
 # libpq reads as much at once as its buffer has room for; the buffer grows to hold the
@@ -85,7 +89,14 @@ class _Sink:
 class Snapshot:
     """One state of the log, however long the reading takes and whoever writes."""
 
-    def __init__(self, connection: extensions.connection, imported: str | None) -> None:
+    def __init__(
+        self,
+        connection: extensions.connection,
+        imported: str | None,
+        timeout_seconds: float,
+    ) -> None:
+        self._ends_at = time.monotonic() + timeout_seconds if timeout_seconds else None
+        self.tree = StoredTree(self._query)
         self._cursor = connection.cursor()
         self._cursor.execute(BEGIN)
         if imported is not None:
@@ -127,10 +138,8 @@ class Snapshot:
         statement = sql.SQL(COPY).format(
             first=sql.Literal(first), last=sql.Literal(last)
         )
-        try:
+        with self._in_time():
             self._cursor.copy_expert(statement, _Sink(receive))
-        except psycopg2.errors.QueryCanceled as error:
-            raise ReadInterruptedError("reading took too long") from error
 
     def row(self, seq: int) -> bytes | None:
         """Return one row, or None if it is not there."""
@@ -138,6 +147,24 @@ class Snapshot:
         self.copy(seq, seq, messages.append)
         rows = [row for row in map(row_of, messages) if row is not None]
         return rows[0] if rows else None
+
+    def _query(self, statement: LiteralString, params: Params) -> list[tuple[Any, ...]]:
+        with self._in_time():
+            self._cursor.execute(statement, params)
+            return self._cursor.fetchall()
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """Let a statement have what is left of the time for all of them."""
+        try:
+            if self._ends_at is not None:
+                left_ms = int((self._ends_at - time.monotonic()) * 1000)
+                if left_ms <= 0:
+                    raise ReadInterruptedError(TOO_LONG)
+                self._cursor.execute(ALLOW, {"timeout": str(left_ms)})
+            yield
+        except psycopg2.errors.QueryCanceled as error:
+            raise ReadInterruptedError(TOO_LONG) from error
 
 
 @contextmanager
@@ -149,13 +176,14 @@ def snapshot(
 ) -> Iterator[Snapshot]:
     """Open a snapshot on a connection of its own; `imported` names another's.
 
-    0 seconds means no timeout. Raises DatabaseUnavailableError.
+    All that is read of it may take `timeout_seconds`; 0 means no timeout. Raises
+    DatabaseUnavailableError.
     """
     try:
         with closing(
             settings.connect(statement_timeout_seconds=timeout_seconds)
         ) as connection:
-            yield Snapshot(connection, imported)
+            yield Snapshot(connection, imported, timeout_seconds)
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
         raise DatabaseUnavailableError("the database did not answer") from error
 

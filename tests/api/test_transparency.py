@@ -319,6 +319,7 @@ def test_what_is_not_signed_yet_is_not_shown(
     assert api.as_(None).get(f"{PREFIX}/tile/0/001.p/45").status_code == 404
 
 
+@pytest.mark.tampers
 @pytest.mark.usefixtures("signed")
 @pytest.mark.parametrize(
     "damage",
@@ -354,6 +355,7 @@ def test_a_rewritten_entry_is_not_proven(
     assert api.as_(ada).get(f"{PREFIX}/proof/inclusion/8").status_code == 200
 
 
+@pytest.mark.tampers
 @pytest.mark.usefixtures("signed")
 def test_a_tile_that_is_missing_is_not_made_up(api: Api, sql: connection) -> None:
     run(sql, "DELETE FROM merkle_tiles WHERE level = 0 AND tile_index = 0")
