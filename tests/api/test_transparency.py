@@ -306,6 +306,7 @@ def test_there_are_no_other_tiles(api: Api, path: str, slug: str) -> None:
     assert response.get_json()["type"] == f"/problems/{slug}"
 
 
+@pytest.mark.tampers
 def test_what_is_not_signed_yet_is_not_shown(
     api: Api,
     signed: dict[int, bytes],

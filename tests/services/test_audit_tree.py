@@ -157,10 +157,14 @@ def test_every_tile_is_compared(
     assert tiles == [(0, 0), (0, 1), (0, 2), (1, 0)]
     assert verify(connection_settings).valid
     changes = (
-        "UPDATE merkle_tiles SET hashes = set_byte(hashes, 33, 7) WHERE (level,"
-        " tile_index) = (%s, %s)",
-        "UPDATE merkle_tiles SET hashes = substring(hashes FOR 32) WHERE (level,"
-        " tile_index) = (%s, %s)",
+        (
+            "UPDATE merkle_tiles SET hashes = set_byte(hashes, 33, 7) WHERE (level,"
+            " tile_index) = (%s, %s)"
+        ),
+        (
+            "UPDATE merkle_tiles SET hashes = substring(hashes FOR 32) WHERE (level,"
+            " tile_index) = (%s, %s)"
+        ),
         "DELETE FROM merkle_tiles WHERE (level, tile_index) = (%s, %s)",
     )
     missed = []
