@@ -7,6 +7,10 @@ class AuditEvent(DescribedEnum):
     """An event type. Its value is hashed, so it is never renamed, only added to."""
 
     LOG_GENESIS = "log.genesis", "The log began; its payload is the log's identity."
+    LOG_ROWS_STATED = (
+        "log.rows_stated",
+        "The rows of a table that were there before the log covered it.",
+    )
 
     USER_REGISTERED = "user.registered", "Somebody registered as a student."
     USER_CREATED = "user.created", "An admin, or the setup, created an account."

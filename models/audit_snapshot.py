@@ -6,7 +6,7 @@ the columns in this order a checker finds the end of an entry lying ready in the
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,15 +18,16 @@ from psycopg2 import extensions, sql
 
 from models.audit_tree import StoredTree
 from models.blockchain_log import GET_HEAD, Head
-from models.database import ConnectionSettings, DatabaseUnavailableError, Params
+from models.database import ConnectionSettings, DatabaseUnavailableError
 
 # Three numbers of fixed size come as one field, just as an entry has them: a field less
 # is a tenth of a microsecond less, and a log has millions of entries.
 COPY: LiteralString = """
     COPY (SELECT seq, recorded_at,
                  int8send(xid) || int2send(flags) || int4send(schema_version),
-                 payload_hash, state_hash, previous_hash, hash, payload_salt, payload,
-                 attempt_id::text, actor_id, event_type, entity_type, entity_id
+                 payload_hash, state_hash, previous_hash, hash, payload_salt,
+                 coalesce(octet_length(state), 0), payload, attempt_id::text, actor_id,
+                 event_type, entity_type, entity_id, state
             FROM public.audit_log WHERE seq BETWEEN {first} AND {last} ORDER BY seq)
     TO STDOUT (FORMAT binary)
 """
@@ -39,12 +40,15 @@ COLUMNS: Final = (
     "previous_hash",
     "hash",
     "payload_salt",
+    # How many bytes the last field has: so that the end of the entry is found.
+    "state_bytes",
     "payload",
     "attempt_id",
     "actor_id",
     "event_type",
     "entity_type",
     "entity_id",
+    "state",
 )
 BOUNDS: LiteralString = "SELECT min(seq), max(seq) FROM public.audit_log"
 BEGIN: LiteralString = (
@@ -96,7 +100,7 @@ class Snapshot:
         timeout_seconds: float,
     ) -> None:
         self._ends_at = time.monotonic() + timeout_seconds if timeout_seconds else None
-        self.tree = StoredTree(self._query)
+        self.tree = StoredTree(self.all)
         self._cursor = connection.cursor()
         self._cursor.execute(BEGIN)
         if imported is not None:
@@ -141,17 +145,20 @@ class Snapshot:
         with self._in_time():
             self._cursor.copy_expert(statement, _Sink(receive))
 
+    def all(
+        self, query: sql.Composable | LiteralString, parameters: Mapping[str, object]
+    ) -> list[tuple[Any, ...]]:
+        """Return the rows of a query. Raises ReadInterruptedError."""
+        with self._in_time():
+            self._cursor.execute(query, parameters)
+            return self._cursor.fetchall()
+
     def row(self, seq: int) -> bytes | None:
         """Return one row, or None if it is not there."""
         messages: list[bytes] = []
         self.copy(seq, seq, messages.append)
         rows = [row for row in map(row_of, messages) if row is not None]
         return rows[0] if rows else None
-
-    def _query(self, statement: LiteralString, params: Params) -> list[tuple[Any, ...]]:
-        with self._in_time():
-            self._cursor.execute(statement, params)
-            return self._cursor.fetchall()
 
     @contextmanager
     def _in_time(self) -> Iterator[None]:

@@ -4,7 +4,7 @@ They come from files that the verifier has kept and from witnesses. Whom to beli
 the verifier, and nothing that stands in the database.
 """
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -167,7 +167,7 @@ def compare(
     anchors: Anchors,
     roots: Mapping[int, bytes],
     *,
-    origins: Container[str],
+    origin: str,
     first: int,
     last: int,
     is_whole: bool,
@@ -181,7 +181,7 @@ def compare(
         found = roots.get(anchor.size)
         detail, finding = anchor.detail, None
         result = CheckResult.PASSED
-        if anchor.origin is not None and anchor.origin not in origins:
+        if anchor.origin not in {None, origin}:
             result = CheckResult.NOT_CHECKED
             detail = f"it is of the log {anchor.origin}, which is another"
         elif anchor.size < first:

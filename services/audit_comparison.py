@@ -20,11 +20,10 @@ from utils.signed_note import VerifierKey
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the log is called: by entry 0, and by its head."""
+    """Which log it is, and under which origin it is signed now."""
 
     log_id: bytes
-    origin: str | None
-    head_origin: str | None
+    origin: str
 
 
 def compare_tree(
@@ -51,7 +50,7 @@ def compare_tree(
         compare(
             anchors,
             tree.roots,
-            origins=[name for name in (names.origin, names.head_origin) if name],
+            origin=names.origin,
             first=tree.start,
             last=tree.size,
             is_whole=reaches_end,
@@ -59,7 +58,7 @@ def compare_tree(
     )
     report = TreeReport(
         end=TreeEnd(
-            origin=names.origin or names.head_origin or "",
+            origin=names.origin,
             log_id=names.log_id,
             size=tree.size,
             root=tree.root(),

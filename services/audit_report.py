@@ -18,14 +18,15 @@ from services.audit_findings import (
     Verdict,
     Verification,
 )
+from services.domain_check import DomainResult
 
-DOMAIN: Final = "entries do not cover the rows of other tables yet"
-# What needs something that this version does not have.
-NOT_CHECKED: Final = {
-    ErrorClass.DOMAIN_MISSING: DOMAIN,
-    ErrorClass.DOMAIN_DIFFERS: DOMAIN,
-    ErrorClass.DOMAIN_UNLOGGED: DOMAIN,
-}
+DOMAIN: Final = frozenset(
+    {
+        ErrorClass.DOMAIN_MISSING,
+        ErrorClass.DOMAIN_DIFFERS,
+        ErrorClass.DOMAIN_UNLOGGED,
+    }
+)
 RANK: Final = {reason: rank for rank, reason in enumerate(ErrorClass)}
 # No kind of damage: whether anything outside the database vouches for the log.
 ANCHOR: Final = "anchor"
@@ -65,23 +66,20 @@ def conclude(
     duration_ms: int,
     tree: TreeReport,
     continued: Continued | None = None,
-    domain_result: CheckResult = CheckResult.NOT_CHECKED,
+    domain: DomainResult | None = None,
 ) -> Verification:
-    """Put the report together.
-
-    `domain_result` tells whether the rows of the other tables are those that the log
-    tells of; what differs is among the findings of `result` already.
-    """
+    """Judge what was found. `domain` is None when nobody asked for the rows."""
     findings = sorted(result.findings, key=_by_place)
     anchored = max(
         (each.size or 0 for each in tree.anchors if each.result is CheckResult.PASSED),
         default=None,
     )
     return Verification(
-        valid=_verdict(result, anchored, domain_result)
+        valid=_verdict(result, anchored, domain)
         not in {Verdict.TAMPERED, Verdict.INCOMPLETE},
-        verdict=_verdict(result, anchored, domain_result),
+        verdict=_verdict(result, anchored, domain),
         entries_checked=result.entries,
+        rows_checked=None if domain is None else domain.rows,
         first_seq=first_seq if result.entries else None,
         last_seq=result.last_seq,
         head_hash=result.last_hash if result.entries else None,
@@ -94,7 +92,7 @@ def conclude(
         errors=tuple(findings[:MAX_FINDINGS]),
         checks=(
             *(
-                _check(reason, result, tree, reaches_end=reaches_end)
+                _check(reason, result, tree, domain, reaches_end=reaches_end)
                 for reason in ErrorClass
             ),
             _check_anchors(tree),
@@ -109,19 +107,23 @@ def conclude(
 
 
 def _verdict(
-    result: RangeResult, anchored: int | None, domain_result: CheckResult
+    result: RangeResult, anchored: int | None, domain: DomainResult | None
 ) -> Verdict:
     if any(result.counts.values()):
         return Verdict.TAMPERED
-    if result.interruption is not None or result.entries == 0:
+    if (
+        result.interruption is not None
+        or result.entries == 0
+        or (domain is not None and domain.not_checked is not None)
+    ):
         # Nothing was read: nothing is proven.
         return Verdict.INCOMPLETE
     if anchored is None:
         # Whoever could rewrite the log could rewrite the other tables with it.
         return Verdict.INTERNALLY_CONSISTENT
-    if domain_result is CheckResult.PASSED:
-        return Verdict.CONSISTENT_WITH_ANCHOR_AND_DOMAIN
-    return Verdict.CONSISTENT_WITH_ANCHOR
+    if domain is None:
+        return Verdict.CONSISTENT_WITH_ANCHOR
+    return Verdict.CONSISTENT_WITH_ANCHOR_AND_DOMAIN
 
 
 def _unanchored(result: RangeResult, anchored: int | None) -> int | None:
@@ -131,7 +133,12 @@ def _unanchored(result: RangeResult, anchored: int | None) -> int | None:
 
 
 def _check(
-    reason: ErrorClass, result: RangeResult, tree: TreeReport, *, reaches_end: bool
+    reason: ErrorClass,
+    result: RangeResult,
+    tree: TreeReport,
+    domain: DomainResult | None,
+    *,
+    reaches_end: bool,
 ) -> Check:
     if count := result.counts[reason]:
         return Check(
@@ -139,8 +146,15 @@ def _check(
             result=CheckResult.FAILED,
             detail=f"{reason.description} Found: {count}.",
         )
-    if why_not := _why_not_checked(reason, result, tree, reaches_end=reaches_end):
+    if reason in DOMAIN:
+        why_not = _why_no_rows(domain)
+    else:
+        why_not = _why_not_checked(reason, result, tree, reaches_end=reaches_end)
+    if why_not is not None:
         return Check(name=reason.value, result=CheckResult.NOT_CHECKED, detail=why_not)
+    if reason in DOMAIN and domain is not None:
+        detail = f"{domain.rows} rows, as they were when the last entry was written"
+        return Check(name=reason.value, result=CheckResult.PASSED, detail=detail)
     compared = {ErrorClass.ROOT: tree.tiles, ErrorClass.CHECKPOINT: tree.checkpoints}
     read = f"{result.entries} entries, the last is {result.last_seq}"
     return Check(
@@ -150,11 +164,15 @@ def _check(
     )
 
 
+def _why_no_rows(domain: DomainResult | None) -> str | None:
+    if domain is None:
+        return "not asked for: the rows of other tables are compared by a deep check"
+    return domain.not_checked
+
+
 def _why_not_checked(
     reason: ErrorClass, result: RangeResult, tree: TreeReport, *, reaches_end: bool
 ) -> str | None:
-    if reason in NOT_CHECKED:
-        return NOT_CHECKED[reason]
     if result.entries == 0:
         return "no entry was read"
     if result.interruption is not None:

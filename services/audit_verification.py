@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
 from multiprocessing import get_context
-from typing import Final
+from typing import Final, Protocol
 
 from models.audit_event import AuditEvent
 from models.audit_snapshot import (
@@ -38,6 +38,7 @@ from services.audit_comparison import Names, compare_tree
 from services.audit_findings import ErrorClass, Finding, Verification
 from services.audit_report import conclude
 from services.audit_tree import Chunk, LogTree, Wanted, grow_chunk
+from services.domain_check import DomainResult, check_domain
 from utils.blockchain_hasher import NO_HASH, log_identity
 from utils.merkle import HASH_BYTES
 from utils.signed_note import VerifierKey
@@ -82,6 +83,13 @@ class Outside:
 
 NOTHING_OUTSIDE: Final = Outside()
 
+
+class CheckRows(Protocol):
+    """Compares the rows of other tables with what the log says of them."""
+
+    def __call__(self, *, last_seq: int) -> DomainResult: ...
+
+
 # Checks parts, and returns what was found in the same order.
 CheckParts = Callable[[Iterable[Part]], Iterable[RangeResult]]
 
@@ -105,10 +113,14 @@ def verify(
     to_seq: int | None = None,
     timeout_seconds: float = 0,
     processes: int = 1,
+    deep: bool = False,
     progress: Progress | None = None,
     outside: Outside = NOTHING_OUTSIDE,
 ) -> Verification:
     """Check the log, or the entries from `from_seq` to `to_seq`, both included.
+
+    A deep check also compares the rows of other tables with what the log says of them;
+    it needs all of the log.
 
     `progress` is told of every few thousand entries more. `timeout_seconds` bounds the
     reading (0: no bound); when it is over, the verdict is incomplete. Raises
@@ -128,6 +140,9 @@ def verify(
                 else partial(_side_by_side, elsewhere, processes, progress),
                 from_seq=from_seq,
                 to_seq=to_seq,
+                check_rows=(
+                    partial(check_domain, log, limit=MAX_FINDINGS) if deep else None
+                ),
                 outside=outside,
             )
     except ReadInterruptedError as error:
@@ -141,13 +156,13 @@ def verify_log(
     *,
     from_seq: int | None = None,
     to_seq: int | None = None,
-    progress: Progress | None = None,
+    check_rows: CheckRows | None = None,
     outside: Outside = NOTHING_OUTSIDE,
 ) -> Verification:
     """Check a log wherever it is kept. Raises ReadInterruptedError, BookmarkError."""
     started = time.monotonic()
     bookmark, anchors = outside.bookmark, outside.anchors
-    check_parts = check_parts or partial(_one_by_one, log, progress)
+    check_parts = check_parts or partial(_one_by_one, log, None)
     head, bounds = log.head(), log.bounds()
     genesis = _check_genesis(log, head)
     findings = list(genesis.findings)
@@ -168,14 +183,21 @@ def verify_log(
         first if bookmark is None else bookmark.size, last, genesis, tree, log, anchors
     )
     result = _gather(check_parts(parts), tree)
-    head_origin = None if head is None else head.origin
+    domain = None
+    if check_rows is not None:
+        domain = (
+            check_rows(last_seq=last)
+            if reaches_end and first <= 0
+            else DomainResult(not_checked="only with the whole log, not a range")
+        )
+    origin = genesis.origin if head is None else head.origin
     report, contradictions = compare_tree(
         tree,
         log.tree,
         result,
         anchors=anchors,
         log_keys=outside.log_keys,
-        names=Names(genesis.log_id, genesis.origin, head_origin),
+        names=Names(genesis.log_id, origin or ""),
         reaches_end=reaches_end,
     )
     findings += contradictions
@@ -184,6 +206,9 @@ def verify_log(
     for finding in findings:
         result.add(finding)
     _recognise_moved(result)
+    if domain is not None:
+        result.counts += domain.counts
+        result.findings += domain.findings
     return conclude(
         result,
         first_seq=first,
@@ -192,6 +217,7 @@ def verify_log(
         duration_ms=round((time.monotonic() - started) * 1000),
         tree=report,
         continued=None if bookmark is None else bookmark.continued,
+        domain=domain,
     )
 
 
@@ -410,14 +436,6 @@ def _compare_head(
             expected=genesis.log_id.hex(),
             found=head.log_id.hex(),
             detail="the head names another log",
-        )
-    if genesis.origin is not None and head.origin != genesis.origin:
-        yield Finding(
-            seq=0,
-            reason=ErrorClass.HEAD,
-            expected=genesis.origin,
-            found=head.origin,
-            detail="the head gives the log another name than entry 0 does",
         )
 
 
