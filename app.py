@@ -12,7 +12,7 @@ from dotenv import load_dotenv
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api import cli, cli_users, idempotency, problems
+from api import cli, cli_users, cli_verify, idempotency, problems
 from api.context import Services
 from api.paths import CONVERTERS
 from api.routes import (
@@ -41,6 +41,7 @@ from services.account_service import AccountService
 from services.analysis_service import AnalysisService
 from services.assignment_service import AssignmentService
 from services.attempt_service import AttemptService
+from services.audit_anchors import Trust
 from services.auth_service import AuthService, DefaultPasswordError
 from services.blockchain_service import BlockchainService
 from services.evidence_service import EvidenceService
@@ -61,6 +62,7 @@ from services.sweeper import Sweeper
 from services.tokens import Tokens
 from services.user_service import UserService
 from utils.logger import configure_logging
+from utils.signed_note import VerifierKey
 
 logger = logging.getLogger(__name__)
 
@@ -114,11 +116,15 @@ def create_app(settings: Settings) -> Flask:
         access_seconds=settings.access_token_seconds,
         refresh_seconds=settings.refresh_token_seconds,
     )
+    trust = Trust(
+        log_keys=tuple(map(VerifierKey.parse, settings.audit_log_vkeys)),
+        witnesses=settings.witnesses,
+    )
     services = Services(
         attempts=AttemptService(database),
         accounts=AccountService(database, passwords),
         auth=AuthService(database, settings, passwords, tokens),
-        blockchain=BlockchainService(database),
+        blockchain=BlockchainService(database, trust),
         evidence=EvidenceService(database, settings.audit_log_vkeys),
         merkle=MerkleService(database, settings.audit_log_vkeys),
         users=UserService(database, passwords),
@@ -144,6 +150,7 @@ def create_app(settings: Settings) -> Flask:
     idempotency.init_app(app, settings.secret_key)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
+    cli.audit.add_command(cli_verify.verify_command)
     app.cli.add_command(cli.audit)
     app.cli.add_command(cli_users.create_admin_command)
     rate_limit.init_app(app, settings.rate_limits, database)

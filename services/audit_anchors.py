@@ -234,6 +234,9 @@ def _latest(
         return Unreachable("its address is none")
 
 
+NOBODY: Final = Trust()
+
+
 def _signed_by(signers: Sequence[VerifierKey], times: Mapping[str, int]) -> str:
     said = (
         f"signed by {signers[0].name}"

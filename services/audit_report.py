@@ -92,7 +92,14 @@ def conclude(
         errors=tuple(findings[:MAX_FINDINGS]),
         checks=(
             *(
-                _check(reason, result, tree, domain, reaches_end=reaches_end)
+                _check(
+                    reason,
+                    result,
+                    tree,
+                    domain,
+                    reaches_end=reaches_end,
+                    read=_read(result, continued),
+                )
                 for reason in ErrorClass
             ),
             _check_anchors(tree),
@@ -139,6 +146,7 @@ def _check(
     domain: DomainResult | None,
     *,
     reaches_end: bool,
+    read: str,
 ) -> Check:
     if count := result.counts[reason]:
         return Check(
@@ -156,11 +164,20 @@ def _check(
         detail = f"{domain.rows} rows, as they were when the last entry was written"
         return Check(name=reason.value, result=CheckResult.PASSED, detail=detail)
     compared = {ErrorClass.ROOT: tree.tiles, ErrorClass.CHECKPOINT: tree.checkpoints}
-    read = f"{result.entries} entries, the last is {result.last_seq}"
     return Check(
         name=reason.value,
         result=CheckResult.PASSED,
         detail=compared.get(reason, read),
+    )
+
+
+def _read(result: RangeResult, continued: Continued | None) -> str:
+    read = f"{result.entries} entries, the last is {result.last_seq}"
+    if continued is None:
+        return read
+    return (
+        f"{read}; entries below {continued.size} were not read again in this run,"
+        f" the last full run was at {continued.last_full_run_at:%F %T} UTC"
     )
 
 
