@@ -32,6 +32,7 @@ from api.routes import (
     results,
     transparency,
     users,
+    verifications,
 )
 from config import ConfigError, Settings
 from middleware import auth_middleware, rate_limit, request_log, security_headers
@@ -61,6 +62,7 @@ from services.sitting_service import SittingService
 from services.sweeper import Sweeper
 from services.tokens import Tokens
 from services.user_service import UserService
+from services.verification_service import VerificationService
 from utils.logger import configure_logging
 from utils.signed_note import VerifierKey
 
@@ -89,6 +91,7 @@ BLUEPRINTS = (
     blockchain.bp,
     evidence.bp,
     transparency.bp,
+    verifications.bp,
 )
 
 
@@ -120,14 +123,16 @@ def create_app(settings: Settings) -> Flask:
         log_keys=tuple(map(VerifierKey.parse, settings.audit_log_vkeys)),
         witnesses=settings.witnesses,
     )
+    blockchain = BlockchainService(database, trust)
     services = Services(
         attempts=AttemptService(database),
         accounts=AccountService(database, passwords),
         auth=AuthService(database, settings, passwords, tokens),
-        blockchain=BlockchainService(database, trust),
+        blockchain=blockchain,
         evidence=EvidenceService(database, settings.audit_log_vkeys),
         merkle=MerkleService(database, settings.audit_log_vkeys),
         users=UserService(database, passwords),
+        verifications=VerificationService(database, blockchain),
         grades=GradeService(database),
         health=HealthService(database),
         exams=ExamService(database),

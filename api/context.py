@@ -24,6 +24,7 @@ from services.results_service import ResultsService
 from services.review_service import ReviewService
 from services.sitting_service import SittingService
 from services.user_service import UserService
+from services.verification_service import VerificationService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class Services:
     evidence: EvidenceService
     merkle: MerkleService
     users: UserService
+    verifications: VerificationService
     grades: GradeService
     health: HealthService
     exams: ExamService

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from models.audit_snapshot import ReadInterruptedError
 from models.audit_source import TreeSource
 from services.audit_anchors import Anchors, compare
 from services.audit_check import RangeResult
@@ -38,12 +39,16 @@ def compare_tree(
 ) -> tuple[TreeReport, list[Finding]]:
     """Compare with the tables of tiles and checkpoints, and with the anchors."""
     if result.interruption is not None:
-        return _not_compared(anchors, f"reading stopped: {result.interruption}"), []
+        return not_compared(anchors, f"reading stopped: {result.interruption}"), []
     if result.entries == 0:
-        return _not_compared(anchors, "no entry was read"), []
+        return not_compared(anchors, "no entry was read"), []
     if tree is None:
-        return _not_compared(anchors, "the range does not begin with entry 0"), []
-    tree.finish(stored, log_keys, reaches_end=reaches_end)
+        return not_compared(anchors, "the range does not begin with entry 0"), []
+    try:
+        tree.finish(stored, log_keys, reaches_end=reaches_end)
+    except ReadInterruptedError as error:
+        result.interruption = str(error)
+        return not_compared(anchors, f"reading stopped: {error}"), []
     # They are errors as well, of which no finding tells.
     result.counts[ErrorClass.CHECKPOINT] += tree.contradicted
     compared = list(
@@ -77,7 +82,8 @@ def compare_tree(
     return report, [*tree.findings, *contradictions]
 
 
-def _not_compared(anchors: Anchors, why_not: str) -> TreeReport:
+def not_compared(anchors: Anchors, why_not: str) -> TreeReport:
+    """Report that no tree was made, and so no anchor holds."""
     return TreeReport(
         why_not=why_not, anchors=tuple(_held_for_nothing(anchors, why_not))
     )

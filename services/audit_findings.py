@@ -3,8 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import ClassVar, Final
+
+from pydantic import ConfigDict
 
 from utils.described_enum import DescribedEnum
+
+# Bytes of a report that is kept as JSON.
+IN_HEX: Final = ConfigDict(ser_json_bytes="hex", val_json_bytes="hex")
 
 
 class ErrorClass(DescribedEnum):
@@ -95,6 +101,8 @@ class TreeEnd:
     `last_time_us` are of the last entry.
     """
 
+    __pydantic_config__: ClassVar = IN_HEX
+
     origin: str
     log_id: bytes
     size: int
@@ -107,6 +115,8 @@ class TreeEnd:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
     """The outcome. `valid` means that no error was found in what was asked for."""
+
+    __pydantic_config__: ClassVar = IN_HEX
 
     valid: bool
     verdict: Verdict

@@ -24,7 +24,7 @@ from models.audit_snapshot import (
 )
 from models.audit_source import LogSource
 from models.blockchain_log import Head
-from models.database import ConnectionSettings, DatabaseUnavailableError
+from models.database import ConnectionSettings
 from services.audit_anchors import NO_ANCHORS, Anchors
 from services.audit_bookmark import Bookmark
 from services.audit_check import (
@@ -34,7 +34,7 @@ from services.audit_check import (
     RangeCheck,
     RangeResult,
 )
-from services.audit_comparison import Names, compare_tree
+from services.audit_comparison import Names, compare_tree, not_compared
 from services.audit_findings import ErrorClass, Finding, Verification
 from services.audit_report import conclude
 from services.audit_tree import Chunk, LogTree, Wanted, grow_chunk
@@ -126,28 +126,22 @@ def verify(
     reading (0: no bound); when it is over, the verdict is incomplete. Raises
     DatabaseUnavailableError and BookmarkError.
     """
-    try:
-        with snapshot(settings, timeout_seconds=timeout_seconds) as log:
-            elsewhere = Elsewhere(
-                settings=settings,
-                timeout_seconds=timeout_seconds,
-                snapshot_name=log.name,
-            )
-            return verify_log(
-                log,
-                partial(_one_by_one, log, progress)
-                if processes == 1
-                else partial(_side_by_side, elsewhere, processes, progress),
-                from_seq=from_seq,
-                to_seq=to_seq,
-                check_rows=(
-                    partial(check_domain, log, limit=MAX_FINDINGS) if deep else None
-                ),
-                outside=outside,
-            )
-    except ReadInterruptedError as error:
-        # Not even the ends of the log could be read.
-        raise DatabaseUnavailableError(str(error)) from error
+    with snapshot(settings, timeout_seconds=timeout_seconds) as log:
+        elsewhere = Elsewhere(
+            settings=settings,
+            timeout_seconds=timeout_seconds,
+            snapshot_name=log.name,
+        )
+        return verify_log(
+            log,
+            partial(one_by_one, log, progress)
+            if processes == 1
+            else partial(_side_by_side, elsewhere, processes, progress),
+            from_seq=from_seq,
+            to_seq=to_seq,
+            check_rows=partial(check_domain, log, limit=MAX_FINDINGS) if deep else None,
+            outside=outside,
+        )
 
 
 def verify_log(
@@ -159,10 +153,40 @@ def verify_log(
     check_rows: CheckRows | None = None,
     outside: Outside = NOTHING_OUTSIDE,
 ) -> Verification:
-    """Check a log wherever it is kept. Raises ReadInterruptedError, BookmarkError."""
+    """Check a log wherever it is kept. Raises BookmarkError."""
     started = time.monotonic()
+    try:
+        judged = _judge(
+            log,
+            check_parts or partial(one_by_one, log, None),
+            from_seq=from_seq,
+            to_seq=to_seq,
+            check_rows=check_rows,
+            outside=outside,
+        )
+    except ReadInterruptedError as error:
+        # Not even the ends of the log could be read.
+        result = RangeResult(interruption=str(error))
+        judged = conclude(
+            result,
+            first_seq=0,
+            reaches_end=False,
+            snapshot_at=log.taken_at,
+            tree=not_compared(outside.anchors, str(error)),
+        )
+    return replace(judged, duration_ms=round((time.monotonic() - started) * 1000))
+
+
+def _judge(
+    log: LogSource,
+    check_parts: CheckParts,
+    *,
+    from_seq: int | None,
+    to_seq: int | None,
+    check_rows: CheckRows | None,
+    outside: Outside,
+) -> Verification:
     bookmark, anchors = outside.bookmark, outside.anchors
-    check_parts = check_parts or partial(_one_by_one, log, None)
     head, bounds = log.head(), log.bounds()
     genesis = _check_genesis(log, head)
     findings = list(genesis.findings)
@@ -183,13 +207,6 @@ def verify_log(
         first if bookmark is None else bookmark.size, last, genesis, tree, log, anchors
     )
     result = _gather(check_parts(parts), tree)
-    domain = None
-    if check_rows is not None:
-        domain = (
-            check_rows(last_seq=last)
-            if reaches_end and first <= 0
-            else DomainResult(not_checked="only with the whole log, not a range")
-        )
     origin = genesis.origin if head is None else head.origin
     report, contradictions = compare_tree(
         tree,
@@ -200,6 +217,11 @@ def verify_log(
         names=Names(genesis.log_id, origin or ""),
         reaches_end=reaches_end,
     )
+    domain = None
+    if check_rows is not None:
+        domain = _check_rows(
+            check_rows, result, last, is_whole=reaches_end and first <= 0
+        )
     findings += contradictions
     if reaches_end and result.interruption is None:
         findings += _compare_head(head, genesis, result)
@@ -214,15 +236,27 @@ def verify_log(
         first_seq=first,
         reaches_end=reaches_end,
         snapshot_at=log.taken_at,
-        duration_ms=round((time.monotonic() - started) * 1000),
         tree=report,
         continued=None if bookmark is None else bookmark.continued,
         domain=domain,
     )
 
 
+def _check_rows(
+    check_rows: CheckRows, result: RangeResult, last: int, *, is_whole: bool
+) -> DomainResult:
+    if not is_whole:
+        return DomainResult(not_checked="only with the whole log, not a range")
+    if result.interruption is not None:
+        return DomainResult(not_checked=result.interruption)
+    return check_rows(last_seq=last)
+
+
 def _check(log: LogSource, progress: Progress | None, part: Part) -> RangeResult:
-    before = log.row(part.first - 1)
+    try:
+        before = log.row(part.first - 1)
+    except ReadInterruptedError as error:
+        return RangeResult(interruption=str(error))
     previous = None if before is None else fields_of(before)
     leaves = BytesIO()
     check = RangeCheck(
@@ -258,9 +292,10 @@ def _grow(log: LogSource, part: Part, wanted: Wanted, leaves: bytes) -> Chunk:
     )
 
 
-def _one_by_one(
+def one_by_one(
     log: LogSource, progress: Progress | None, parts: Iterable[Part]
 ) -> Iterator[RangeResult]:
+    """Check parts in this process."""
     for part in parts:
         result = _check(log, progress, part)
         yield result

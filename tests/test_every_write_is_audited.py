@@ -30,6 +30,8 @@ UNRECORDED = {
     "merkle_tiles",
     "rate_limits",
     "schema_migrations",
+    # How far a verification is. The log has its start, and its cancellation.
+    "verification_runs",
 }
 TABLES = """
     SELECT relname FROM pg_class

@@ -1,5 +1,6 @@
 """A verifier goes on from his bookmark, and no change before it fools him for long."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -119,7 +120,7 @@ def test_what_was_signed_since_is_compared(
 
 
 # What is done to a log of eleven entries, of which seven were verified.
-TAMPERING = {
+TAMPERING: Mapping[str, tuple[Callable[[connection], object], set[tuple[int, str]]]] = {
     "history was rewritten": (lambda sql: rewrite(sql, 3), {(6, "root")}),
     "the last one was rewritten": (lambda sql: rewrite(sql, 6), {(6, "root")}),
     "the last one was changed": (
