@@ -98,6 +98,11 @@ class DumpedLog:
         keys = self._sections["audit_log"].keys
         return (keys[0], keys[-1]) if keys else None
 
+    def next_from(self, seq: int) -> int | None:
+        keys = self._sections["audit_log"].keys
+        place = bisect_left(keys, seq)
+        return keys[place] if place < len(keys) else None
+
     def row(self, seq: int) -> bytes | None:
         values = next(self.rows("audit_log", seq, seq), None)
         return None if values is None else binary_row(values)

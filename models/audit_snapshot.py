@@ -51,6 +51,7 @@ COLUMNS: Final = (
     "state",
 )
 BOUNDS: LiteralString = "SELECT min(seq), max(seq) FROM public.audit_log"
+NEXT_FROM: LiteralString = "SELECT min(seq) FROM public.audit_log WHERE seq >= %(seq)s"
 BEGIN: LiteralString = (
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
     " SET LOCAL idle_in_transaction_session_timeout = 0"
@@ -116,6 +117,11 @@ class Snapshot:
         self._cursor.execute(BOUNDS)
         ((first, last),) = self._cursor.fetchall()
         return None if first is None else (first, last)
+
+    def next_from(self, seq: int) -> int | None:
+        """Return the seq of the first entry from `seq` on, or None if there is none."""
+        ((found,),) = self.all(NEXT_FROM, {"seq": seq})
+        return None if found is None else int(found)
 
     def head(self) -> Head | None:
         self._cursor.execute(GET_HEAD)

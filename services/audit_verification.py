@@ -344,7 +344,10 @@ def _split(
     log: LogSource,
     anchors: Anchors,
 ) -> Iterator[Part]:
-    """Cut the range where subtrees end."""
+    """Cut the range where subtrees end, and pass over where there is nothing.
+
+    Anybody can write an entry with the largest number: that must not take for ever.
+    """
     wanted = None
     if tree is not None:
         wanted = Wanted(
@@ -355,6 +358,15 @@ def _split(
         )
     while first <= last:
         end = (first // ENTRIES_PER_PART + 1) * ENTRIES_PER_PART
+        there = log.next_from(first)
+        if there is None or there >= end:
+            # A tree whose leaves are missing has no root, from here on.
+            wanted = None
+            end = (
+                last + 1
+                if there is None
+                else there // ENTRIES_PER_PART * ENTRIES_PER_PART
+            )
         yield Part(
             log_id=genesis.log_id,
             first=first,

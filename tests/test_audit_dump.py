@@ -161,7 +161,7 @@ TAMPERING = {
     "the head": "UPDATE audit_head SET hash = sha256('')",
     "no head": "DELETE FROM audit_head",
     "nothing left": "TRUNCATE audit_log",
-    "a tile": "UPDATE merkle_tiles SET hashes = set_byte(hashes, 33, 7)",
+    "a tile": "UPDATE merkle_tiles SET hashes = set_byte(hashes, 3, 7)",
     "a checkpoint": "UPDATE checkpoints SET root = sha256('')",
 }
 

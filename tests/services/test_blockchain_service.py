@@ -242,6 +242,16 @@ TAMPERING = {
         ),
         {(11, "hash"), (11, "head")},
     ),
+    "a row gets the largest number": (
+        "UPDATE audit_log SET seq = 9223372036854775807 WHERE seq = 5",
+        {
+            (5, "gap"),
+            (2**63 - 1, "order"),
+            (11, "head"),
+            # It is told part by part, and what is empty is passed over.
+            *((11, "gap"), (65_536, "gap"), (2**63 - 65_536, "gap")),
+        },
+    ),
     "a row comes before the first": (
         (
             "ALTER DOMAIN audit_seq DROP CONSTRAINT audit_seq_check;"
