@@ -495,7 +495,7 @@ def _recognise_moved(result: RangeResult) -> None:
     places = [misfit.seq for misfit in result.misfits if misfit.seq >= 0]
     places = places[:MAX_FINDINGS]
     for first, behind in result.gaps:
-        places += range(first, min(behind, first + MAX_FINDINGS))
+        places += range(max(0, first), min(behind, first + MAX_FINDINGS))
     for misfit in result.misfits[:MAX_FINDINGS]:
         origin = next((seq for seq in places if misfit.fits(seq)), None)
         if origin is None:

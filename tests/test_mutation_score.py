@@ -114,12 +114,11 @@ def test_every_change_of_every_column_is_found(
 
     assert missed == []
     assert verify(connection_settings).valid
-    # Whatever a column can become, it became: nothing was left out for being the same.
+    # Every way was tried, but those that may leave a column as it is.
     kinds = dict(run(sql, COLUMNS))
     for column in columns:
-        assert {each.way for each in tried[column]} >= set(WAYS[kinds[column]]) - {
-            *("zero", "negated"),
-        }
+        ways = {each.way for each in tried[column]}
+        assert ways >= set(WAYS[kinds[column]]) - {"zero", "negated", "another's"}
     written = rendered(columns, tried, classes, entries)
     if "UPDATE_DOCS" in os.environ:
         DOCUMENT.write_text(written, encoding="utf-8")
