@@ -179,6 +179,32 @@ def test_the_same_is_found_in_a_dump(
     assert in_essence(found) == in_essence(verify(signed))
 
 
+def test_a_dump_of_the_log_alone_leaves_unchecked_what_it_has_not(
+    signed: ConnectionSettings, dump: Dump
+) -> None:
+    assert verify(signed).valid
+
+    found = verify_file(dump("--table=audit_log", "--table=audit_head"))
+
+    assert found.verdict is Verdict.INTERNALLY_CONSISTENT
+    assert {check.name for check in found.checks if check.result == "not_checked"} >= {
+        "root",
+        "checkpoint",
+        "anchor",
+    }
+
+
+def test_a_dump_of_another_kind_is_refused_with_advice(
+    signed: ConnectionSettings, dump: Dump
+) -> None:
+    assert verify(signed).valid
+
+    result = report(dump("--inserts"))
+
+    assert result.exit_code == 2
+    assert "without --inserts" in " ".join(result.output.split())
+
+
 @pytest.mark.parametrize("options", [["-Fc"], ["-Ft"], ["-Fd"], ["-Z1"]])
 def test_every_format_is_read(
     signed: ConnectionSettings,
