@@ -7,10 +7,12 @@ that one mistake does not serve both.
 
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
+from struct import Struct
 from typing import Final, Self
 
 HASH_BYTES: Final = 32
 NODE_PREFIX: Final = b"\x01"
+_PAIR = Struct("64s")
 EMPTY_ROOT: Final = sha256(b"").digest()
 
 # Given (level, index): the root of the perfect subtree over the leaves
@@ -26,12 +28,9 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 def hash_pairs(row: bytes) -> bytes:
     """Return the next row of a tree; the last node of an odd number has no parent."""
     # node_hash, written out: taking pairs apart and calling it is half the time.
-    pair = 2 * HASH_BYTES
+    even = row[: len(row) - len(row) % _PAIR.size]
     return b"".join(
-        [
-            sha256(NODE_PREFIX + row[start : start + pair]).digest()
-            for start in range(0, len(row) - len(row) % pair, pair)
-        ]
+        [sha256(NODE_PREFIX + pair).digest() for (pair,) in _PAIR.iter_unpack(even)]
     )
 
 
