@@ -198,7 +198,8 @@ def print_report(found: Verification) -> None:
     console.print(
         f"[bold]{found.verdict}[/]: {found.entries_checked:,} entries in"
         f" {found.duration_ms / 1000:.1f} s ({rate:,.0f}/s), entry {found.last_seq}"
-        f" has the hash {head}",
+        f" has the hash {head}"
+        + ("" if found.rows_checked is None else f", {found.rows_checked:,} rows"),
         soft_wrap=True,
     )
     if found.unanchored_entries is not None:
