@@ -12,7 +12,7 @@ from dotenv import load_dotenv
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api import cli, cli_users, idempotency, problems
+from api import cli, cli_users, cli_verify, idempotency, problems
 from api.context import Services
 from api.paths import CONVERTERS
 from api.routes import (
@@ -33,6 +33,7 @@ from api.routes import (
     timestamps,
     transparency,
     users,
+    verifications,
 )
 from config import ConfigError, Settings
 from middleware import auth_middleware, rate_limit, request_log, security_headers
@@ -42,6 +43,7 @@ from services.account_service import AccountService
 from services.analysis_service import AnalysisService
 from services.assignment_service import AssignmentService
 from services.attempt_service import AttemptService
+from services.audit_anchors import Trust
 from services.auth_service import AuthService, DefaultPasswordError
 from services.blockchain_service import BlockchainService
 from services.evidence_service import EvidenceService
@@ -62,7 +64,9 @@ from services.sweeper import Sweeper
 from services.timestamp_service import TimestampService
 from services.tokens import Tokens
 from services.user_service import UserService
+from services.verification_service import VerificationService
 from utils.logger import configure_logging
+from utils.signed_note import VerifierKey
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +94,7 @@ BLUEPRINTS = (
     evidence.bp,
     timestamps.bp,
     transparency.bp,
+    verifications.bp,
 )
 
 
@@ -117,11 +122,16 @@ def create_app(settings: Settings) -> Flask:
         access_seconds=settings.access_token_seconds,
         refresh_seconds=settings.refresh_token_seconds,
     )
+    trust = Trust(
+        log_keys=tuple(map(VerifierKey.parse, settings.audit_log_vkeys)),
+        witnesses=settings.witnesses,
+    )
+    blockchain = BlockchainService(database, trust)
     services = Services(
         attempts=AttemptService(database),
         accounts=AccountService(database, passwords),
         auth=AuthService(database, settings, passwords, tokens),
-        blockchain=BlockchainService(database),
+        blockchain=blockchain,
         evidence=EvidenceService(
             database, settings.audit_log_vkeys, settings.witness_policy
         ),
@@ -129,6 +139,7 @@ def create_app(settings: Settings) -> Flask:
             database, settings.audit_log_vkeys, settings.witness_policy
         ),
         users=UserService(database, passwords),
+        verifications=VerificationService(database, blockchain),
         grades=GradeService(database),
         health=HealthService(database),
         exams=ExamService(database),
@@ -154,6 +165,7 @@ def create_app(settings: Settings) -> Flask:
     idempotency.init_app(app, settings.secret_key)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
+    cli.audit.add_command(cli_verify.verify_command)
     app.cli.add_command(cli.audit)
     app.cli.add_command(cli_users.create_admin_command)
     rate_limit.init_app(app, settings.rate_limits, database)

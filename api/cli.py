@@ -1,84 +1,17 @@
-"""Commands for the terminal: `flask --app app audit verify | head | show | …`."""
+"""Commands for the terminal: `flask --app app audit head | show | …`."""
 
 import json
-import sys
-from typing import BinaryIO, Final, TextIO
+from typing import BinaryIO, TextIO
 from uuid import UUID
 
 import click
 from flask.cli import AppGroup
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-)
-from rich.table import Table
 
 from api.context import services
-from api.schemas.blockchain import EntryResponse, VerificationResponse
-from services.audit_findings import CheckResult, Verdict, Verification
+from api.schemas.blockchain import EntryResponse
 from services.errors import DomainError
 
-EXIT_CODES: Final = {
-    Verdict.INTERNALLY_CONSISTENT: 0,
-    Verdict.TAMPERED: 1,
-    Verdict.INCOMPLETE: 2,
-}
-COLOURS: Final = {
-    CheckResult.PASSED: "green",
-    CheckResult.FAILED: "red",
-    CheckResult.NOT_CHECKED: "yellow",
-}
-
-
 audit = AppGroup("audit", help="Read and verify the audit log.")
-
-
-@audit.command("verify")
-@click.option("--from-seq", type=click.IntRange(min=0), help="The first entry.")
-@click.option("--to-seq", type=click.IntRange(min=0), help="The last entry.")
-@click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True)
-@click.option("--deep", is_flag=True, help="Compare the rows of other tables too.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def verify_command(
-    *,
-    from_seq: int | None,
-    to_seq: int | None,
-    processes: int,
-    deep: bool,
-    as_json: bool,
-) -> None:
-    """Check every entry. Exits with 0 if it holds, 1 if not, 2 if it was not read."""
-    blockchain = services().blockchain
-    # Of a damaged log too, which may have no head.
-    head = blockchain.get_head()
-    head_seq = 0 if head is None else head.next_seq - 1
-    last = head_seq if to_seq is None else min(to_seq, head_seq)
-    with Progress(
-        TextColumn("checking"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-    ) as bar:
-        task = bar.add_task("checking", total=max(0, last - (from_seq or 0) + 1))
-        found = blockchain.verify_thoroughly(
-            from_seq=from_seq,
-            to_seq=to_seq,
-            processes=processes,
-            deep=deep,
-            progress=lambda entries: bar.advance(task, entries),
-        )
-        bar.update(task, completed=found.entries_checked)
-    if as_json:
-        report = VerificationResponse.model_validate(found)
-        click.echo(report.model_dump_json(indent=2))
-    else:
-        _print(found)
-    sys.exit(EXIT_CODES[found.verdict])
 
 
 @audit.command("head")
@@ -127,26 +60,4 @@ def bundle_command(attempt_id: UUID, file: BinaryIO, reason: str) -> None:
         f"{len(made.content):,} bytes, recorded in entry {made.exported_by}, with the"
         f" SHA-256 {made.sha256.hex()}",
         err=True,
-    )
-
-
-def _print(found: Verification) -> None:
-    console = Console()
-    table = Table("check", "result", "detail")
-    for check in found.checks:
-        colour = COLOURS[check.result]
-        table.add_row(check.name, f"[{colour}]{check.result}[/]", check.detail)
-    console.print(table)
-    for finding in found.errors:
-        console.print(
-            f"entry {finding.seq}: [red]{finding.reason}[/]: {finding.detail}"
-        )
-    rate = found.entries_checked * 1000 / max(1, found.duration_ms)
-    head = "none" if found.head_hash is None else found.head_hash.hex()
-    console.print(
-        f"[bold]{found.verdict}[/]: {found.entries_checked:,} entries in"
-        f" {found.duration_ms / 1000:.1f} s ({rate:,.0f}/s), entry {found.last_seq}"
-        f" has the hash {head}"
-        + ("" if found.rows_checked is None else f", {found.rows_checked:,} rows"),
-        soft_wrap=True,
     )

@@ -25,6 +25,7 @@ from services.review_service import ReviewService
 from services.sitting_service import SittingService
 from services.timestamp_service import TimestampService
 from services.user_service import UserService
+from services.verification_service import VerificationService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ class Services:
     evidence: EvidenceService
     merkle: MerkleService
     users: UserService
+    verifications: VerificationService
     grades: GradeService
     health: HealthService
     exams: ExamService

@@ -13,6 +13,7 @@ from typing import Final
 
 from config.development import development_secret
 from models.database import ConnectionSettings
+from services.witnessing import ConfiguredWitness
 from utils.signed_note import NoteError, VerifierKey
 from utils.witness_policy import WitnessPolicy
 
@@ -73,6 +74,8 @@ class Settings:
     audit_log_vkeys: tuple[str, ...] = ()
     # When a checkpoint is called witnessed. None: never.
     witness_policy: WitnessPolicy | None = None
+    # Who is asked what he has seen of the log, before anything is written.
+    witnesses: tuple[ConfiguredWitness, ...] = ()
     log_level: str = "INFO"
     # 0 starts no background thread in this process.
     sweeper_interval_seconds: float = 1.0
@@ -141,6 +144,7 @@ class Settings:
             cors_origins=read.origins("CORS_ORIGINS"),
             audit_log_vkeys=read.vkeys("AUDIT_LOG_VKEYS"),
             witness_policy=read.policy("WITNESS_POLICY_FILE"),
+            witnesses=read.witnesses("WITNESSES", signed_by="AUDIT_LOG_VKEYS"),
             log_level=read.one_of(
                 "LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")
             ),
@@ -293,6 +297,21 @@ class _Reader:
             raise ConfigError(
                 f"{name} names a C2SP tlog-policy with a log and a quorum:"
                 f" {path!r} can not be used ({error})."
+            ) from error
+
+    def witnesses(self, name: str, *, signed_by: str) -> tuple[ConfiguredWitness, ...]:
+        given = self.words(name)
+        if given and not self.words(signed_by):
+            raise ConfigError(
+                f"{name} needs {signed_by}: of what a witness says only that counts"
+                " which the log has signed."
+            )
+        try:
+            return tuple(map(ConfiguredWitness.parse, given))
+        except NoteError as error:
+            raise ConfigError(
+                f"{name} takes VKEY=URL, as the checkpointer's --witness does,"
+                f" separated by commas ({error})."
             ) from error
 
     def limit(self, name: str, default: str) -> str:

@@ -92,4 +92,12 @@ class AuditEvent(DescribedEnum):
     )
     ANALYSIS_COMPUTED = "analysis.computed", "An attempt's risk was computed."
     SETTINGS_CHANGED = "settings.changed", "A setting of the system changed."
+    VERIFICATION_STARTED = (
+        "log.verification_started",
+        "An admin had the log verified.",
+    )
+    VERIFICATION_CANCELLED = (
+        "log.verification_cancelled",
+        "An admin stopped a verification of the log.",
+    )
     EVIDENCE_EXPORTED = "evidence.exported", "Evidence left the system."

@@ -5,6 +5,7 @@ four bytes of length, -1 for NULL. That is also how `ENTRY v1` writes its string
 the columns in this order a checker finds the end of an entry lying ready in the row.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any, Final, LiteralString
 import psycopg2
 from psycopg2 import extensions, sql
 
+from models.audit_tree import StoredTree
 from models.blockchain_log import GET_HEAD, Head
 from models.database import ConnectionSettings, DatabaseUnavailableError
 
@@ -49,11 +51,14 @@ COLUMNS: Final = (
     "state",
 )
 BOUNDS: LiteralString = "SELECT min(seq), max(seq) FROM public.audit_log"
+NEXT_FROM: LiteralString = "SELECT min(seq) FROM public.audit_log WHERE seq >= %(seq)s"
 BEGIN: LiteralString = (
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
     " SET LOCAL idle_in_transaction_session_timeout = 0"
 )
+TOO_LONG: Final = "reading took too long"
 EXPORT: LiteralString = "SELECT pg_export_snapshot(), clock_timestamp()"
+ALLOW: LiteralString = "SELECT set_config('statement_timeout', %(timeout)s, true)"
 IMPORT: LiteralString = "SET TRANSACTION SNAPSHOT {snapshot}"
 
 # libpq reads as much at once as its buffer has room for; the buffer grows to hold the
@@ -89,7 +94,14 @@ class _Sink:
 class Snapshot:
     """One state of the log, however long the reading takes and whoever writes."""
 
-    def __init__(self, connection: extensions.connection, imported: str | None) -> None:
+    def __init__(
+        self,
+        connection: extensions.connection,
+        imported: str | None,
+        timeout_seconds: float,
+    ) -> None:
+        self._ends_at = time.monotonic() + timeout_seconds if timeout_seconds else None
+        self.tree = StoredTree(self.all)
         self._cursor = connection.cursor()
         self._cursor.execute(BEGIN)
         if imported is not None:
@@ -105,6 +117,11 @@ class Snapshot:
         self._cursor.execute(BOUNDS)
         ((first, last),) = self._cursor.fetchall()
         return None if first is None else (first, last)
+
+    def next_from(self, seq: int) -> int | None:
+        """Return the seq of the first entry from `seq` on, or None if there is none."""
+        ((found,),) = self.all(NEXT_FROM, {"seq": seq})
+        return None if found is None else int(found)
 
     def head(self) -> Head | None:
         self._cursor.execute(GET_HEAD)
@@ -131,20 +148,16 @@ class Snapshot:
         statement = sql.SQL(COPY).format(
             first=sql.Literal(first), last=sql.Literal(last)
         )
-        try:
+        with self._in_time():
             self._cursor.copy_expert(statement, _Sink(receive))
-        except psycopg2.errors.QueryCanceled as error:
-            raise ReadInterruptedError("reading took too long") from error
 
     def all(
-        self, query: sql.Composable, parameters: Mapping[str, object]
+        self, query: sql.Composable | LiteralString, parameters: Mapping[str, object]
     ) -> list[tuple[Any, ...]]:
         """Return the rows of a query. Raises ReadInterruptedError."""
-        try:
+        with self._in_time():
             self._cursor.execute(query, parameters)
-        except psycopg2.errors.QueryCanceled as error:
-            raise ReadInterruptedError("reading took too long") from error
-        return self._cursor.fetchall()
+            return self._cursor.fetchall()
 
     def row(self, seq: int) -> bytes | None:
         """Return one row, or None if it is not there."""
@@ -152,6 +165,19 @@ class Snapshot:
         self.copy(seq, seq, messages.append)
         rows = [row for row in map(row_of, messages) if row is not None]
         return rows[0] if rows else None
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """Let a statement have what is left of the time for all of them."""
+        try:
+            if self._ends_at is not None:
+                left_ms = int((self._ends_at - time.monotonic()) * 1000)
+                if left_ms <= 0:
+                    raise ReadInterruptedError(TOO_LONG)
+                self._cursor.execute(ALLOW, {"timeout": str(left_ms)})
+            yield
+        except psycopg2.errors.QueryCanceled as error:
+            raise ReadInterruptedError(TOO_LONG) from error
 
 
 @contextmanager
@@ -163,13 +189,14 @@ def snapshot(
 ) -> Iterator[Snapshot]:
     """Open a snapshot on a connection of its own; `imported` names another's.
 
-    0 seconds means no timeout. Raises DatabaseUnavailableError.
+    All that is read of it may take `timeout_seconds`; 0 means no timeout. Raises
+    DatabaseUnavailableError.
     """
     try:
         with closing(
             settings.connect(statement_timeout_seconds=timeout_seconds)
         ) as connection:
-            yield Snapshot(connection, imported)
+            yield Snapshot(connection, imported, timeout_seconds)
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
         raise DatabaseUnavailableError("the database did not answer") from error
 

@@ -16,6 +16,7 @@ from typing import Final
 
 from models.audit_snapshot import COLUMNS, EPOCH_US, Receive, fields_of, row_of
 from services.audit_findings import ErrorClass, Finding
+from services.audit_tree import Chunk
 from utils.blockchain_hasher import (
     ENTRY_TAG,
     LEAF_PREFIX,
@@ -49,6 +50,10 @@ PROGRESS_EVERY: Final = 4096
 
 # Is told that so many more entries have been checked.
 Progress = Callable[[int], None]
+# Is given the hash of each row, as it is stored: the leaf of a Merkle tree.
+Keep = Callable[[bytes], object]
+# Does nothing with it, in the least time.
+FORGET: Final[Keep] = len
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,8 @@ class RangeResult:
     misfits: list[Misfit] = field(default_factory=list)
     # For each gap the first seq that is missing, and the first that is there again.
     gaps: list[tuple[int, int]] = field(default_factory=list)
+    # What the range adds to the tree, if that was asked for.
+    chunk: Chunk | None = None
     # Why the range was not read to its end.
     interruption: str | None = None
 
@@ -91,7 +98,8 @@ class RangeCheck:
 
     `first` is the seq that the first row must have; `previous_hash` and
     `previous_time_us` are of the entry before it, None if that is not there to compare.
-    `receive` takes the rows in order, one a call, as `Snapshot.copy` sends them.
+    `receive` takes the rows in order, one a call, as `Snapshot.copy` sends them; `keep`
+    is given the hash of each.
     """
 
     def __init__(
@@ -102,6 +110,7 @@ class RangeCheck:
         previous_hash: bytes | None,
         previous_time_us: int | None,
         progress: Progress | None = None,
+        keep: Keep = FORGET,
     ) -> None:
         self.result = RangeResult()
         self._log_id = log_id
@@ -109,6 +118,7 @@ class RangeCheck:
         self._previous_hash = previous_hash
         self._previous_time_us = previous_time_us or 0
         self._progress = progress
+        self._keep = keep
         self._told_seq = first
         # A generator keeps what it works with in local variables from row to row.
         # That, and no call of a function of ours, is a fifth of the time of a row.
@@ -119,7 +129,7 @@ class RangeCheck:
     def _check(self) -> Generator[None, bytes, None]:
         """Check row after row. Nearly all of the time is spent here."""
         unpack, pack = _ROW.unpack_from, _PLACE.pack
-        commitment, state_commitment = _COMMITMENT, _STATE
+        commitment, state_commitment, keep = _COMMITMENT, _STATE, self._keep
         leaf = b"%b%b%%b%%b%%b%%b%b%%b" % (
             LEAF_PREFIX + ENTRY_TAG,
             self._log_id.replace(b"%", b"%%"),
@@ -171,6 +181,7 @@ class RangeCheck:
                     expected_seq += 1
                     last_hash = stored_hash
                     last_time_us = time_us
+                    keep(stored_hash)
                     if not expected_seq % PROGRESS_EVERY:
                         self._tell(expected_seq)
                     row = yield
@@ -229,6 +240,8 @@ class RangeCheck:
         # What is stored, not what is right: the next entry is to be judged by itself.
         self._previous_hash = fields["hash"]
         self._previous_time_us = time_us
+        # A hash that is none takes a place in the tree, where nobody has signed it.
+        self._keep((fields["hash"] or b"")[:32].ljust(32, b"\0"))
 
     def _check_hash(self, seq: int, fields: dict[str, bytes | None]) -> None:
         entry = self._entry_of(fields)

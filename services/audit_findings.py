@@ -3,8 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import ClassVar, Final
+
+from pydantic import ConfigDict
 
 from utils.described_enum import DescribedEnum
+
+# Bytes of a report that is kept as JSON.
+IN_HEX: Final = ConfigDict(ser_json_bytes="hex", val_json_bytes="hex")
 
 
 class ErrorClass(DescribedEnum):
@@ -34,6 +40,10 @@ class Verdict(StrEnum):
     # All that the database can say about itself agrees. Who owns it could have written
     # it all anew: only a hash that was kept elsewhere can tell.
     INTERNALLY_CONSISTENT = "internally_consistent"
+    # And it is the log of which somebody outside the database has kept a checkpoint.
+    CONSISTENT_WITH_ANCHOR = "consistent_with_anchor"
+    # And the rows of the other tables are those that the log tells of.
+    CONSISTENT_WITH_ANCHOR_AND_DOMAIN = "consistent_with_anchor_and_domain"
 
 
 class CheckResult(StrEnum):
@@ -61,8 +71,52 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorCheck:
+    """A checkpoint from outside the database, and whether the log is the one it is of.
+
+    `source` says who had it. `size` is None for one that was not to be had.
+    `witnessed_at` is when a witness last called it the newest.
+    """
+
+    source: str
+    result: CheckResult
+    detail: str
+    size: int | None = None
+    witnessed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Continued:
+    """Where an incremental run began, and when all before it was read last."""
+
+    size: int
+    last_full_run_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeEnd:
+    """The Merkle tree over the entries, as far as they were read.
+
+    `frontier` are the roots of its perfect subtrees, the largest first; `last_hash` and
+    `last_time_us` are of the last entry.
+    """
+
+    __pydantic_config__: ClassVar = IN_HEX
+
+    origin: str
+    log_id: bytes
+    size: int
+    root: bytes
+    frontier: tuple[bytes, ...]
+    last_hash: bytes
+    last_time_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
     """The outcome. `valid` means that no error was found in what was asked for."""
+
+    __pydantic_config__: ClassVar = IN_HEX
 
     valid: bool
     verdict: Verdict
@@ -80,3 +134,10 @@ class Verification:
     checks: tuple[Check, ...]
     snapshot_at: datetime
     duration_ms: int
+    anchors: tuple[AnchorCheck, ...] = ()
+    # Behind the largest anchor that agrees: nothing outside the database knows of them.
+    # None without such an anchor.
+    unanchored_entries: int | None = None
+    # None if it was not made: only a part was read, or something is missing.
+    tree: TreeEnd | None = None
+    continued: Continued | None = None

@@ -4,51 +4,105 @@ It reports all that is wrong, by class, and says what it did not check.
 docs/audit-log.md tells what a verdict is worth.
 """
 
+import json
 import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from io import BytesIO
 from multiprocessing import get_context
-from typing import Final
+from typing import Final, Protocol
 
 from models.audit_event import AuditEvent
 from models.audit_snapshot import (
     EPOCH_US,
     ReadInterruptedError,
-    Snapshot,
     fields_of,
     microseconds,
     snapshot,
 )
+from models.audit_source import LogSource
 from models.blockchain_log import Head
 from models.database import ConnectionSettings
-from services.audit_check import MAX_FINDINGS, Progress, RangeCheck, RangeResult
+from services.audit_anchors import NO_ANCHORS, Anchors
+from services.audit_bookmark import Bookmark
+from services.audit_check import (
+    FORGET,
+    MAX_FINDINGS,
+    Progress,
+    RangeCheck,
+    RangeResult,
+)
+from services.audit_comparison import Names, compare_tree, not_compared
 from services.audit_findings import ErrorClass, Finding, Verification
 from services.audit_report import conclude
+from services.audit_tree import Chunk, LogTree, Wanted, grow_chunk
 from services.domain_check import DomainResult, check_domain
 from utils.blockchain_hasher import NO_HASH, log_identity
+from utils.merkle import HASH_BYTES
+from utils.signed_note import VerifierKey
 
-# Large enough to make starting a part cheap, small enough to share them out evenly.
-ENTRIES_PER_PART: Final = 50_000
+# Large enough to make starting a part cheap, small enough to share them out evenly, and
+# a power of two: a part is a subtree of the log's Merkle tree.
+ENTRIES_PER_PART: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """Entries that can be checked by themselves, in any process."""
 
-    settings: ConnectionSettings
-    timeout_seconds: float
-    snapshot_name: str
     log_id: bytes
     first: int
     last: int
+    # None: the tree is of no interest.
+    wanted: Wanted | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """How another process sees the same state of the log."""
+
+    settings: ConnectionSettings
+    timeout_seconds: float
+    snapshot_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What the verifier brings along, none of it from the database.
+
+    The `anchors` were gathered before the reading. Stored checkpoints are to bear a
+    signature of `log_keys`. With a `bookmark` the reading begins where that ends.
+    """
+
+    anchors: Anchors = NO_ANCHORS
+    log_keys: tuple[VerifierKey, ...] = ()
+    bookmark: Bookmark | None = None
+
+
+NOTHING_OUTSIDE: Final = Outside()
+
+
+class CheckRows(Protocol):
+    """Compares the rows of other tables with what the log says of them."""
+
+    def __call__(self, *, last_seq: int) -> DomainResult: ...
+
+
+# Checks parts, and returns what was found in the same order.
+CheckParts = Callable[[Iterable[Part]], Iterable[RangeResult]]
 
 
 @dataclass(frozen=True, slots=True)
 class Genesis:
-    """Which log this is, and what is wrong with how it begins."""
+    """Which log this is, and what is wrong with how it begins.
+
+    `origin` is the name that entry 0 gives it, None if it gives none.
+    """
 
     log_id: bytes
+    origin: str | None
     findings: tuple[Finding, ...]
 
 
@@ -61,6 +115,7 @@ def verify(
     processes: int = 1,
     deep: bool = False,
     progress: Progress | None = None,
+    outside: Outside = NOTHING_OUTSIDE,
 ) -> Verification:
     """Check the log, or the entries from `from_seq` to `to_seq`, both included.
 
@@ -69,40 +124,105 @@ def verify(
 
     `progress` is told of every few thousand entries more. `timeout_seconds` bounds the
     reading (0: no bound); when it is over, the verdict is incomplete. Raises
-    DatabaseUnavailableError.
+    DatabaseUnavailableError and BookmarkError.
     """
-    started = time.monotonic()
     with snapshot(settings, timeout_seconds=timeout_seconds) as log:
-        head, bounds = log.head(), log.bounds()
-        genesis = _check_genesis(log, head)
-        if bounds is None:
-            first, last = 0, -1
-            result = RangeResult()
-        else:
-            first = min(0, bounds[0]) if from_seq is None else from_seq
-            last = bounds[1] if to_seq is None else min(to_seq, bounds[1])
-            part = Part(
-                settings=settings,
-                timeout_seconds=timeout_seconds,
-                snapshot_name=log.name,
-                log_id=genesis.log_id,
-                first=first,
-                last=last,
-            )
-            if processes == 1:
-                result = _check(log, part, progress)
-            else:
-                result = _check_in_parallel(part, processes, progress)
-        reaches_end = bounds is None or first <= last == bounds[1]
-        domain = None
-        if deep:
-            is_whole = reaches_end and first <= 0
-            domain = (
-                check_domain(log, last_seq=last, limit=MAX_FINDINGS)
-                if is_whole
-                else DomainResult(not_checked="only with the whole log, not a range")
-            )
+        elsewhere = Elsewhere(
+            settings=settings,
+            timeout_seconds=timeout_seconds,
+            snapshot_name=log.name,
+        )
+        return verify_log(
+            log,
+            partial(one_by_one, log, progress)
+            if processes == 1
+            else partial(_side_by_side, elsewhere, processes, progress),
+            from_seq=from_seq,
+            to_seq=to_seq,
+            check_rows=partial(check_domain, log, limit=MAX_FINDINGS) if deep else None,
+            outside=outside,
+        )
+
+
+def verify_log(
+    log: LogSource,
+    check_parts: CheckParts | None = None,
+    *,
+    from_seq: int | None = None,
+    to_seq: int | None = None,
+    check_rows: CheckRows | None = None,
+    outside: Outside = NOTHING_OUTSIDE,
+) -> Verification:
+    """Check a log wherever it is kept. Raises BookmarkError."""
+    started = time.monotonic()
+    try:
+        judged = _judge(
+            log,
+            check_parts or partial(one_by_one, log, None),
+            from_seq=from_seq,
+            to_seq=to_seq,
+            check_rows=check_rows,
+            outside=outside,
+        )
+    except ReadInterruptedError as error:
+        # Not even the ends of the log could be read.
+        result = RangeResult(interruption=str(error))
+        judged = conclude(
+            result,
+            first_seq=0,
+            reaches_end=False,
+            snapshot_at=log.taken_at,
+            tree=not_compared(outside.anchors, str(error)),
+        )
+    return replace(judged, duration_ms=round((time.monotonic() - started) * 1000))
+
+
+def _judge(
+    log: LogSource,
+    check_parts: CheckParts,
+    *,
+    from_seq: int | None,
+    to_seq: int | None,
+    check_rows: CheckRows | None,
+    outside: Outside,
+) -> Verification:
+    bookmark, anchors = outside.bookmark, outside.anchors
+    head, bounds = log.head(), log.bounds()
+    genesis = _check_genesis(log, head)
     findings = list(genesis.findings)
+    first, last = (0, -1) if bounds is None else (min(0, bounds[0]), bounds[1])
+    parts: list[Part] = []
+    if bookmark is not None:
+        findings += bookmark.compare(log, log_id=genesis.log_id, origin=genesis.origin)
+        # Its last entry is read again, so that something is even if nothing is new.
+        first = bookmark.size - 1
+        if first <= last:
+            parts.append(Part(log_id=genesis.log_id, first=first, last=first))
+    elif from_seq is not None:
+        first = from_seq
+    last = last if to_seq is None else min(to_seq, last)
+    reaches_end = bounds is None or first <= last == bounds[1]
+    tree = _tree_from(first, bookmark)
+    parts += _split(
+        first if bookmark is None else bookmark.size, last, genesis, tree, log, anchors
+    )
+    result = _gather(check_parts(parts), tree)
+    origin = genesis.origin if head is None else head.origin
+    report, contradictions = compare_tree(
+        tree,
+        log.tree,
+        result,
+        anchors=anchors,
+        log_keys=outside.log_keys,
+        names=Names(genesis.log_id, origin or ""),
+        reaches_end=reaches_end,
+    )
+    domain = None
+    if check_rows is not None:
+        domain = _check_rows(
+            check_rows, result, last, is_whole=reaches_end and first <= 0
+        )
+    findings += contradictions
     if reaches_end and result.interruption is None:
         findings += _compare_head(head, genesis, result)
     for finding in findings:
@@ -116,14 +236,29 @@ def verify(
         first_seq=first,
         reaches_end=reaches_end,
         snapshot_at=log.taken_at,
-        duration_ms=round((time.monotonic() - started) * 1000),
+        tree=report,
+        continued=None if bookmark is None else bookmark.continued,
         domain=domain,
     )
 
 
-def _check(log: Snapshot, part: Part, progress: Progress | None) -> RangeResult:
-    before = log.row(part.first - 1)
+def _check_rows(
+    check_rows: CheckRows, result: RangeResult, last: int, *, is_whole: bool
+) -> DomainResult:
+    if not is_whole:
+        return DomainResult(not_checked="only with the whole log, not a range")
+    if result.interruption is not None:
+        return DomainResult(not_checked=result.interruption)
+    return check_rows(last_seq=last)
+
+
+def _check(log: LogSource, progress: Progress | None, part: Part) -> RangeResult:
+    try:
+        before = log.row(part.first - 1)
+    except ReadInterruptedError as error:
+        return RangeResult(interruption=str(error))
     previous = None if before is None else fields_of(before)
+    leaves = BytesIO()
     check = RangeCheck(
         part.log_id,
         part.first,
@@ -134,62 +269,134 @@ def _check(log: Snapshot, part: Part, progress: Progress | None) -> RangeResult:
             else None
         ),
         progress=progress,
+        keep=FORGET if part.wanted is None else leaves.write,
     )
     try:
         log.copy(part.first, part.last, check.receive)
+        if part.wanted is not None:
+            check.result.chunk = _grow(log, part, part.wanted, leaves.getvalue())
     except ReadInterruptedError as error:
         check.result.interruption = str(error)
     return check.finish(part.last)
 
 
-def _check_alone(part: Part) -> RangeResult:
+def _grow(log: LogSource, part: Part, wanted: Wanted, leaves: bytes) -> Chunk:
+    """Hash a part's leaves. Where rows are missing or too many, the tree is another."""
+    expected = (part.last + 1 - part.first) * HASH_BYTES
+    return grow_chunk(
+        log.tree,
+        wanted,
+        base=part.first & -(1 << wanted.height),
+        first=part.first,
+        leaves=leaves[:expected].ljust(expected, b"\0"),
+    )
+
+
+def one_by_one(
+    log: LogSource, progress: Progress | None, parts: Iterable[Part]
+) -> Iterator[RangeResult]:
+    """Check parts in this process."""
+    for part in parts:
+        result = _check(log, progress, part)
+        yield result
+        if result.interruption is not None:
+            return
+
+
+def _check_alone(elsewhere: Elsewhere, part: Part) -> RangeResult:
     """Check a part in a process that has nothing else."""
     with snapshot(
-        part.settings,
-        timeout_seconds=part.timeout_seconds,
-        imported=part.snapshot_name,
+        elsewhere.settings,
+        timeout_seconds=elsewhere.timeout_seconds,
+        imported=elsewhere.snapshot_name,
     ) as log:
-        return _check(log, part, None)
+        return _check(log, None, part)
 
 
-def _check_in_parallel(
-    whole: Part, processes: int, progress: Progress | None
-) -> RangeResult:
+def _side_by_side(
+    elsewhere: Elsewhere,
+    processes: int,
+    progress: Progress | None,
+    parts: Iterable[Part],
+) -> Iterator[RangeResult]:
     """Share the entries out: hashlib does not let threads run side by side."""
-    parts = list(_split(whole))
     # A forked child would share our connections.
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        running = [pool.submit(_check_alone, part) for part in parts]
-        for done in as_completed(running):
+        for result in pool.map(partial(_check_alone, elsewhere), parts):
             if progress is not None:
-                progress(done.result().entries)
-        return _merge([each.result() for each in running])
+                progress(result.entries)
+            yield result
 
 
-def _split(whole: Part) -> Iterator[Part]:
-    for first in range(whole.first, whole.last + 1, ENTRIES_PER_PART):
-        last = min(first + ENTRIES_PER_PART - 1, whole.last)
-        yield replace(whole, first=first, last=last)
+def _tree_from(first: int, bookmark: Bookmark | None) -> LogTree | None:
+    """Begin a tree where the reading begins, if one can be made from there."""
+    height = ENTRIES_PER_PART.bit_length() - 1
+    if bookmark is not None:
+        return LogTree(height, bookmark.size, bookmark.subtrees)
+    return LogTree(height) if first == 0 else None
 
 
-def _merge(results: list[RangeResult]) -> RangeResult:
+def _split(
+    first: int,
+    last: int,
+    genesis: Genesis,
+    tree: LogTree | None,
+    log: LogSource,
+    anchors: Anchors,
+) -> Iterator[Part]:
+    """Cut the range where subtrees end, and pass over where there is nothing.
+
+    Anybody can write an entry with the largest number: that must not take for ever.
+    """
+    wanted = None
+    if tree is not None:
+        wanted = Wanted(
+            height=ENTRIES_PER_PART.bit_length() - 1,
+            known=tree.rest,
+            sizes=tuple(anchor.size for anchor in anchors.held),
+            promised=log.tree.newest_checkpoint(),
+        )
+    while first <= last:
+        end = (first // ENTRIES_PER_PART + 1) * ENTRIES_PER_PART
+        there = log.next_from(first)
+        if there is None or there >= end:
+            # A tree whose leaves are missing has no root, from here on.
+            wanted = None
+            end = (
+                last + 1
+                if there is None
+                else there // ENTRIES_PER_PART * ENTRIES_PER_PART
+            )
+        yield Part(
+            log_id=genesis.log_id,
+            first=first,
+            last=min(end - 1, last),
+            wanted=wanted,
+        )
+        first = end
+        wanted = None if wanted is None else replace(wanted, known=())
+
+
+def _gather(results: Iterable[RangeResult], tree: LogTree | None) -> RangeResult:
     merged = RangeResult()
     for result in results:
         merged.entries += result.entries
         merged.counts += result.counts
-        merged.findings += result.findings
-        merged.misfits += result.misfits
-        merged.gaps += result.gaps
+        merged.findings += result.findings[: MAX_FINDINGS - len(merged.findings)]
+        merged.misfits += result.misfits[: MAX_FINDINGS - len(merged.misfits)]
+        merged.gaps += result.gaps[: MAX_FINDINGS - len(merged.gaps)]
         merged.interruption = merged.interruption or result.interruption
         if result.last_seq is not None:
             merged.last_seq = result.last_seq
             merged.last_hash = result.last_hash
             merged.last_time_us = result.last_time_us
+        if tree is not None and result.chunk and merged.interruption is None:
+            tree.take(result.chunk)
     return merged
 
 
-def _check_genesis(log: Snapshot, head: Head | None) -> Genesis:
-    """Find out the log's id, from entry 0 rather than from the head.
+def _check_genesis(log: LogSource, head: Head | None) -> Genesis:
+    """Find out the log's id and name, from entry 0 rather than from the head.
 
     The id is the hash of entry 0's payload, and entry 0 contains the id: whoever
     changes one of them without rewriting the other is found.
@@ -200,13 +407,14 @@ def _check_genesis(log: Snapshot, head: Head | None) -> Genesis:
         missing = Finding(
             seq=0, reason=ErrorClass.GENESIS, detail="there is no entry 0"
         )
-        return Genesis(said, (missing,))
+        return Genesis(said, None, (missing,))
     fields = fields_of(row)
-    computed = log_identity(fields["payload"] or b"")
+    manifest = fields["payload"] or b""
+    computed = log_identity(manifest)
     log_id = computed if _has_hash_under(computed, row) else said
     is_genesis = fields["event_type"] == AuditEvent.LOG_GENESIS.encode()
     if is_genesis and computed == log_id:
-        return Genesis(log_id, ())
+        return Genesis(log_id, _origin_in(manifest), ())
     finding = Finding(
         seq=0,
         reason=ErrorClass.GENESIS,
@@ -214,7 +422,15 @@ def _check_genesis(log: Snapshot, head: Head | None) -> Genesis:
         found=computed.hex(),
         detail="entry 0 is not the manifest of this log",
     )
-    return Genesis(log_id, (finding,))
+    return Genesis(log_id, _origin_in(manifest), (finding,))
+
+
+def _origin_in(manifest: bytes) -> str | None:
+    try:
+        origin = json.loads(manifest)["origin"]
+    except (ValueError, TypeError, LookupError):
+        return None
+    return origin if isinstance(origin, str) else None
 
 
 def _has_hash_under(log_id: bytes, row: bytes) -> bool:
@@ -279,7 +495,7 @@ def _recognise_moved(result: RangeResult) -> None:
     places = [misfit.seq for misfit in result.misfits if misfit.seq >= 0]
     places = places[:MAX_FINDINGS]
     for first, behind in result.gaps:
-        places += range(first, min(behind, first + MAX_FINDINGS))
+        places += range(max(0, first), min(behind, first + MAX_FINDINGS))
     for misfit in result.misfits[:MAX_FINDINGS]:
         origin = next((seq for seq in places if misfit.fits(seq)), None)
         if origin is None:

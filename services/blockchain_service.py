@@ -17,9 +17,10 @@ from services import audit, errors
 from services.access import ExamNotFoundError, require_exam
 from services.attempt_access import require_attempt
 from services.attempt_errors import AttemptNotFoundError
+from services.audit_anchors import NOBODY, Trust
 from services.audit_check import Progress
 from services.audit_findings import Verification
-from services.audit_verification import verify
+from services.audit_verification import Outside, verify
 
 # What a request may take. The command line has no bound.
 VERIFY_TIMEOUT_SECONDS: Final = 60.0
@@ -90,8 +91,10 @@ class Initialization:
 
 
 class BlockchainService:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, trust: Trust = NOBODY) -> None:
+        """Verify with the anchors of those whom `trust` names."""
         self._database = database
+        self.trust = trust
         # Checking keeps a core busy, so one at a time in each process.
         self._verifying = threading.Lock()
 
@@ -147,9 +150,14 @@ class BlockchainService:
                 to_seq=to_seq,
                 deep=deep,
                 timeout_seconds=VERIFY_TIMEOUT_SECONDS,
+                outside=self.gather(),
             )
         finally:
             self._verifying.release()
+
+    def gather(self) -> Outside:
+        """Ask the witnesses of the configuration. It takes seconds if one is away."""
+        return Outside(anchors=self.trust.ask(), log_keys=self.trust.keys)
 
     def verify_thoroughly(
         self,
@@ -159,8 +167,12 @@ class BlockchainService:
         processes: int = 1,
         deep: bool = False,
         progress: Progress | None = None,
+        outside: Outside | None = None,
     ) -> Verification:
-        """Check without a bound in time, as the command line does."""
+        """Check without a bound in time, as the command line does.
+
+        Without `outside` it takes what the configuration names. Raises BookmarkError.
+        """
         return verify(
             self._database.settings,
             from_seq=from_seq,
@@ -168,6 +180,7 @@ class BlockchainService:
             processes=processes,
             deep=deep,
             progress=progress,
+            outside=self.gather() if outside is None else outside,
         )
 
     def list_entity_trail(

@@ -38,6 +38,8 @@ NAMES: Mapping[str, Role] = {
 # Who is not let in, and why.
 STRANGERS = ("anonymous", "disabled", "expired", "forged", "logged_out", "wrong_kind")
 
+DEAD_RUN = "019ab1c2-0000-7000-8000-00000000dead"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cast:
@@ -95,6 +97,7 @@ def play(dsn: str, settings: Settings) -> Cast:
         }
         cast = _perform(Api(app), personas)
         AnalysisJob(database).run()
+        _leave_a_dead_run(sql, personas["ada"])
         tokens = _tokens(sql, settings, personas)
         return replace(cast, tokens={**cast.tokens, **tokens})
 
@@ -154,8 +157,19 @@ def _perform(api: Api, personas: Mapping[str, Persona]) -> Cast:
             "client_event_id": event["client_event_id"],
             "idle_student_id": str(personas["carol"].id),
             "stranger_id": str(personas["mallory"].id),
+            "run_id": DEAD_RUN,
         },
     )
+
+
+def _leave_a_dead_run(sql: connection, ada: Persona) -> None:
+    """A verification whose process ended before it did."""
+    with sql.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO verification_runs (id, requested_by, deep, entries_total,"
+            " alive_at) VALUES (%s, %s, false, 5, clock_timestamp() - interval '1 h')",
+            [DEAD_RUN, str(ada.id)],
+        )
 
 
 def _submit(api: Api, student: Persona, exam: Json) -> Json:

@@ -184,6 +184,9 @@ WRITES: Mapping[str, Write] = {
     "analysis.record_note": Write(
         who="bob", body={"text": "He asked for water."}, is_owned=True
     ),
+    "verifications.start_verification": Write(who="ada", body={"deep": True}),
+    # Its process has died.
+    "verifications.cancel_verification": Write(who="ada"),
     "analysis.review_attempt": Write(
         who="bob",
         ids={"attempt_id": "submitted_attempt_id"},

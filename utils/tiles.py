@@ -9,10 +9,9 @@ tree before.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Final, TypeVar
 
-from utils.merkle import HASH_BYTES, NODE_PREFIX, NodeReader
+from utils.merkle import HASH_BYTES, NodeReader, hash_pairs
 
 HEIGHT: Final = 8
 WIDTH: Final = 1 << HEIGHT
@@ -59,13 +58,7 @@ def root_of(hashes: bytes | bytearray) -> bytes:
     """Return the root of hashes that stand side by side, a power of 2 of them."""
     row = bytes(hashes)
     while len(row) > HASH_BYTES:
-        # node_hash, written out: taking pairs apart and calling it is half the time.
-        row = b"".join(
-            [
-                sha256(NODE_PREFIX + row[pair : pair + 2 * HASH_BYTES]).digest()
-                for pair in range(0, len(row), 2 * HASH_BYTES)
-            ]
-        )
+        row = hash_pairs(row)
     return row
 
 

@@ -114,11 +114,30 @@ class CheckResponse(ResponseModel):
     detail: str
 
 
+class AnchorResponse(ResponseModel):
+    source: str = Field(description="Who has the checkpoint.")
+    size: int | None = Field(description="Of how many entries it is.")
+    result: CheckResult
+    detail: str
+    witnessed_at: Time | None = Field(
+        description="When a witness last called it the newest."
+    )
+
+
+class ContinuedResponse(ResponseModel):
+    size: int = Field(description="So many entries were not read again in this run.")
+    last_full_run_at: Time
+
+
 class VerificationResponse(ResponseModel):
-    valid: bool = Field(description="No error was found. The verdict says more.")
+    valid: bool = Field(
+        description="No error was found in what was asked for, and all of it was read."
+        " The verdict says what that is worth."
+    )
     verdict: Verdict = Field(
         description="`internally_consistent` is all that a database can say of itself:"
-        " who owns it could have written all of the log anew."
+        " who owns it could have written all of the log anew. The two above it need a"
+        " checkpoint from outside, and hold for the entries that it covers."
     )
     entries_checked: int
     rows_checked: int | None = Field(
@@ -135,6 +154,16 @@ class VerificationResponse(ResponseModel):
     errors: list[FindingResponse] = Field(description="The first hundred.")
     checks: list[CheckResponse] = Field(
         description="Also what was not checked, and why."
+    )
+    anchors: list[AnchorResponse] = Field(
+        description="Checkpoints from outside the database, believed or not."
+    )
+    unanchored_entries: int | None = Field(
+        description="Entries behind the largest anchor that agrees: nobody outside the"
+        " database vouches for them. Null without one."
+    )
+    continued: ContinuedResponse | None = Field(
+        description="Where an incremental run began; null if all was read."
     )
     snapshot_at: Time
     duration_ms: int

@@ -235,6 +235,7 @@ def test_an_older_checkpoint_that_the_log_does_not_continue_is_found(
     assert {each["file"] for each in found["problems"]} == {"earlier.jsonl"}
 
 
+@pytest.mark.tampers
 def test_damaged_tiles_are_said_to_be_damaged(
     api: Api, ada: Persona, attempt: Json, outside: Outside, sql: connection
 ) -> None:

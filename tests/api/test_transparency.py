@@ -306,6 +306,7 @@ def test_there_are_no_other_tiles(api: Api, path: str, slug: str) -> None:
     assert response.get_json()["type"] == f"/problems/{slug}"
 
 
+@pytest.mark.tampers
 def test_what_is_not_signed_yet_is_not_shown(
     api: Api,
     signed: dict[int, bytes],
@@ -319,6 +320,7 @@ def test_what_is_not_signed_yet_is_not_shown(
     assert api.as_(None).get(f"{PREFIX}/tile/0/001.p/45").status_code == 404
 
 
+@pytest.mark.tampers
 @pytest.mark.usefixtures("signed")
 @pytest.mark.parametrize(
     "damage",
@@ -354,6 +356,7 @@ def test_a_rewritten_entry_is_not_proven(
     assert api.as_(ada).get(f"{PREFIX}/proof/inclusion/8").status_code == 200
 
 
+@pytest.mark.tampers
 @pytest.mark.usefixtures("signed")
 def test_a_tile_that_is_missing_is_not_made_up(api: Api, sql: connection) -> None:
     run(sql, "DELETE FROM merkle_tiles WHERE level = 0 AND tile_index = 0")

@@ -408,6 +408,7 @@ def test_an_old_state_is_refused(
     assert "it is an old copy" in refused(connection_settings, files)
 
 
+@pytest.mark.tampers
 def test_another_root_for_a_size_that_was_signed_is_refused(
     connection_settings: ConnectionSettings, sql: connection, files: Files
 ) -> None:
@@ -560,6 +561,7 @@ def test_tiles_are_a_cache(
     assert after == before
 
 
+@pytest.mark.tampers
 def test_the_process_refuses_aloud(
     connection_settings: ConnectionSettings, sql: connection, files: Files
 ) -> None:

@@ -39,6 +39,7 @@ NOT_PROTECTED: Final = {
     "refresh_tokens": "secrets of sessions; their use is recorded as it happens",
     "schema_migrations": "compared with the files at every start",
     "sessions": "logins and their ends are recorded as they happen",
+    "verification_runs": "how far a verification is; anybody can verify anew",
 }
 UNCOVERED_COLUMNS: Final[dict[tuple[str, str], str]] = {}
 
@@ -492,4 +493,6 @@ def test_a_check_that_was_interrupted_is_incomplete(
     assert {each.result for each in found.checks if each.name.startswith("domain")} == {
         CheckResult.NOT_CHECKED
     }
-    assert "too long" in found.checks[-1].detail
+    assert "too long" in next(
+        each.detail for each in found.checks if each.name == "domain_unlogged"
+    )

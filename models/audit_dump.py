@@ -1,0 +1,232 @@
+"""Reads the audit log from a dump that pg_dump made, without a database.
+
+The file is read once to find where each row is, which takes 16 bytes of memory an
+entry; so rows can be had in the order of seq though a dump has them in any.
+"""
+
+import re
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import BinaryIO, Final
+
+from models.audit_snapshot import ReadInterruptedError, Receive
+from models.audit_tree import SignedSize
+from models.blockchain_log import Head
+from models.copy_text import (
+    NO_MORE_ROWS,
+    DumpError,
+    Values,
+    binary,
+    binary_row,
+    integer,
+    time_us,
+    values_of,
+)
+
+TABLES: Final = ("audit_log", "audit_head", "checkpoints", "merkle_tiles")
+NEEDED: Final = ("audit_log", "audit_head")
+ENCODING: Final = re.compile(rb"SET client_encoding = '(?P<name>[^']*)';\n")
+COMPLETE: Final = b"-- PostgreSQL database dump complete\n"
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+_SECTION = re.compile(
+    rb"COPY public\.(?P<table>[a-z_]+) \((?P<columns>[^)]*)\) FROM stdin;\n"
+)
+
+
+@dataclass(slots=True)
+class _Section:
+    """Where the rows of a table are: the key of each, and its place in the file."""
+
+    columns: tuple[str, ...]
+    keys: "array[int]" = field(default_factory=lambda: array("q"))
+    places: "array[int]" = field(default_factory=lambda: array("q"))
+
+    def sort(self) -> None:
+        """Order by key; equal ones stay in the order of the file."""
+        if any(self.keys[i] > self.keys[i + 1] for i in range(len(self.keys) - 1)):
+            order = sorted(range(len(self.keys)), key=self.keys.__getitem__)
+            self.keys = array("q", (self.keys[i] for i in order))
+            self.places = array("q", (self.places[i] for i in order))
+
+
+class DumpedLog:
+    """The log of a dump. It is a `models.audit_source.LogSource`.
+
+    `file` can be sought in. Everything raises DumpError for what pg_dump never writes.
+    """
+
+    def __init__(self, file: BinaryIO, taken_at: datetime) -> None:
+        self.taken_at = taken_at
+        self._file = file
+        self._is_complete = False
+        self._sections = _find(file, self)
+        self.tree = DumpedTree(self)
+        for table in NEEDED:
+            if table not in self._sections:
+                raise DumpError(
+                    f"There are no rows of {table} in it: dump all of the database, in"
+                    " the plain format and without --inserts."
+                )
+
+    @property
+    def entries(self) -> int:
+        return len(self._sections["audit_log"].keys)
+
+    def head(self) -> Head | None:
+        heads = list(self.rows("audit_head"))
+        if not heads:
+            return None
+        values = heads[-1]
+        recorded_us = time_us(values, "recorded_at")
+        try:
+            recorded_at = EPOCH + timedelta(microseconds=recorded_us)
+        except OverflowError:
+            recorded_at = datetime.max.replace(tzinfo=UTC)
+        return Head(
+            log_id=binary(values, "log_id") or b"",
+            origin=(values["origin"] or b"").decode(errors="replace"),
+            next_seq=integer(values, "next_seq"),
+            hash=binary(values, "hash") or b"",
+            recorded_at=recorded_at,
+        )
+
+    def bounds(self) -> tuple[int, int] | None:
+        keys = self._sections["audit_log"].keys
+        return (keys[0], keys[-1]) if keys else None
+
+    def next_from(self, seq: int) -> int | None:
+        keys = self._sections["audit_log"].keys
+        place = bisect_left(keys, seq)
+        return keys[place] if place < len(keys) else None
+
+    def row(self, seq: int) -> bytes | None:
+        values = next(self.rows("audit_log", seq, seq), None)
+        return None if values is None else binary_row(values)
+
+    def copy(self, first: int, last: int, receive: Receive) -> None:
+        """Send the rows. Raises ReadInterruptedError where the dump was cut off."""
+        for values in self.rows("audit_log", first, last):
+            receive(binary_row(values))
+        keys = self._sections["audit_log"].keys
+        if not self._is_complete and keys and last >= keys[-1]:
+            raise ReadInterruptedError("the dump was cut off")
+
+    def rows(
+        self, table: str, first: int | None = None, last: int | None = None
+    ) -> Iterator[Values]:
+        """Return rows in the order of their keys, from `first` to `last`."""
+        section = self._sections.get(table)
+        if section is None:
+            return
+        keys = section.keys
+        start = 0 if first is None else bisect_left(keys, first)
+        end = len(keys) if last is None else bisect_right(keys, last)
+        for place in section.places[start:end]:
+            self._file.seek(place)
+            yield values_of(self._file.readline(), section.columns)
+
+    def note_end(self) -> None:
+        self._is_complete = True
+
+
+class DumpedTree:
+    """The checkpoints and tiles of a dump. It is a `models.audit_source.TreeSource`."""
+
+    def __init__(self, dump: DumpedLog) -> None:
+        self._dump = dump
+
+    def newest_checkpoint(self) -> int:
+        return max((each.size for each in self._checkpoints(None, None)), default=0)
+
+    def checkpoints(self, *, after: int, until: int) -> list[SignedSize]:
+        return list(self._checkpoints(after + 1, until))
+
+    def checkpoint(self, size: int) -> SignedSize | None:
+        return next(self._checkpoints(size, size), None)
+
+    def checkpoints_beyond(self, size: int) -> tuple[int, int | None]:
+        sizes = [each.size for each in self._checkpoints(size + 1, None)]
+        return len(sizes), min(sizes, default=None)
+
+    def tiles(self, *, level: int, first: int, last: int) -> Mapping[int, bytes]:
+        return {
+            integer(row, "tile_index"): binary(row, "hashes") or b""
+            for row in self._dump.rows("merkle_tiles", first, last)
+            if integer(row, "level") == level
+        }
+
+    def tiled_size(self) -> int:
+        return max(
+            (
+                integer(row, "tile_index") * 256
+                + len(binary(row, "hashes") or b"") // 32
+                for row in self._dump.rows("merkle_tiles")
+                if integer(row, "level") == 0
+            ),
+            default=0,
+        )
+
+    def _checkpoints(self, first: int | None, last: int | None) -> Iterator[SignedSize]:
+        for row in self._dump.rows("checkpoints", first, last):
+            yield SignedSize(
+                integer(row, "size"),
+                binary(row, "root") or b"",
+                (row["note"] or b"").decode(errors="replace"),
+            )
+
+
+# By what the rows of each table are found.
+KEYS: Final = {
+    "audit_log": "seq",
+    "audit_head": "next_seq",
+    "checkpoints": "size",
+    "merkle_tiles": "tile_index",
+}
+
+
+def _find(file: BinaryIO, dump: DumpedLog) -> dict[str, _Section]:
+    """Read the file once, and note where the rows are."""
+    sections: dict[str, _Section] = {}
+    position, current, key = 0, None, 0
+    for line in file:
+        if current is not None:
+            if line == NO_MORE_ROWS:
+                current = None
+            else:
+                current.keys.append(_key(line, key))
+                current.places.append(position)
+        elif match := _SECTION.fullmatch(line):
+            table = match["table"].decode()
+            if table in TABLES:
+                current = _begin(sections, table, match["columns"].decode())
+                key = current.columns.index(KEYS[table])
+        elif line == COMPLETE:
+            dump.note_end()
+        elif (match := ENCODING.fullmatch(line)) and match["name"] != b"UTF8":
+            raise DumpError("It is not in UTF-8, in which the log is hashed.")
+        position += len(line)
+    for section in sections.values():
+        section.sort()
+    return sections
+
+
+def _begin(sections: dict[str, _Section], table: str, columns: str) -> _Section:
+    if table in sections:
+        # The text of a function can look like one.
+        raise DumpError(f"The rows of {table} stand in it twice.")
+    names = tuple(name.strip().strip('"') for name in columns.split(","))
+    if KEYS[table] not in names:
+        raise DumpError(f"{table} has no column {KEYS[table]}.")
+    sections[table] = _Section(names)
+    return sections[table]
+
+
+def _key(line: bytes, column: int) -> int:
+    try:
+        return int(line.split(b"\t", column + 1)[column])
+    except (ValueError, IndexError, OverflowError) as error:
+        raise DumpError("A row has no number: the dump is damaged.") from error

@@ -1,0 +1,83 @@
+"""What the database keeps of the log's tree: checkpoints and tiles."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, LiteralString
+
+from models.database import Params
+
+
+@dataclass(frozen=True, slots=True)
+class SignedSize:
+    """A checkpoint that is stored. What was signed stands in the note."""
+
+    size: int
+    root: bytes
+    note: str
+
+
+NEWEST_CHECKPOINT: LiteralString = "SELECT coalesce(max(size), 0) FROM checkpoints"
+
+CHECKPOINTS: LiteralString = """
+    SELECT size, root, note FROM checkpoints
+     WHERE size > %(after)s AND size <= %(until)s ORDER BY size
+"""
+
+CHECKPOINT: LiteralString = """
+    SELECT size, root, note FROM checkpoints WHERE size = %(size)s
+"""
+
+CHECKPOINTS_BEYOND: LiteralString = """
+    SELECT count(*), min(size) FROM checkpoints WHERE size > %(size)s
+"""
+
+TILES: LiteralString = """
+    SELECT tile_index, hashes FROM merkle_tiles
+     WHERE level = %(level)s AND tile_index BETWEEN %(first)s AND %(last)s
+"""
+
+# As many leaves as the tiles know of.
+TILED_SIZE: LiteralString = """
+    SELECT tile_index * 256 + octet_length(hashes) / 32 FROM merkle_tiles
+     WHERE level = 0 ORDER BY tile_index DESC LIMIT 1
+"""
+
+
+# Runs a query in the snapshot. Any: the SQL decides the types.
+Query = Callable[[LiteralString, Params], list[tuple[Any, ...]]]
+
+
+class StoredTree:
+    """The tables of checkpoints and tiles, as the snapshot has them."""
+
+    def __init__(self, query: Query) -> None:
+        self._query = query
+
+    def newest_checkpoint(self) -> int:
+        """Return the size of the largest checkpoint, or 0."""
+        ((size,),) = self._query(NEWEST_CHECKPOINT, {})
+        return int(size)
+
+    def checkpoints(self, *, after: int, until: int) -> list[SignedSize]:
+        """Return what was signed for sizes greater than `after`, up to `until`."""
+        rows = self._query(CHECKPOINTS, {"after": after, "until": until})
+        return [SignedSize(*row) for row in rows]
+
+    def checkpoint(self, size: int) -> SignedSize | None:
+        rows = self._query(CHECKPOINT, {"size": size})
+        return SignedSize(*rows[0]) if rows else None
+
+    def checkpoints_beyond(self, size: int) -> tuple[int, int | None]:
+        """Return how many are of more than `size` entries, and the smallest of them."""
+        ((count, smallest),) = self._query(CHECKPOINTS_BEYOND, {"size": size})
+        return int(count), smallest
+
+    def tiles(self, *, level: int, first: int, last: int) -> Mapping[int, bytes]:
+        """Return the tiles of a level from `first` to `last`, both included."""
+        between = {"level": level, "first": first, "last": last}
+        return dict(self._query(TILES, between))
+
+    def tiled_size(self) -> int:
+        """Return how many entries the tiles know of, whatever stands in them."""
+        rows = self._query(TILED_SIZE, {})
+        return int(rows[0][0]) if rows else 0

@@ -1,0 +1,252 @@
+"""The command that verifies: options, what it prints, and the code it ends with."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from flask import Flask
+from psycopg2.extensions import connection
+
+from app import create_app
+from config import Settings
+from models.database import ConnectionSettings, Database
+from services.checkpoint_files import Files, read_keys
+from services.witnessing import ConfiguredWitness
+from tests.audit_trail import append
+from tests.checkpoints import files_in, sign
+from tests.exams import body
+from tests.personas import Api, Persona
+from tests.tampering import allow_everything, forget_signatures, rewrite
+from tests.witnesses import Log, Running, serving
+from utils.signed_note import COSIGNATURE, Signer
+
+Verify = Callable[..., Result]
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def files(tmp_path: Path, sql: connection) -> Files:
+    return files_in(tmp_path, sql)
+
+
+@pytest.fixture
+def note(
+    database: Database,
+    connection_settings: ConnectionSettings,
+    files: Files,
+    tmp_path: Path,
+) -> Path:
+    """A checkpoint of four entries that somebody has kept. There are two more."""
+    append(database, 3)
+    made = sign(connection_settings, files)
+    assert made is not None
+    append(database, 2)
+    path = tmp_path / "kept"
+    path.write_text(made.note)
+    return path
+
+
+@pytest.fixture
+def witness(tmp_path: Path, files: Files, note: Path) -> Iterator[Running]:
+    signer = read_keys(files.keys).signers[-1]
+    log = Log(signer=signer, leaves=[], origin=signer.verifier.name)
+    with serving(tmp_path / "witness", log) as running:
+        running.post(b"old 0\n\n" + note.read_bytes())
+        yield running
+
+
+@pytest.fixture
+def audit_verify(app: Flask) -> Verify:
+    runner = app.test_cli_runner()
+    return lambda *options: runner.invoke(args=["audit", "verify", *map(str, options)])
+
+
+def vkey(files: Files) -> str:
+    return read_keys(files.keys).periods[-1].vkey
+
+
+def test_a_kept_checkpoint_makes_the_verdict_better(
+    audit_verify: Verify, files: Files, note: Path
+) -> None:
+    result = audit_verify("--checkpoint", note, "--log-vkey", vkey(files))
+
+    assert result.exit_code == 0, result.output
+    assert "consistent_with_anchor: 6 entries" in result.output
+    assert "entries behind the newest anchor: 2" in result.output
+
+
+def test_a_witness_does_too(
+    audit_verify: Verify, files: Files, witness: Running
+) -> None:
+    asked = f"{witness.key}={witness.url}"
+
+    result = audit_verify("--witness", asked, "--log-vkey", vkey(files), "--json")
+
+    report = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert report["verdict"] == "consistent_with_anchor"
+    assert report["anchors"][0]["witnessed_at"] == "2027-01-15T08:00:00.000000Z"
+    assert report["unanchored_entries"] == 2
+
+
+def test_an_anchor_that_was_asked_for_and_is_not_there_is_no_success(
+    audit_verify: Verify, files: Files, note: Path, tmp_path: Path
+) -> None:
+    away = Signer.generate("away.example", COSIGNATURE).verifier
+    forged = tmp_path / "forged"
+    forged.write_text(note.read_text().replace("\n4\n", "\n5\n"))
+    key = ("--log-vkey", vkey(files))
+
+    not_there = audit_verify("--witness", f"{away}={NOWHERE}", *key)
+    not_ours = audit_verify("--checkpoint", forged, *key)
+
+    for result in (not_there, not_ours):
+        assert result.exit_code == 2
+        assert "internally_consistent" in result.output
+
+
+@pytest.mark.tampers
+def test_a_new_history_ends_with_1(
+    audit_verify: Verify, files: Files, note: Path, sql: connection
+) -> None:
+    allow_everything(sql)
+    rewrite(sql, 2)
+    forget_signatures(sql)
+
+    assert audit_verify().exit_code == 0
+    result = audit_verify("--checkpoint", note, "--log-vkey", vkey(files))
+
+    assert result.exit_code == 1
+    assert "tampered" in result.output
+
+
+def test_a_policy_is_read_and_asked_for(
+    audit_verify: Verify, files: Files, witness: Running, tmp_path: Path
+) -> None:
+    policy = tmp_path / "policy"
+    policy.write_text(
+        f"log {vkey(files)}\nwitness board {witness.key} {witness.url}\nquorum board\n"
+    )
+    broken = tmp_path / "broken"
+    broken.write_text("log nobody\n")
+
+    held = audit_verify("--policy", policy)
+    refused = audit_verify("--policy", broken)
+
+    assert (held.exit_code, refused.exit_code) == (0, 2)
+    assert "consistent_with_anchor" in held.output
+    assert "line 1 of the policy" in refused.output
+
+
+def test_a_bookmark_is_made_and_moved_on(
+    audit_verify: Verify, database: Database, note: Path, tmp_path: Path
+) -> None:
+    assert note.exists()
+    path = tmp_path / "bookmark.json"
+
+    first = audit_verify("--bookmark", path)
+    made = json.loads(path.read_text())
+    append(database, 3)
+    second = audit_verify("--bookmark", path)
+    moved = json.loads(path.read_text())
+    full = audit_verify("--bookmark", path, "--full")
+    read = json.loads(path.read_text())
+
+    assert [result.exit_code for result in (first, second, full)] == [0, 0, 0]
+    assert (made["size"], moved["size"], read["size"]) == (6, 9, 9)
+    assert "4 entries in" in second.output
+    assert moved["last_full_run_at"] == made["last_full_run_at"]
+    assert read["last_full_run_at"] > made["last_full_run_at"]
+    assert "consistent_with_anchor" in full.output
+
+
+@pytest.mark.tampers
+def test_a_bookmark_stays_where_it_is_if_the_log_does_not_hold(
+    audit_verify: Verify, note: Path, tmp_path: Path, sql: connection
+) -> None:
+    assert note.exists()
+    path = tmp_path / "bookmark.json"
+    audit_verify("--bookmark", path)
+    before = path.read_text()
+    allow_everything(sql)
+    rewrite(sql, 2)
+
+    result = audit_verify("--bookmark", path)
+
+    assert result.exit_code == 1
+    assert path.read_text() == before
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--bookmark", "{damaged}"],
+        ["--bookmark", "{new}", "--to-seq", "2"],
+        ["--checkpoint", "{missing}"],
+        ["--witness", "nobody"],
+        ["--log-vkey", "nobody"],
+        ["--policy", "{missing}"],
+        ["--from-seq", "99"],
+    ],
+    ids=["damaged", "range", "checkpoint", "witness", "key", "policy", "beyond"],
+)
+def test_what_can_not_be_used_ends_with_2_and_never_with_1(
+    audit_verify: Verify, tmp_path: Path, options: list[str]
+) -> None:
+    damaged = tmp_path / "damaged"
+    damaged.write_text("{}")
+    names = {name: tmp_path / name for name in ("damaged", "new", "missing")}
+
+    result = audit_verify(*(option.format(**names) for option in options))
+
+    assert result.exit_code == 2, result.output
+    assert not names["new"].exists()
+
+
+def test_a_database_that_is_away_ends_with_2(settings: Settings) -> None:
+    away = replace(settings, database=replace(settings.database, name="away"))
+    application = create_app(away)
+
+    result = application.test_cli_runner().invoke(args=["audit", "verify"])
+
+    assert result.exit_code == 2
+    assert "not to be had" in result.output
+
+
+def test_the_server_asks_the_witnesses_of_its_configuration(
+    settings: Settings, ada: Persona, files: Files, witness: Running
+) -> None:
+    configured = replace(
+        settings,
+        audit_log_vkeys=(vkey(files),),
+        witnesses=(ConfiguredWitness(witness.key, witness.url),),
+    )
+    api = Api(create_app(configured))
+
+    report = body(api.as_(ada).get("/api/blockchain/verify"))
+
+    assert report["verdict"] == "consistent_with_anchor"
+    assert report["valid"] is True
+    assert [anchor["size"] for anchor in report["anchors"]] == [5]
+
+
+def test_the_server_says_that_a_witness_is_away(
+    settings: Settings, ada: Persona, files: Files, note: Path
+) -> None:
+    assert note.exists()
+    away = Signer.generate("away.example", COSIGNATURE).verifier
+    configured = replace(
+        settings,
+        audit_log_vkeys=(vkey(files),),
+        witnesses=(ConfiguredWitness(away, NOWHERE),),
+    )
+
+    report = body(Api(create_app(configured)).as_(ada).get("/api/blockchain/verify"))
+
+    assert report["verdict"] == "internally_consistent"
+    assert report["unanchored_entries"] is None
+    assert "did not answer" in report["anchors"][0]["detail"]

