@@ -19,7 +19,9 @@ from rich.table import Table
 
 from api.context import services
 from api.schemas.blockchain import EntryResponse, VerificationResponse
+from models.audit_suspension import Suspension
 from services.audit_findings import CheckResult, Verdict, Verification
+from services.epochs import BrokenEpochsError
 from services.errors import DomainError
 
 EXIT_CODES: Final = {
@@ -121,6 +123,67 @@ def bundle_command(attempt_id: UUID, file: BinaryIO, reason: str) -> None:
         f" SHA-256 {made.sha256.hex()}",
         err=True,
     )
+
+
+@audit.command("new-epoch")
+@click.option("--reason", required=True, help="Is recorded in the log.")
+@click.option("--by", "email", required=True, help="Your address, as an admin.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def new_epoch_command(*, reason: str, email: str, yes: bool) -> None:
+    """Go on under a new origin, when what was signed and is missing is lost.
+
+    docs/audit-log.md, "When the server refuses to write".
+    """
+    epochs = services().epochs
+    try:
+        suspended = epochs.get_suspension()
+        if suspended is not None:
+            _print_suspension(suspended)
+            click.echo(
+                "\nIf a backup or a standby has what is missing, restore that instead:"
+                " it can not be restored any more once new entries were signed.\n"
+            )
+            if not yes:
+                click.confirm("Is it lost, and shall a new epoch begin?", abort=True)
+        opened = epochs.open_epoch(admin_email=email, reason=reason)
+    except (DomainError, BrokenEpochsError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(
+        f"Entry {opened.seq} opens {opened.origin}. Entries are appended again. Now:\n"
+        "  1. python -m checkpointer new-epoch     makes its key, and prints it\n"
+        "  2. it goes before the others in AUDIT_LOG_VKEYS, and to every witness\n"
+        "  3. say in public what was lost: `flask --app app audit show"
+        f" {opened.seq}`"
+    )
+
+
+@audit.command("resume")
+@click.option("--reason", required=True, help="Is recorded in the log.")
+@click.option("--by", "email", required=True, help="Your address, as an admin.")
+def resume_command(reason: str, email: str) -> None:
+    """Go on as before, if the log has all again that was signed."""
+    try:
+        seq = services().epochs.resume(admin_email=email, reason=reason)
+    except (DomainError, BrokenEpochsError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"Entry {seq} says so. Entries are appended again.")
+
+
+def _print_suspension(found: Suspension) -> None:
+    click.echo(f"Since {found.found_at:%F %T} UTC nothing is written.\n")
+    click.echo(f"  {found.seen_by} has this, which the log has signed:\n")
+    for line in found.note.splitlines():
+        click.echo(f"    {line}")
+    if found.log_root is None:
+        click.echo(
+            f"\n  The log had {found.log_size} entries: {found.size - found.log_size}"
+            " or more are missing."
+        )
+    else:
+        click.echo(
+            f"\n  The first {found.size} entries of the log, which has"
+            f" {found.log_size}, make another root: {found.log_root.hex()}"
+        )
 
 
 def _print(found: Verification) -> None:

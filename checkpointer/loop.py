@@ -9,6 +9,7 @@ from typing import Final
 
 from models.database import DatabaseUnavailableError
 from services.checkpointer import Checkpointer
+from services.log_watch import LogWatch, Testimony
 from services.witnessing import Witnessing
 
 logger = logging.getLogger(__name__)
@@ -29,12 +30,14 @@ class Loop:
         self,
         checkpointer: Checkpointer,
         witnessing: Witnessing,
+        watch: LogWatch,
         *,
         interval_seconds: float,
         is_thorough: bool,
     ) -> None:
         self._checkpointer = checkpointer
         self._witnessing = witnessing
+        self._watch = watch
         self._interval_seconds = interval_seconds
         self._is_thorough = is_thorough
         self._has_begun = False
@@ -67,6 +70,7 @@ class Loop:
     def step(self) -> None:
         """Look once, and sign if it is time."""
         if not self._has_begun:
+            compare(self._watch, self._checkpointer)
             self._checkpointer.begin(is_thorough=self._is_thorough)
             self._witnessing.compare(
                 self._checkpointer.size, self._checkpointer.verifiers
@@ -86,3 +90,9 @@ class Loop:
     def _pause_seconds(self) -> float:
         longest = max(POLL_SECONDS, MAX_BACKOFF_SECONDS)
         return min(POLL_SECONDS * 2.0 ** min(self._failures, 16), longest)
+
+
+def compare(watch: LogWatch, checkpointer: Checkpointer) -> None:
+    """Stop the servers too if the log contradicts what was signed, before we refuse."""
+    promised = checkpointer.promised
+    watch.check(*([] if promised is None else [Testimony("the signer", promised)]))

@@ -13,6 +13,7 @@ from typing import Final
 
 from config.development import development_secret
 from models.database import ConnectionSettings
+from services.witnessing import ConfiguredWitness
 from utils.signed_note import NoteError, VerifierKey
 
 MIN_SECRET_BYTES: Final = 32
@@ -70,6 +71,8 @@ class Settings:
     # The public keys of the log, the newest first: whoever asks is told by whom its
     # checkpoints are to be signed.
     audit_log_vkeys: tuple[str, ...] = ()
+    # Who is asked what he has seen of the log, before anything is written.
+    witnesses: tuple[ConfiguredWitness, ...] = ()
     log_level: str = "INFO"
     # 0 starts no background thread in this process.
     sweeper_interval_seconds: float = 1.0
@@ -137,6 +140,7 @@ class Settings:
             trusted_hosts=read.words("TRUSTED_HOSTS"),
             cors_origins=read.origins("CORS_ORIGINS"),
             audit_log_vkeys=read.vkeys("AUDIT_LOG_VKEYS"),
+            witnesses=read.witnesses("WITNESSES", signed_by="AUDIT_LOG_VKEYS"),
             log_level=read.one_of(
                 "LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")
             ),
@@ -268,6 +272,21 @@ class _Reader:
                     f" separated by commas: {vkey!r} is not one ({error})."
                 ) from error
         return vkeys
+
+    def witnesses(self, name: str, *, signed_by: str) -> tuple[ConfiguredWitness, ...]:
+        given = self.words(name)
+        if given and not self.words(signed_by):
+            raise ConfigError(
+                f"{name} needs {signed_by}: of what a witness says only that counts"
+                " which the log has signed."
+            )
+        try:
+            return tuple(map(ConfiguredWitness.parse, given))
+        except NoteError as error:
+            raise ConfigError(
+                f"{name} takes VKEY=URL, as the checkpointer's --witness does,"
+                f" separated by commas ({error})."
+            ) from error
 
     def limit(self, name: str, default: str) -> str:
         value = self.text(name, default)

@@ -165,14 +165,14 @@ def signing(prepared: Prepared) -> Iterator[Prepared]:
     files = serve_checkpoints.files_under(CHECKPOINTS)
     serve_checkpoints.make_keys(files, prepared.environ)
     vkeys = serve_checkpoints.verifier_keys(files)
-    told = replace(prepared, environ={**prepared.environ, "AUDIT_LOG_VKEYS": vkeys})
+    told = {**prepared.environ, "AUDIT_LOG_VKEYS": vkeys}
     with (
         serve_checkpoints.witness(WITNESS, vkeys.split(",")) as witness,
         serve_checkpoints.checkpointer(
             files, prepared.environ, prepared.claims, witness
         ),
     ):
-        yield told
+        yield replace(prepared, environ={"WITNESSES": witness, **told})
 
 
 def make_login_role(

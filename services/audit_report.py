@@ -1,5 +1,6 @@
 """From what was found in the audit log to a verdict that can be defended."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -31,6 +32,7 @@ def conclude(
     *,
     first_seq: int,
     reaches_end: bool,
+    incidents: Sequence[str],
     snapshot_at: datetime,
     duration_ms: int,
 ) -> Verification:
@@ -57,14 +59,21 @@ def conclude(
         },
         errors=tuple(findings[:MAX_FINDINGS]),
         checks=tuple(
-            _check(reason, result, reaches_end=reaches_end) for reason in ErrorClass
+            _check(reason, result, incidents, reaches_end=reaches_end)
+            for reason in ErrorClass
         ),
         snapshot_at=snapshot_at,
         duration_ms=duration_ms,
     )
 
 
-def _check(reason: ErrorClass, result: RangeResult, *, reaches_end: bool) -> Check:
+def _check(
+    reason: ErrorClass,
+    result: RangeResult,
+    incidents: Sequence[str],
+    *,
+    reaches_end: bool,
+) -> Check:
     if count := result.counts[reason]:
         return Check(
             name=reason.value,
@@ -73,11 +82,10 @@ def _check(reason: ErrorClass, result: RangeResult, *, reaches_end: bool) -> Che
         )
     if why_not := _why_not_checked(reason, result, reaches_end=reaches_end):
         return Check(name=reason.value, result=CheckResult.NOT_CHECKED, detail=why_not)
-    return Check(
-        name=reason.value,
-        result=CheckResult.PASSED,
-        detail=f"{result.entries} entries, the last is {result.last_seq}",
-    )
+    detail = f"{result.entries} entries, the last is {result.last_seq}"
+    if reason is ErrorClass.EPOCH:
+        detail = ". ".join(incidents) or "one epoch"
+    return Check(name=reason.value, result=CheckResult.PASSED, detail=detail)
 
 
 def _why_not_checked(

@@ -5,7 +5,7 @@ docs/audit-log.md tells what a verdict is worth.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -20,11 +20,13 @@ from models.audit_snapshot import (
     microseconds,
     snapshot,
 )
+from models.audit_suspension import OriginEntry, Suspension
 from models.blockchain_log import Head
 from models.database import ConnectionSettings
 from services.audit_check import MAX_FINDINGS, Progress, RangeCheck, RangeResult
 from services.audit_findings import ErrorClass, Finding, Verification
 from services.audit_report import conclude
+from services.epochs import BrokenEpochsError, Contradicted, parse_epochs
 from utils.blockchain_hasher import NO_HASH, log_identity
 
 # Large enough to make starting a part cheap, small enough to share them out evenly.
@@ -70,6 +72,7 @@ def verify(
     with snapshot(settings, timeout_seconds=timeout_seconds) as log:
         head, bounds = log.head(), log.bounds()
         genesis = _check_genesis(log, head)
+        origins, suspension = log.origins(), log.suspension()
         if bounds is None:
             first, last = 0, -1
             result = RangeResult()
@@ -89,7 +92,9 @@ def verify(
             else:
                 result = _check_in_parallel(part, processes, progress)
     reaches_end = bounds is None or first <= last == bounds[1]
-    findings = list(genesis.findings)
+    findings = list(genesis.findings) or list(_check_epochs(origins, head))
+    if suspension is not None:
+        findings.append(_contradicted(suspension))
     if reaches_end and result.interruption is None:
         findings += _compare_head(head, genesis, result)
     for finding in findings:
@@ -99,6 +104,7 @@ def verify(
         result,
         first_seq=first,
         reaches_end=reaches_end,
+        incidents=_incidents(origins),
         snapshot_at=log.taken_at,
         duration_ms=round((time.monotonic() - started) * 1000),
     )
@@ -198,6 +204,53 @@ def _check_genesis(log: Snapshot, head: Head | None) -> Genesis:
         detail="entry 0 is not the manifest of this log",
     )
     return Genesis(log_id, (finding,))
+
+
+def _contradicted(found: Suspension) -> Finding:
+    return Finding(
+        seq=max(0, min(found.size, found.log_size) - 1),
+        reason=ErrorClass.CHECKPOINT,
+        expected=found.root.hex(),
+        found=None if found.log_root is None else found.log_root.hex(),
+        detail=Contradicted.of(found).sentence,
+    )
+
+
+def _check_epochs(
+    origins: Sequence[OriginEntry], head: Head | None
+) -> Iterator[Finding]:
+    """See that the log is signed under the origin that its entries say."""
+    try:
+        origin = parse_epochs(origins)[-1].origin
+    except BrokenEpochsError as error:
+        yield Finding(
+            seq=origins[-1].seq if origins else 0,
+            reason=ErrorClass.EPOCH,
+            detail=str(error),
+        )
+        return
+    if head is not None and head.origin != origin:
+        yield Finding(
+            seq=head.next_seq - 1,
+            reason=ErrorClass.EPOCH,
+            expected=origin,
+            found=head.origin,
+            detail="the head names another origin than the entries",
+        )
+
+
+def _incidents(origins: Sequence[OriginEntry]) -> Sequence[str]:
+    """Say of each epoch but the first why it was opened."""
+    try:
+        epochs = parse_epochs(origins)
+    except BrokenEpochsError:
+        return ()
+    return [
+        f"epoch {epoch.number}, {epoch.origin}, since entry {epoch.first_seq}:"
+        f" {epoch.opened.contradiction.sentence}. Reason given: {epoch.opened.reason}"
+        for epoch in epochs
+        if epoch.opened is not None
+    ]
 
 
 def _has_hash_under(log_id: bytes, row: bytes) -> bool:
