@@ -272,5 +272,5 @@ def _say(result: LogCheck) -> None:
         )
     elif result is LogCheck.NOT_CHECKED:
         logger.warning("no witness has confirmed that the log is not an old copy")
-    else:
-        logger.info("the log was compared with what was signed: %s", result)
+    elif result is LogCheck.AGREES:
+        logger.info("the log continues what witnesses have seen of it")

@@ -9,11 +9,13 @@ from psycopg2.extensions import connection
 from psycopg2.sql import SQL, Identifier
 
 from models.database import Database
+from services import background
 from services.analysis_job import AnalysisJob
 from services.audit_verification import verify
 from services.deadlines import end_overdue_attempts, open_and_close_exams
 from tests.audit_trail import run, scalar
 from tests.databases import connection_to, copy_of
+from tests.old_copies import resume, suspend
 from tests.personas import Api
 from tests.scene import Cast, Scene
 from tests.writes import WRITES
@@ -25,6 +27,7 @@ MAKES_NOTHING = {"blockchain.initialize", "receipts.check_receipt"}
 UNRECORDED = {
     "audit_head",
     "audit_log",
+    "audit_suspensions",
     "checkpoints",
     "idempotency_keys",
     "merkle_tiles",
@@ -92,6 +95,53 @@ def test_a_write_and_its_entry_are_one_transaction(
     logged = watch.writers_of("audit_log")
     assert logged
     assert watch.writers() <= logged
+
+
+@pytest.fixture
+def suspended(sql: connection) -> Iterator[None]:
+    """Whoever finds that the log is an old copy does this."""
+    assert suspend(sql)
+    yield
+    resume(sql)
+
+
+@pytest.mark.usefixtures("suspended")
+def test_nothing_is_written_while_the_log_contradicts_what_was_signed(
+    app: Flask, cast: Cast, sql: connection
+) -> None:
+    before, watch = last_seq(sql), Watch(sql)
+
+    answers = {name: write.send(app, cast) for name, write in WRITES.items()}
+
+    for name, response in answers.items():
+        assert response.status_code == 503, (name, response.text)
+        found = response.get_json()
+        assert found["type"] == "/problems/log-contradicted", name
+        assert response.headers["Retry-After"] == "30"
+    assert watch.writers() == set()
+    assert last_seq(sql) == before
+    # And by itself the server does nothing, as long as it stays so.
+    jobs = background.jobs(app.extensions["database"])
+    assert [job.run() for job in jobs if job.name != "prune"] == [0, 0, 0]
+    assert watch.writers() == set()
+
+
+@pytest.mark.usefixtures("suspended")
+def test_reading_goes_on_while_nothing_is_written(api: Api, cast: Cast) -> None:
+    health = api.as_(None).get("/health")
+
+    assert health.status_code == 200
+    found = health.get_json()
+    assert (found["status"], found["log_check"]) == ("read_only", "contradicted")
+    assert found["audit_log"] == "read_only"
+    admin = api.as_(cast["ada"])
+    assert admin.get("/api/exams").status_code == 200
+    summary = admin.get("/api/blockchain/summary").get_json()
+    assert summary["suspension"]["seen_by"] == "board.example.edu/witness"
+    assert summary["suspension"]["size"] == 1_000_000
+    assert [epoch["number"] for epoch in summary["epochs"]] == [1]
+    verified = admin.get("/api/blockchain/verify").get_json()
+    assert verified["errors_by_class"] == {"checkpoint": 1}
 
 
 def test_asking_for_the_genesis_again_makes_nothing(

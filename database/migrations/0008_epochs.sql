@@ -50,7 +50,7 @@ CREATE FUNCTION audit_suspend(
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     head  record;
-    found bigint;
+    made  bigint;
 BEGIN
     SELECT next_seq, origin, suspension INTO head
       FROM public.audit_head ORDER BY next_seq DESC LIMIT 1 FOR UPDATE;
@@ -60,8 +60,8 @@ BEGIN
     INSERT INTO public.audit_suspensions
         (seen_by, note, size, root, log_size, log_root)
     VALUES (p_seen_by, p_note, p_size, p_root, p_log_size, p_log_root)
-    RETURNING id INTO found;
-    UPDATE public.audit_head SET suspension = found WHERE next_seq = head.next_seq;
+    RETURNING id INTO made;
+    UPDATE public.audit_head SET suspension = made WHERE next_seq = head.next_seq;
     RETURN true;
 END $$;
 
