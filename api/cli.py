@@ -43,9 +43,15 @@ audit = AppGroup("audit", help="Read and verify the audit log.")
 @click.option("--from-seq", type=click.IntRange(min=0), help="The first entry.")
 @click.option("--to-seq", type=click.IntRange(min=0), help="The last entry.")
 @click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True)
+@click.option("--deep", is_flag=True, help="Compare the rows of other tables too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def verify_command(
-    *, from_seq: int | None, to_seq: int | None, processes: int, as_json: bool
+    *,
+    from_seq: int | None,
+    to_seq: int | None,
+    processes: int,
+    deep: bool,
+    as_json: bool,
 ) -> None:
     """Check every entry. Exits with 0 if it holds, 1 if not, 2 if it was not read."""
     blockchain = services().blockchain
@@ -65,6 +71,7 @@ def verify_command(
             from_seq=from_seq,
             to_seq=to_seq,
             processes=processes,
+            deep=deep,
             progress=lambda entries: bar.advance(task, entries),
         )
         bar.update(task, completed=found.entries_checked)
@@ -202,6 +209,7 @@ def _print(found: Verification) -> None:
     console.print(
         f"[bold]{found.verdict}[/]: {found.entries_checked:,} entries in"
         f" {found.duration_ms / 1000:.1f} s ({rate:,.0f}/s), entry {found.last_seq}"
-        f" has the hash {head}",
+        f" has the hash {head}"
+        + ("" if found.rows_checked is None else f", {found.rows_checked:,} rows"),
         soft_wrap=True,
     )

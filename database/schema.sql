@@ -118,6 +118,38 @@ INSERT INTO schema_migrations (version, name, sha256) VALUES
 COMMIT;
 \endif
 
+SELECT NOT EXISTS (SELECT FROM schema_migrations WHERE version = 7)
+    AS is_pending \gset
+\if :is_pending
+\echo applying 0007_domain_rows.sql
+BEGIN;
+-- What its queries return is of no interest here.
+\o /dev/null
+\ir migrations/0007_domain_rows.sql
+\o
+RESET ROLE;
+INSERT INTO schema_migrations (version, name, sha256) VALUES
+    (7, 'domain_rows',
+     'b12f8b16f386d084affdbf1034898fff4746da54580f1f92ef2bcfd4592ee234');
+COMMIT;
+\endif
+
+SELECT NOT EXISTS (SELECT FROM schema_migrations WHERE version = 8)
+    AS is_pending \gset
+\if :is_pending
+\echo applying 0008_epochs.sql
+BEGIN;
+-- What its queries return is of no interest here.
+\o /dev/null
+\ir migrations/0008_epochs.sql
+\o
+RESET ROLE;
+INSERT INTO schema_migrations (version, name, sha256) VALUES
+    (8, 'epochs',
+     'db1b8707e5f38b70d76bba06d361b27456663ef4220bc8b9f126348735f4d6ac');
+COMMIT;
+\endif
+
 DO $$ BEGIN PERFORM pg_advisory_unlock(31651020127104882); END $$;
 RESET lock_timeout;
 RESET search_path;

@@ -15,6 +15,10 @@ class AuditEvent(DescribedEnum):
         "log.resumed",
         "The log had contradicted what was signed of it, and does so no more.",
     )
+    LOG_ROWS_STATED = (
+        "log.rows_stated",
+        "The rows of a table that were there before the log covered it.",
+    )
 
     USER_REGISTERED = "user.registered", "Somebody registered as a student."
     USER_CREATED = "user.created", "An admin, or the setup, created an account."

@@ -5,12 +5,12 @@ four bytes of length, -1 for NULL. That is also how `ENTRY v1` writes its string
 the columns in this order a checker finds the end of an entry lying ready in the row.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from struct import Struct
-from typing import Final, LiteralString
+from typing import Any, Final, LiteralString
 
 import psycopg2
 from psycopg2 import extensions, sql
@@ -26,8 +26,9 @@ from models.database import ConnectionSettings, DatabaseUnavailableError
 COPY: LiteralString = """
     COPY (SELECT seq, recorded_at,
                  int8send(xid) || int2send(flags) || int4send(schema_version),
-                 payload_hash, state_hash, previous_hash, hash, payload_salt, payload,
-                 attempt_id::text, actor_id, event_type, entity_type, entity_id
+                 payload_hash, state_hash, previous_hash, hash, payload_salt,
+                 coalesce(octet_length(state), 0), payload, attempt_id::text, actor_id,
+                 event_type, entity_type, entity_id, state
             FROM public.audit_log WHERE seq BETWEEN {first} AND {last} ORDER BY seq)
     TO STDOUT (FORMAT binary)
 """
@@ -40,12 +41,15 @@ COLUMNS: Final = (
     "previous_hash",
     "hash",
     "payload_salt",
+    # How many bytes the last field has: so that the end of the entry is found.
+    "state_bytes",
     "payload",
     "attempt_id",
     "actor_id",
     "event_type",
     "entity_type",
     "entity_id",
+    "state",
 )
 BOUNDS: LiteralString = "SELECT min(seq), max(seq) FROM public.audit_log"
 BEGIN: LiteralString = (
@@ -161,6 +165,16 @@ class Snapshot:
             self._cursor.copy_expert(statement, _Sink(receive))
         except psycopg2.errors.QueryCanceled as error:
             raise ReadInterruptedError("reading took too long") from error
+
+    def all(
+        self, query: sql.Composable, parameters: Mapping[str, object]
+    ) -> list[tuple[Any, ...]]:
+        """Return the rows of a query. Raises ReadInterruptedError."""
+        try:
+            self._cursor.execute(query, parameters)
+        except psycopg2.errors.QueryCanceled as error:
+            raise ReadInterruptedError("reading took too long") from error
+        return self._cursor.fetchall()
 
     def row(self, seq: int) -> bytes | None:
         """Return one row, or None if it is not there."""

@@ -14,18 +14,21 @@ from struct import Struct
 from struct import error as BadStructError  # noqa: N812
 from typing import Final
 
-from models.audit_snapshot import EPOCH_US, Receive, fields_of, row_of
+from models.audit_snapshot import COLUMNS, EPOCH_US, Receive, fields_of, row_of
 from services.audit_findings import ErrorClass, Finding
 from utils.blockchain_hasher import (
     ENTRY_TAG,
     LEAF_PREFIX,
+    NO_HASH,
+    NULL,
     PAYLOAD_TAG,
+    STATE_TAG,
 )
 
 # All up to the payload: before each field its length, the first of them together with
 # the count of fields, and at the end the length of the payload.
-_ROW = Struct(">6sQiqi14si32si32si32si32si32si")
-_LENGTHS: Final = (b"\x00\x0e\x00\x00\x00\x08", 8, 14, 32, 32, 32, 32, 32)
+_ROW = Struct(">6sQiqi14si32si32si32si32si32siii")
+_LENGTHS: Final = (b"\x00\x10\x00\x00\x00\x08", 8, 14, 32, 32, 32, 32, 32, 4)
 _PAYLOAD: Final = _ROW.size
 # What stands between the log's id and the numbers.
 _PLACE = Struct(">Q32sq")
@@ -34,9 +37,12 @@ _STREAM: Final = b"\x00\x00\x00\x04main"
 # Formatting bytes is the fastest way to join them. The payload brings its length in
 # four bytes, and the layout gives it eight.
 _COMMITMENT: Final = PAYLOAD_TAG + b"%b\x00\x00\x00\x00%b"
+_STATE: Final = STATE_TAG + b"%b\x00\x00\x00\x00%b"
 _length = Struct(">i")
 # Where the seq stands among the bytes of an entry.
 _SEQ: Final = slice(32, 40)
+# Which of COLUMNS are the strings of an entry.
+_SUBJECT: Final = (COLUMNS.index("attempt_id"), COLUMNS.index("state"))
 
 MAX_FINDINGS: Final = 100
 PROGRESS_EVERY: Final = 4096
@@ -113,7 +119,7 @@ class RangeCheck:
     def _check(self) -> Generator[None, bytes, None]:
         """Check row after row. Nearly all of the time is spent here."""
         unpack, pack = _ROW.unpack_from, _PLACE.pack
-        commitment = _COMMITMENT
+        commitment, state_commitment = _COMMITMENT, _STATE
         leaf = b"%b%b%%b%%b%%b%%b%b%%b" % (
             LEAF_PREFIX + ENTRY_TAG,
             self._log_id.replace(b"%", b"%%"),
@@ -135,18 +141,27 @@ class RangeCheck:
                     # fmt: off
                     (
                         _, seq, _, time_us, _, numbers, _, payload_hash, _, state_hash,
-                        _, previous_hash, _, stored_hash, _, salt, payload_length,
+                        _, previous_hash, _, stored_hash, _, salt, _, state_bytes,
+                        payload_length,
                     ) = values
                     # fmt: on
                     time_us += EPOCH_US
                     payload_end = _PAYLOAD + payload_length
                     place = pack(seq, previous_hash, time_us)
-                    subject = row[payload_end:]
+                    state_at = len(row) - 4 - state_bytes
+                    subject = row[payload_end:state_at]
+                    state = row[state_at:]
                     entry = leaf % (place, numbers, payload_hash, state_hash, subject)
                     committed = commitment % (salt, row[_PAYLOAD - 4 : payload_end])
                     if (
                         sha256(entry).digest() != stored_hash
                         or sha256(committed).digest() != payload_hash
+                        or (
+                            state_hash != NO_HASH
+                            if state == NULL
+                            else sha256(state_commitment % (salt, state)).digest()
+                            != state_hash
+                        )
                         or seq != expected_seq
                         or previous_hash != last_hash
                         or time_us < last_time_us
@@ -205,6 +220,7 @@ class RangeCheck:
             )
         self._check_hash(seq, fields)
         self._check_payload(seq, fields)
+        self._check_state(seq, fields)
         time_us = EPOCH_US + int.from_bytes(fields["recorded_at"] or b"", signed=True)
         if time_us < self._previous_time_us:
             earliest = self._previous_time_us
@@ -249,7 +265,7 @@ class RangeCheck:
             return None
         subject = b"".join(
             b"\xff\xff\xff\xff" if value is None else _length.pack(len(value)) + value
-            for value in islice(fields.values(), 9, None)
+            for value in islice(fields.values(), *_SUBJECT)
         )
         header = b"".join(value for value in fixed if value is not None)
         return ENTRY_TAG + self._log_id + header + _STREAM + subject
@@ -267,6 +283,22 @@ class RangeCheck:
             self._add(
                 seq, ErrorClass.PAYLOAD, _hex(fields["payload_hash"]), _hex(expected)
             )
+
+    def _check_state(self, seq: int, fields: dict[str, bytes | None]) -> None:
+        state, salt, found = (
+            fields["state"],
+            fields["payload_salt"],
+            fields["state_hash"],
+        )
+        if salt is None and state is None:
+            # Erased together with the payload, which has been judged.
+            return
+        expected = NO_HASH
+        if state is not None:
+            length = len(state).to_bytes(8)
+            expected = sha256(STATE_TAG + (salt or b"") + length + state).digest()
+        if expected != found:
+            self._add(seq, ErrorClass.STATE, _hex(found), _hex(expected))
 
     def _add_gap(self, next_seq: int) -> None:
         first = self._expected_seq

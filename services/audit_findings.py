@@ -15,6 +15,7 @@ class ErrorClass(DescribedEnum):
     GAP = "gap", "Entries are missing."
     ORDER = "order", "An entry stands at another's place, or twice at one."
     PAYLOAD = "payload", "The payload is not the one that was committed to."
+    STATE = "state", "What it says of other tables' rows is not what was committed to."
     REDACTION = "redaction", "The payload is missing and nothing says why."
     CLOCK = "clock", "Time goes backwards."
     GENESIS = "genesis", "The first entry does not bind this log."
@@ -67,6 +68,8 @@ class Verification:
     valid: bool
     verdict: Verdict
     entries_checked: int
+    # Of other tables; None when they were not asked for.
+    rows_checked: int | None
     first_seq: int | None
     last_seq: int | None
     # Of the last entry that was checked.

@@ -13,16 +13,20 @@ from services.audit_findings import (
     Verdict,
     Verification,
 )
+from services.domain_check import DomainResult
 
-DOMAIN: Final = "entries do not cover the rows of other tables yet"
+DOMAIN: Final = frozenset(
+    {
+        ErrorClass.DOMAIN_MISSING,
+        ErrorClass.DOMAIN_DIFFERS,
+        ErrorClass.DOMAIN_UNLOGGED,
+    }
+)
 # What needs something that this version does not have.
 NOT_CHECKED: Final = {
     ErrorClass.ROOT: "no Merkle root is kept yet",
     ErrorClass.CHECKPOINT: "no signed checkpoint from outside the database is known:"
     " who owns the database could have written all of the log anew",
-    ErrorClass.DOMAIN_MISSING: DOMAIN,
-    ErrorClass.DOMAIN_DIFFERS: DOMAIN,
-    ErrorClass.DOMAIN_UNLOGGED: DOMAIN,
 }
 RANK: Final = {reason: rank for rank, reason in enumerate(ErrorClass)}
 
@@ -35,11 +39,17 @@ def conclude(
     incidents: Sequence[str],
     snapshot_at: datetime,
     duration_ms: int,
+    domain: DomainResult | None = None,
 ) -> Verification:
+    """Judge what was found. `domain` is None when nobody asked for the rows."""
     findings = sorted(result.findings, key=_by_place)
     if any(result.counts.values()):
         verdict = Verdict.TAMPERED
-    elif result.interruption is not None or result.entries == 0:
+    elif (
+        result.interruption is not None
+        or result.entries == 0
+        or (domain is not None and domain.not_checked is not None)
+    ):
         # Nothing was read: nothing is proven.
         verdict = Verdict.INCOMPLETE
     else:
@@ -48,6 +58,7 @@ def conclude(
         valid=verdict is Verdict.INTERNALLY_CONSISTENT,
         verdict=verdict,
         entries_checked=result.entries,
+        rows_checked=None if domain is None else domain.rows,
         first_seq=first_seq if result.entries else None,
         last_seq=result.last_seq,
         head_hash=result.last_hash if result.entries else None,
@@ -59,7 +70,7 @@ def conclude(
         },
         errors=tuple(findings[:MAX_FINDINGS]),
         checks=tuple(
-            _check(reason, result, incidents, reaches_end=reaches_end)
+            _check(reason, result, incidents, domain, reaches_end=reaches_end)
             for reason in ErrorClass
         ),
         snapshot_at=snapshot_at,
@@ -71,6 +82,7 @@ def _check(
     reason: ErrorClass,
     result: RangeResult,
     incidents: Sequence[str],
+    domain: DomainResult | None,
     *,
     reaches_end: bool,
 ) -> Check:
@@ -80,12 +92,24 @@ def _check(
             result=CheckResult.FAILED,
             detail=f"{reason.description} Found: {count}.",
         )
-    if why_not := _why_not_checked(reason, result, reaches_end=reaches_end):
+    if reason in DOMAIN:
+        why_not = _why_no_rows(domain)
+    else:
+        why_not = _why_not_checked(reason, result, reaches_end=reaches_end)
+    if why_not is not None:
         return Check(name=reason.value, result=CheckResult.NOT_CHECKED, detail=why_not)
     detail = f"{result.entries} entries, the last is {result.last_seq}"
-    if reason is ErrorClass.EPOCH:
+    if reason in DOMAIN and domain is not None:
+        detail = f"{domain.rows} rows, as they were when the last entry was written"
+    elif reason is ErrorClass.EPOCH:
         detail = ". ".join(incidents) or "one epoch"
     return Check(name=reason.value, result=CheckResult.PASSED, detail=detail)
+
+
+def _why_no_rows(domain: DomainResult | None) -> str | None:
+    if domain is None:
+        return "not asked for: the rows of other tables are compared by a deep check"
+    return domain.not_checked
 
 
 def _why_not_checked(

@@ -26,6 +26,7 @@ from models.database import ConnectionSettings
 from services.audit_check import MAX_FINDINGS, Progress, RangeCheck, RangeResult
 from services.audit_findings import ErrorClass, Finding, Verification
 from services.audit_report import conclude
+from services.domain_check import DomainResult, check_domain
 from services.epochs import BrokenEpochsError, Contradicted, parse_epochs
 from utils.blockchain_hasher import NO_HASH, log_identity
 
@@ -60,9 +61,13 @@ def verify(
     to_seq: int | None = None,
     timeout_seconds: float = 0,
     processes: int = 1,
+    deep: bool = False,
     progress: Progress | None = None,
 ) -> Verification:
     """Check the log, or the entries from `from_seq` to `to_seq`, both included.
+
+    A deep check also compares the rows of other tables with what the log says of them;
+    it needs all of the log.
 
     `progress` is told of every few thousand entries more. `timeout_seconds` bounds the
     reading (0: no bound); when it is over, the verdict is incomplete. Raises
@@ -91,7 +96,15 @@ def verify(
                 result = _check(log, part, progress)
             else:
                 result = _check_in_parallel(part, processes, progress)
-    reaches_end = bounds is None or first <= last == bounds[1]
+        reaches_end = bounds is None or first <= last == bounds[1]
+        domain = None
+        if deep:
+            is_whole = reaches_end and first <= 0
+            domain = (
+                check_domain(log, last_seq=last, limit=MAX_FINDINGS)
+                if is_whole
+                else DomainResult(not_checked="only with the whole log, not a range")
+            )
     findings = list(genesis.findings) or list(_check_epochs(origins, head))
     if suspension is not None:
         findings.append(_contradicted(suspension))
@@ -100,6 +113,9 @@ def verify(
     for finding in findings:
         result.add(finding)
     _recognise_moved(result)
+    if domain is not None:
+        result.counts += domain.counts
+        result.findings += domain.findings
     return conclude(
         result,
         first_seq=first,
@@ -107,6 +123,7 @@ def verify(
         incidents=_incidents(origins),
         snapshot_at=log.taken_at,
         duration_ms=round((time.monotonic() - started) * 1000),
+        domain=domain,
     )
 
 

@@ -138,7 +138,11 @@ class BlockchainService:
             return blockchain_log.get(tx, seq)
 
     def verify(
-        self, *, from_seq: int | None = None, to_seq: int | None = None
+        self,
+        *,
+        from_seq: int | None = None,
+        to_seq: int | None = None,
+        deep: bool = False,
     ) -> Verification:
         """Check every entry, or a range. Raises VerificationBusyError."""
         if not self._verifying.acquire(blocking=False):
@@ -148,6 +152,7 @@ class BlockchainService:
                 self._database.settings,
                 from_seq=from_seq,
                 to_seq=to_seq,
+                deep=deep,
                 timeout_seconds=VERIFY_TIMEOUT_SECONDS,
             )
         finally:
@@ -159,6 +164,7 @@ class BlockchainService:
         from_seq: int | None = None,
         to_seq: int | None = None,
         processes: int = 1,
+        deep: bool = False,
         progress: Progress | None = None,
     ) -> Verification:
         """Check without a bound in time, as the command line does."""
@@ -167,6 +173,7 @@ class BlockchainService:
             from_seq=from_seq,
             to_seq=to_seq,
             processes=processes,
+            deep=deep,
             progress=progress,
         )
 

@@ -23,9 +23,11 @@ PASSWORD = "correct horse battery staple"
 # At the cheapest cost that there is, once for all tests.
 PASSWORD_HASH = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
 
+# In one transaction, as everything that is written comes into the log.
 INSERT_USER = """
     INSERT INTO users (id, email, email_canonical, full_name, role, password_hash)
-    VALUES (%s, %s, %s, %s, %s, %s)
+    VALUES (%(id)s, %(email)s, %(email)s, %(full_name)s, %(role)s, %(password_hash)s);
+    SELECT audit_append_one('user.created', 'user', %(id)s, 'system', NULL, '{}')
 """
 INSERT_SESSION = """
     INSERT INTO sessions (id, user_id, created_at, expires_at)
@@ -54,7 +56,13 @@ def enrol(sql: connection, settings: Settings, name: str, role: Role) -> Persona
     with sql.cursor() as cursor:
         cursor.execute(
             INSERT_USER,
-            (str(user_id), email, email, full_name, role, PASSWORD_HASH),
+            {
+                "id": str(user_id),
+                "email": email,
+                "full_name": full_name,
+                "role": role,
+                "password_hash": PASSWORD_HASH,
+            },
         )
     return Persona(
         id=user_id,

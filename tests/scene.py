@@ -184,7 +184,12 @@ def _tokens(
     alice, dan = personas["alice"], personas["dan"]
     departed = open_session(sql, settings, alice.id, gone := uuid7())
     with sql.cursor() as cursor:
-        cursor.execute("UPDATE users SET is_active = false WHERE id = %s", [dan.id])
+        cursor.execute(
+            "UPDATE users SET is_active = false WHERE id = %(id)s;"
+            " SELECT audit_append_one('user.disabled', 'user', %(id)s::text, 'system',"
+            "                         NULL, '{}')",
+            {"id": str(dan.id)},
+        )
         cursor.execute(
             "UPDATE sessions SET ended_at = clock_timestamp(), ended_reason = 'logout'"
             " WHERE id = %s",

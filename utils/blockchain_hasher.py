@@ -19,6 +19,7 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter
 # 16 bytes each. A new layout gets a new tag; an old one is never read differently.
 ENTRY_TAG: Final = b"PROCTORAUDIT/e1\n"
 PAYLOAD_TAG: Final = b"PROCTORAUDIT/p1\n"
+STATE_TAG: Final = b"PROCTORAUDIT/s1\n"
 # RFC 6962 section 2.1 tells leaves from inner nodes by their first byte.
 LEAF_PREFIX: Final = b"\x00"
 STREAM: Final = "main"
@@ -171,11 +172,18 @@ def payload_commitment(salt: bytes, payload: bytes) -> bytes:
 
     The salt (32 bytes) keeps a short payload from being guessed after it was erased.
     """
+    return _commitment(PAYLOAD_TAG, salt, payload)
+
+
+def state_commitment(salt: bytes, state: bytes | None) -> bytes:
+    """Return what an entry holds in place of its lines about other tables' rows."""
+    return NO_HASH if state is None else _commitment(STATE_TAG, salt, state)
+
+
+def _commitment(tag: bytes, salt: bytes, committed: bytes) -> bytes:
     if len(salt) != len(NO_HASH):
         raise ValueError(f"salt has {len(salt)} bytes")
-    return sha256(
-        PAYLOAD_TAG + salt + _LONG_LENGTH.pack(len(payload)) + payload
-    ).digest()
+    return sha256(tag + salt + _LONG_LENGTH.pack(len(committed)) + committed).digest()
 
 
 def log_identity(manifest: bytes) -> bytes:

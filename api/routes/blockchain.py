@@ -60,7 +60,9 @@ def summarize(_: Principal) -> Summary:
 @queries(VerifyQuery)
 def verify(query: VerifyQuery, _: Principal) -> Verification:
     """Check every entry, or a range; 200 whether the chain holds or not."""
-    return services().blockchain.verify(from_seq=query.from_seq, to_seq=query.to_seq)
+    return services().blockchain.verify(
+        from_seq=query.from_seq, to_seq=query.to_seq, deep=query.deep
+    )
 
 
 @bp.get("/event-types")

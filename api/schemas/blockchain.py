@@ -110,6 +110,11 @@ class SummaryResponse(ResponseModel):
 class VerifyQuery(WireModel):
     from_seq: Seq | None = None
     to_seq: Seq | None = None
+    deep: bool = Field(
+        default=False,
+        description="Also compare the rows of other tables with what the log says of"
+        " them. Needs the whole log.",
+    )
 
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:
@@ -119,6 +124,8 @@ class VerifyQuery(WireModel):
             and self.from_seq > self.to_seq
         ):
             raise ValueError("from_seq must not be greater than to_seq")
+        if self.deep and (self.from_seq is not None or self.to_seq is not None):
+            raise ValueError("a deep check is of the whole log, not of a range")
         return self
 
 
@@ -149,6 +156,9 @@ class VerificationResponse(ResponseModel):
         " who owns it could have written all of the log anew."
     )
     entries_checked: int
+    rows_checked: int | None = Field(
+        description="How many rows of other tables were compared; null without `deep`."
+    )
     first_seq: int | None
     last_seq: int | None
     head_hash: Hash | None = Field(

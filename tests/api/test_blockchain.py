@@ -60,7 +60,8 @@ def test_an_entry_says_what_happened_and_how_it_is_chained(
     seq = record(database, "exam", exam_id)
 
     (entry,) = items(api.as_(ada).get(f"/api/blockchain/entity/exam/{exam_id}"))
-    (before,) = items(api.as_(ada).get("/api/blockchain/events/log.genesis"))
+    (before,) = items(api.as_(ada).get("/api/blockchain/events/user.created"))
+    (genesis,) = items(api.as_(ada).get("/api/blockchain/events/log.genesis"))
 
     assert set(entry) == {
         *("seq", "recorded_at", "event_type", "entity_type", "entity_id"),
@@ -75,7 +76,8 @@ def test_an_entry_says_what_happened_and_how_it_is_chained(
     assert entry["payload"] == {"title": "Ünïcode", "numbers": [1, 2]}
     assert entry["recorded_at"].endswith("Z")
     assert entry["previous_hash"] == before["hash"]
-    assert before["previous_hash"] == "00" * 32
+    assert before["previous_hash"] == genesis["hash"]
+    assert genesis["previous_hash"] == "00" * 32
 
 
 def test_a_trail_is_paged_in_order(api: Api, ada: Persona, database: Database) -> None:
@@ -210,13 +212,14 @@ def test_the_summary_tells_where_the_log_stands(
 
     summary = body(api.as_(ada).get("/api/blockchain/summary"))
 
-    assert (summary["entries"], summary["head_seq"]) == (4, 3)
+    assert (summary["entries"], summary["head_seq"]) == (5, 4)
     assert summary["head_hash"] == scalar(
-        sql, "SELECT encode(hash, 'hex') FROM audit_log WHERE seq = 3"
+        sql, "SELECT encode(hash, 'hex') FROM audit_log WHERE seq = 4"
     )
     assert summary["event_types"] == [
         {"event_type": "attempt.answers_saved", "entries": 3},
         {"event_type": "log.genesis", "entries": 1},
+        {"event_type": "user.created", "entries": 1},
     ]
 
 
@@ -227,8 +230,8 @@ def test_an_intact_log_is_valid(api: Api, ada: Persona, database: Database) -> N
 
     assert report["valid"] is True
     assert report["verdict"] == "internally_consistent"
-    assert report["entries_checked"] == 4
-    assert (report["first_seq"], report["last_seq"]) == (0, 3)
+    assert report["entries_checked"] == 5
+    assert (report["first_seq"], report["last_seq"]) == (0, 4)
     assert report["first_invalid"] is None
     assert {"name": "checkpoint", "result": "not_checked"}.items() <= next(
         check for check in report["checks"] if check["name"] == "checkpoint"
@@ -261,11 +264,12 @@ def test_a_damaged_log_is_told_with_200(
     ("query", "status", "checked"),
     [
         ("?from_seq=1&to_seq=2", HTTPStatus.OK, 2),
-        ("?from_seq=2", HTTPStatus.OK, 2),
+        ("?from_seq=2", HTTPStatus.OK, 3),
         ("?from_seq=3&to_seq=2", HTTPStatus.UNPROCESSABLE_ENTITY, None),
         ("?from_seq=-1", HTTPStatus.UNPROCESSABLE_ENTITY, None),
         ("?from_seq=x", HTTPStatus.UNPROCESSABLE_ENTITY, None),
         ("?to_seq=99999999999999999999", HTTPStatus.UNPROCESSABLE_ENTITY, None),
+        ("?deep=true&from_seq=1", HTTPStatus.UNPROCESSABLE_ENTITY, None),
         ("?unknown=1", HTTPStatus.UNPROCESSABLE_ENTITY, None),
     ],
 )

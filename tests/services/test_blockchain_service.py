@@ -88,7 +88,8 @@ MUTATIONS = {
     "payload": ('payload = \'{"answer": "number 0"}\'', {(5, "payload")}),
     "payload_salt": ("payload_salt = sha256('')", {(5, "payload")}),
     "payload_hash": ("payload_hash = sha256('')", {(5, "hash"), (5, "payload")}),
-    "state_hash": ("state_hash = sha256('')", {(5, "hash")}),
+    "state": ("state = 'exams 5 1 -'", {(5, "state")}),
+    "state_hash": ("state_hash = sha256('')", {(5, "hash"), (5, "state")}),
     "previous_hash": (
         "previous_hash = sha256('')",
         {(5, "hash"), (5, "previous_hash")},
@@ -136,7 +137,7 @@ TAMPERING = {
             "ALTER TABLE audit_log ALTER state_hash DROP NOT NULL;"
             "UPDATE audit_log SET state_hash = NULL WHERE seq = 5"
         ),
-        {(5, "hash")},
+        {(5, "hash"), (5, "state")},
     ),
     "a hash is cut": (
         "UPDATE audit_log SET hash = substring(hash FOR 31) WHERE seq = 5",
@@ -363,7 +364,7 @@ def test_an_intact_log_is_checked_whole(check: Verify) -> None:
         name for name, result in checks(found).items() if result is CheckResult.PASSED
     } == {
         *("hash", "previous_hash", "gap", "order", "payload", "redaction", "clock"),
-        *("genesis", "head", "epoch"),
+        *("genesis", "head", "state", "epoch"),
     }
     assert set(checks(found).values()) == {CheckResult.PASSED, CheckResult.NOT_CHECKED}
 
@@ -456,7 +457,7 @@ def test_reading_that_takes_too_long_is_incomplete_and_not_valid(
         CREATE VIEW audit_log AS
             SELECT seq, recorded_at, xid, flags, schema_version, payload_hash,
                    state_hash, previous_hash, hash, payload_salt, attempt_id, actor_id,
-                   event_type, entity_type, entity_id,
+                   event_type, entity_type, entity_id, state,
                    CASE WHEN seq < 5 THEN payload::text ELSE wait() END AS payload
               FROM hidden;
         GRANT SELECT ON audit_log TO proctoring_app
