@@ -146,7 +146,7 @@ BEGIN;
 RESET ROLE;
 INSERT INTO schema_migrations (version, name, sha256) VALUES
     (8, 'epochs',
-     'db1b8707e5f38b70d76bba06d361b27456663ef4220bc8b9f126348735f4d6ac');
+     '0b860463414d03bf8ed90afea5378a27024af4c2146f820cd879c93709f3de35');
 COMMIT;
 \endif
 

@@ -7,7 +7,8 @@ SET LOCAL ROLE proctoring_audit;
 -- What showed that the log is not the one that was signed, as evidence that speaks for
 -- itself: the note bears the log's own signature. Rows stay when all is over.
 CREATE TABLE audit_suspensions (
-    id        bigint       GENERATED ALWAYS AS IDENTITY,
+    -- Counted under the lock of the head.
+    id        bigint       NOT NULL,
     found_at  timestamptz  NOT NULL DEFAULT clock_timestamp(),
     -- Who has kept the note: a witness's key, or where of ours it was.
     seen_by   text         NOT NULL,
@@ -58,8 +59,9 @@ BEGIN
         RETURN false;
     END IF;
     INSERT INTO public.audit_suspensions
-        (seen_by, note, size, root, log_size, log_root)
-    VALUES (p_seen_by, p_note, p_size, p_root, p_log_size, p_log_root)
+        (id, seen_by, note, size, root, log_size, log_root)
+    SELECT count(*) + 1, p_seen_by, p_note, p_size, p_root, p_log_size, p_log_root
+      FROM public.audit_suspensions
     RETURNING id INTO made;
     UPDATE public.audit_head SET suspension = made WHERE next_seq = head.next_seq;
     RETURN true;

@@ -31,6 +31,7 @@ NOT_PROTECTED: Final = {
     "attempt_risk": "points at the newest analysis; anybody can compute it anew",
     "audit_head": "the log itself: its end is checked",
     "audit_log": "the log itself",
+    "audit_suspensions": "notes that are signed; what ends one is an entry",
     "checkpoints": "signed",
     "idempotency_keys": "answers to repeated requests, kept for a day",
     "merkle_tiles": "made from the log, and compared with what was signed",

@@ -36,10 +36,14 @@ def log(
     connection_settings: ConnectionSettings,
     sql: connection,
     database: Database,
+    ada: Persona,
+    alice: Persona,
 ) -> Iterator[Witnessed]:
     """One that was set back to five entries after ten were witnessed."""
+    accounts = (ada, alice)
     with witnessed(tmp_path, connection_settings, sql) as made:
-        append(database, 3)
+        # Each account is an entry too.
+        append(database, 3 - len(accounts))
         made.sign()
         append(database, 6)
         made.sign()
@@ -286,7 +290,7 @@ def test_it_is_resumed_when_nothing_is_missing_any_more(
     ada: Persona,
 ) -> None:
     with witnessed(tmp_path, connection_settings, sql) as log:
-        append(database, 9)
+        append(database, 8)
         log.sign()
         run(sql, "CREATE TEMPORARY TABLE kept AS SELECT * FROM audit_log")
         head = run(sql, "SELECT next_seq, hash, recorded_at FROM audit_head")
@@ -378,7 +382,7 @@ def test_the_signer_stops_the_servers_when_he_finds_it_first(
 ) -> None:
     """Without any witness: what he has promised is in his state."""
     with witnessed(tmp_path, connection_settings, sql) as log:
-        append(database, 9)
+        append(database, 8)
         sign(log.settings, log.files)
         log.set_back(5)
 
