@@ -20,6 +20,7 @@ from rich.table import Table
 from api.context import services
 from api.schemas.blockchain import EntryResponse, VerificationResponse
 from models.audit_suspension import Suspension
+from models.database import DatabaseUnavailableError, LogSuspendedError
 from services.audit_findings import CheckResult, Verdict, Verification
 from services.epochs import BrokenEpochsError
 from services.errors import DomainError
@@ -36,7 +37,24 @@ COLOURS: Final = {
 }
 
 
-audit = AppGroup("audit", help="Read and verify the audit log.")
+class AuditGroup(AppGroup):
+    """Says in one line what keeps any of its commands from working."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except LogSuspendedError as error:
+            raise click.ClickException(
+                "Nothing can be written: the log contradicts what was signed of it."
+                ' docs/audit-log.md, "When the server refuses to write".'
+            ) from error
+        except (DomainError, BrokenEpochsError) as error:
+            raise click.ClickException(str(error)) from error
+        except DatabaseUnavailableError as error:
+            raise click.ClickException("The database does not answer.") from error
+
+
+audit = AuditGroup("audit", help="Read and verify the audit log.")
 
 
 @audit.command("verify")
@@ -120,10 +138,7 @@ def export_command(file: TextIO, reason: str) -> None:
 @click.option("--reason", required=True, help="Is recorded in the log.")
 def bundle_command(attempt_id: UUID, file: BinaryIO, reason: str) -> None:
     """Write a bundle of evidence about an attempt to FILE, for a hearing."""
-    try:
-        made = services().evidence.export_bundle_on_terminal(attempt_id, reason)
-    except DomainError as error:
-        raise click.ClickException(str(error)) from error
+    made = services().evidence.export_bundle_on_terminal(attempt_id, reason)
     file.write(made.content)
     click.echo(
         f"{len(made.content):,} bytes, recorded in entry {made.exported_by}, with the"
@@ -142,19 +157,16 @@ def new_epoch_command(*, reason: str, email: str, yes: bool) -> None:
     docs/audit-log.md, "When the server refuses to write".
     """
     epochs = services().epochs
-    try:
-        suspended = epochs.get_suspension()
-        if suspended is not None:
-            _print_suspension(suspended)
-            click.echo(
-                "\nIf a backup or a standby has what is missing, restore that instead:"
-                " it can not be restored any more once new entries were signed.\n"
-            )
-            if not yes:
-                click.confirm("Is it lost, and shall a new epoch begin?", abort=True)
-        opened = epochs.open_epoch(admin_email=email, reason=reason)
-    except (DomainError, BrokenEpochsError) as error:
-        raise click.ClickException(str(error)) from error
+    suspended = epochs.get_suspension()
+    if suspended is not None:
+        _print_suspension(suspended)
+        click.echo(
+            "\nIf a backup or a standby has what is missing, restore that instead: it"
+            " can not be restored any more once new entries were signed.\n"
+        )
+        if not yes:
+            click.confirm("Is it lost, and shall a new epoch begin?", abort=True)
+    opened = epochs.open_epoch(admin_email=email, reason=reason)
     click.echo(
         f"Entry {opened.seq} opens {opened.origin}. Entries are appended again. Now:\n"
         "  1. python -m checkpointer new-epoch     makes its key, and prints it\n"
@@ -169,10 +181,7 @@ def new_epoch_command(*, reason: str, email: str, yes: bool) -> None:
 @click.option("--by", "email", required=True, help="Your address, as an admin.")
 def resume_command(reason: str, email: str) -> None:
     """Go on as before, if the log has all again that was signed."""
-    try:
-        seq = services().epochs.resume(admin_email=email, reason=reason)
-    except (DomainError, BrokenEpochsError) as error:
-        raise click.ClickException(str(error)) from error
+    seq = services().epochs.resume(admin_email=email, reason=reason)
     click.echo(f"Entry {seq} says so. Entries are appended again.")
 
 

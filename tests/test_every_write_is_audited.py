@@ -127,6 +127,34 @@ def test_nothing_is_written_while_the_log_contradicts_what_was_signed(
 
 
 @pytest.mark.usefixtures("suspended")
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("audit export - --reason x", "Nothing can be written"),
+        ("audit resume --reason x --by ada@example.edu", "does not continue it"),
+        ("audit new-epoch --reason x --by bob@example.edu --yes", "active admin"),
+        ("audit new-epoch --reason x --by ada@example.edu", "shall a new epoch"),
+        (
+            "create-admin --email e@example.edu --name E --password paper-clip-horse",
+            "Nothing can be written",
+        ),
+    ],
+    ids=["export", "resume", "no admin", "nobody confirms", "create-admin"],
+)
+def test_commands_say_in_one_line_why_they_do_not_write(
+    app: Flask, sql: connection, command: str, said: str
+) -> None:
+    before = last_seq(sql)
+
+    done = app.test_cli_runner().invoke(args=command.split())
+
+    assert done.exit_code == 1, done.output
+    assert isinstance(done.exception, SystemExit)
+    assert said in done.output.splitlines()[-1]
+    assert last_seq(sql) == before
+
+
+@pytest.mark.usefixtures("suspended")
 def test_reading_goes_on_while_nothing_is_written(api: Api, cast: Cast) -> None:
     health = api.as_(None).get("/health")
 
