@@ -46,10 +46,12 @@ from services.attempt_service import AttemptService
 from services.audit_anchors import Trust
 from services.auth_service import AuthService, DefaultPasswordError
 from services.blockchain_service import BlockchainService
+from services.epoch_service import EpochService
 from services.evidence_service import EvidenceService
 from services.exam_service import ExamService
 from services.grade_service import GradeService
 from services.health_service import HealthService
+from services.log_watch import LogWatch
 from services.merkle_service import MerkleService
 from services.passwords import PasswordHasher
 from services.proctor_actions import ProctorActions
@@ -60,7 +62,7 @@ from services.receipt_service import ReceiptService
 from services.results_service import ResultsService
 from services.review_service import ReviewService
 from services.sitting_service import SittingService
-from services.sweeper import Sweeper
+from services.sweeper import Job, Sweeper
 from services.timestamp_service import TimestampService
 from services.tokens import Tokens
 from services.user_service import UserService
@@ -101,7 +103,7 @@ BLUEPRINTS = (
 def create_app(settings: Settings) -> Flask:
     """Build the application. Reads no environment and opens no connection itself.
 
-    With `sweeper_interval_seconds` above 0 it starts this process's background thread.
+    With `sweeper_interval_seconds` above 0 it starts this process's background threads.
     """
     app = Flask(__name__, static_folder=None)
     app.url_map.converters.update(CONVERTERS)
@@ -122,16 +124,17 @@ def create_app(settings: Settings) -> Flask:
         access_seconds=settings.access_token_seconds,
         refresh_seconds=settings.refresh_token_seconds,
     )
-    trust = Trust(
-        log_keys=tuple(map(VerifierKey.parse, settings.audit_log_vkeys)),
-        witnesses=settings.witnesses,
-    )
+    log_keys = tuple(map(VerifierKey.parse, settings.audit_log_vkeys))
+    watch = LogWatch(database, settings.witnesses, log_keys)
+    app.extensions["log_watch"] = watch
+    trust = Trust(log_keys=log_keys, witnesses=settings.witnesses)
     blockchain = BlockchainService(database, trust)
     services = Services(
         attempts=AttemptService(database),
         accounts=AccountService(database, passwords),
         auth=AuthService(database, settings, passwords, tokens),
         blockchain=blockchain,
+        epochs=EpochService(database, watch),
         evidence=EvidenceService(
             database, settings.audit_log_vkeys, settings.witness_policy
         ),
@@ -141,7 +144,7 @@ def create_app(settings: Settings) -> Flask:
         users=UserService(database, passwords),
         verifications=VerificationService(database, blockchain),
         grades=GradeService(database),
-        health=HealthService(database),
+        health=HealthService(database, watch),
         exams=ExamService(database),
         questions=QuestionService(database),
         assignments=AssignmentService(database),
@@ -174,6 +177,12 @@ def create_app(settings: Settings) -> Flask:
         sweeper = Sweeper(background.jobs(database), settings.sweeper_interval_seconds)
         sweeper.start()
         app.extensions["sweeper"] = sweeper
+        if watch.is_configured:
+            # By itself: deadlines do not wait for a witness that is slow.
+            watching = [Job("compare with witnesses", watch.check_if_due)]
+            watcher = Sweeper(watching, settings.sweeper_interval_seconds)
+            watcher.start()
+            app.extensions["log_watcher"] = watcher
     if hops := settings.trusted_proxies:
         proxied = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)
         app.wsgi_app = proxied  # type: ignore[method-assign]
@@ -188,6 +197,8 @@ def _configured_app() -> Flask:
         made = create_app(settings)
         signing_in: AuthService = made.extensions["auth"]
         signing_in.refuse_default_password()
+        watch: LogWatch = made.extensions["log_watch"]
+        watch.check_at_start()
     except (ConfigError, DefaultPasswordError) as error:
         sys.stderr.write(f"Not started: {error}\n")
         sys.exit(BOOT_ERROR)

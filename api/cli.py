@@ -9,9 +9,30 @@ from flask.cli import AppGroup
 
 from api.context import services
 from api.schemas.blockchain import EntryResponse
+from models.audit_suspension import Suspension
+from models.database import DatabaseUnavailableError, LogSuspendedError
+from services.epochs import BrokenEpochsError
 from services.errors import DomainError
 
-audit = AppGroup("audit", help="Read and verify the audit log.")
+
+class AuditGroup(AppGroup):
+    """Says in one line what keeps any of its commands from working."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except LogSuspendedError as error:
+            raise click.ClickException(
+                "Nothing can be written: the log contradicts what was signed of it."
+                ' docs/audit-log.md, "When the server refuses to write".'
+            ) from error
+        except (DomainError, BrokenEpochsError) as error:
+            raise click.ClickException(str(error)) from error
+        except DatabaseUnavailableError as error:
+            raise click.ClickException("The database does not answer.") from error
+
+
+audit = AuditGroup("audit", help="Read and verify the audit log.")
 
 
 @audit.command("head")
@@ -51,13 +72,65 @@ def export_command(file: TextIO, reason: str) -> None:
 @click.option("--reason", required=True, help="Is recorded in the log.")
 def bundle_command(attempt_id: UUID, file: BinaryIO, reason: str) -> None:
     """Write a bundle of evidence about an attempt to FILE, for a hearing."""
-    try:
-        made = services().evidence.export_bundle_on_terminal(attempt_id, reason)
-    except DomainError as error:
-        raise click.ClickException(str(error)) from error
+    made = services().evidence.export_bundle_on_terminal(attempt_id, reason)
     file.write(made.content)
     click.echo(
         f"{len(made.content):,} bytes, recorded in entry {made.exported_by}, with the"
         f" SHA-256 {made.sha256.hex()}",
         err=True,
     )
+
+
+@audit.command("new-epoch")
+@click.option("--reason", required=True, help="Is recorded in the log.")
+@click.option("--by", "email", required=True, help="Your address, as an admin.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def new_epoch_command(*, reason: str, email: str, yes: bool) -> None:
+    """Go on under a new origin, when what was signed and is missing is lost.
+
+    docs/audit-log.md, "When the server refuses to write".
+    """
+    epochs = services().epochs
+    suspended = epochs.get_suspension()
+    if suspended is not None:
+        _print_suspension(suspended)
+        click.echo(
+            "\nIf a backup or a standby has what is missing, restore that instead: it"
+            " can not be restored any more once new entries were signed.\n"
+        )
+        if not yes:
+            click.confirm("Is it lost, and shall a new epoch begin?", abort=True)
+    opened = epochs.open_epoch(admin_email=email, reason=reason)
+    click.echo(
+        f"Entry {opened.seq} opens {opened.origin}. Entries are appended again. Now:\n"
+        "  1. python -m checkpointer new-epoch     makes its key, and prints it\n"
+        "  2. it goes before the others in AUDIT_LOG_VKEYS, and to every witness\n"
+        "  3. say in public what was lost: `flask --app app audit show"
+        f" {opened.seq}`"
+    )
+
+
+@audit.command("resume")
+@click.option("--reason", required=True, help="Is recorded in the log.")
+@click.option("--by", "email", required=True, help="Your address, as an admin.")
+def resume_command(reason: str, email: str) -> None:
+    """Go on as before, if the log has all again that was signed."""
+    seq = services().epochs.resume(admin_email=email, reason=reason)
+    click.echo(f"Entry {seq} says so. Entries are appended again.")
+
+
+def _print_suspension(found: Suspension) -> None:
+    click.echo(f"Since {found.found_at:%F %T} UTC nothing is written.\n")
+    click.echo(f"  {found.seen_by} has this, which the log has signed:\n")
+    for line in found.note.splitlines():
+        click.echo(f"    {line}")
+    if found.log_root is None:
+        click.echo(
+            f"\n  The log had {found.log_size} entries: {found.size - found.log_size}"
+            " or more are missing."
+        )
+    else:
+        click.echo(
+            f"\n  The first {found.size} entries of the log, which has"
+            f" {found.log_size}, make another root: {found.log_root.hex()}"
+        )

@@ -7,7 +7,7 @@ from flask.cli import with_appcontext
 from pydantic import ValidationError
 
 from api.context import services
-from models.database import DatabaseUnavailableError
+from models.database import DatabaseUnavailableError, LogSuspendedError
 from models.wire import problems_of
 from services.account_fields import NewAdmin
 from services.errors import DomainError, UnprocessableError
@@ -36,6 +36,10 @@ def create_admin_command(email: str, name: str, password: str) -> None:
         raise click.ClickException(_lines(error.problems)) from error
     except DomainError as error:
         raise click.ClickException(str(error)) from error
+    except LogSuspendedError as error:
+        raise click.ClickException(
+            'Nothing can be written: docs/audit-log.md, "When the server refuses".'
+        ) from error
     except DatabaseUnavailableError as error:
         raise click.ClickException("The database does not answer.") from error
     click.echo(f"{made.email} is an admin now: {made.id}")

@@ -10,6 +10,7 @@ from services.assignment_service import AssignmentService
 from services.attempt_service import AttemptService
 from services.auth_service import AuthService
 from services.blockchain_service import BlockchainService
+from services.epoch_service import EpochService
 from services.evidence_service import EvidenceService
 from services.exam_service import ExamService
 from services.grade_service import GradeService
@@ -34,6 +35,7 @@ class Services:
     accounts: AccountService
     auth: AuthService
     blockchain: BlockchainService
+    epochs: EpochService
     evidence: EvidenceService
     merkle: MerkleService
     users: UserService

@@ -9,7 +9,11 @@ from flask_limiter import RateLimitExceeded
 from pydantic import JsonValue, ValidationError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from models.database import ConstraintError, DatabaseUnavailableError
+from models.database import (
+    ConstraintError,
+    DatabaseUnavailableError,
+    LogSuspendedError,
+)
 from models.wire import problems_of
 from services import errors
 
@@ -172,6 +176,20 @@ def unavailable(_: DatabaseUnavailableError) -> Response:
     return response
 
 
+def log_contradicted(_: LogSuspendedError) -> Response:
+    response = problem(
+        503,
+        "log-contradicted",
+        "Nothing can be written",
+        "The audit log is not the one that was signed: this server may run on an old"
+        " copy of its database. Nothing was written, and nothing is until an admin has"
+        " decided. Keep what you have and send it again later.",
+    )
+    # A person has to act first.
+    response.headers["Retry-After"] = "30"
+    return response
+
+
 def unexpected(error: Exception) -> Response:
     logger.error("unhandled exception", exc_info=error)
     return problem(
@@ -188,6 +206,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(InvalidRequestError, invalid_request)
     app.register_error_handler(RateLimitExceeded, too_many_requests)
     app.register_error_handler(DatabaseUnavailableError, unavailable)
+    app.register_error_handler(LogSuspendedError, log_contradicted)
     # A rule of the schema that no service translated: nothing was written.
     app.register_error_handler(ConstraintError, unexpected)
     app.register_error_handler(HTTPException, http_error)

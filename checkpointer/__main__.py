@@ -17,11 +17,12 @@ from typing import Final
 
 from cryptography.x509 import Certificate, load_pem_x509_certificates
 
-from checkpointer.loop import Loop
+from checkpointer.loop import Loop, compare
 from config import ConfigError, database_from_env, read_policy
 from database.administration import environment
 from models import blockchain_log, checkpoint
 from models.database import Database, DatabaseUnavailableError
+from services.checkpoint_epoch import begin_epoch
 from services.checkpoint_files import (
     CheckpointFileError,
     Files,
@@ -31,6 +32,7 @@ from services.checkpoint_files import (
     rotate_keys,
 )
 from services.checkpointer import Checkpointer, RefusedError
+from services.log_watch import LogWatch
 from services.timestamp_client import Authority
 from services.timestamping import DAY_SECONDS, Timestamping
 from services.witnessing import ConfiguredWitness, Witnessing
@@ -74,6 +76,7 @@ def run(arguments: argparse.Namespace, files: Files) -> None:
             checkpointer,
             _witnessing(database, arguments),
             _timestamping(database, arguments),
+            LogWatch(database, arguments.witness, checkpointer.verifiers),
             interval_seconds=arguments.interval,
             is_thorough=not arguments.quick,
         )
@@ -85,6 +88,8 @@ def once(arguments: argparse.Namespace, files: Files) -> None:
     """Sign what is new, and end."""
     with _working(files) as checkpointer, _database() as database:
         witnessing = _witnessing(database, arguments)
+        watch = LogWatch(database, arguments.witness, checkpointer.verifiers)
+        compare(watch, checkpointer)
         checkpointer.begin(is_thorough=not arguments.quick)
         witnessing.compare(checkpointer.size, checkpointer.verifiers)
         made = checkpointer.advance(checkpointer.look())
@@ -103,6 +108,23 @@ def keygen(arguments: argparse.Namespace, files: Files) -> None:
     files.keys.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     name = arguments.name or _origin()
     print(make_keys(files.keys, name))
+
+
+def new_epoch(_: argparse.Namespace, files: Files) -> None:
+    """Follow the log into a new epoch: make its key, and set the old state aside.
+
+    `flask --app app audit new-epoch` has opened it.
+    """
+    with locked(files.state), _database() as database:
+        begun = begin_epoch(database, files)
+    print(begun.key)
+    if (opened := begun.epoch.opened) is not None:
+        sys.stderr.write(
+            f"Signs {opened.origin} from entry {begun.epoch.first_seq} on, because"
+            f" {opened.contradiction.sentence}. The reason given: {opened.reason}\n"
+        )
+    if begun.old_state is not None:
+        sys.stderr.write(f"Keep {begun.old_state}: it says what was signed before.\n")
 
 
 def rotate(_: argparse.Namespace, files: Files) -> None:
@@ -290,6 +312,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(keygen).add_argument("--name", help="default: the log's origin")
     add(rotate)
+    add(new_epoch)
     add(show)
     add(rebuild_tiles)
     add(recover).add_argument("note", type=Path, help="a file with the signed note")

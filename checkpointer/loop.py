@@ -9,6 +9,7 @@ from typing import Final
 
 from models.database import DatabaseUnavailableError
 from services.checkpointer import Checkpointer
+from services.log_watch import LogWatch, Testimony
 from services.timestamping import Timestamping
 from services.witnessing import Witnessing
 
@@ -31,6 +32,7 @@ class Loop:
         checkpointer: Checkpointer,
         witnessing: Witnessing,
         timestamping: Timestamping,
+        watch: LogWatch,
         *,
         interval_seconds: float,
         is_thorough: bool,
@@ -38,6 +40,7 @@ class Loop:
         self._checkpointer = checkpointer
         self._witnessing = witnessing
         self._timestamping = timestamping
+        self._watch = watch
         self._interval_seconds = interval_seconds
         self._is_thorough = is_thorough
         self._has_begun = False
@@ -71,6 +74,7 @@ class Loop:
     def step(self) -> None:
         """Look once, and sign if it is time."""
         if not self._has_begun:
+            compare(self._watch, self._checkpointer)
             self._checkpointer.begin(is_thorough=self._is_thorough)
             self._witnessing.compare(
                 self._checkpointer.size, self._checkpointer.verifiers
@@ -93,3 +97,10 @@ class Loop:
     def _pause_seconds(self) -> float:
         longest = max(POLL_SECONDS, MAX_BACKOFF_SECONDS)
         return min(POLL_SECONDS * 2.0 ** min(self._failures, 16), longest)
+
+
+def compare(watch: LogWatch, checkpointer: Checkpointer) -> None:
+    """Stop the servers too if the log contradicts what was signed, before we refuse."""
+    promised = checkpointer.promised
+    if promised is not None:
+        watch.check(Testimony("the signer", promised))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from config.development import development_secret
 from models.database import ConnectionSettings
@@ -199,6 +200,13 @@ def _check_secret(name: str, value: str) -> None:
         raise ConfigError(f"{name} can be guessed. {advice}")
 
 
+def _checked_address(url: str) -> None:
+    """Raise ValueError for an address where nobody can be asked."""
+    where = urlsplit(url)
+    if where.hostname is None or where.port == 0:
+        raise ValueError("an address has a host, and a port that there can be")
+
+
 class _Reader:
     """Reads variables by name. An empty value counts as an absent one."""
 
@@ -307,12 +315,15 @@ class _Reader:
                 " which the log has signed."
             )
         try:
-            return tuple(map(ConfiguredWitness.parse, given))
-        except NoteError as error:
+            witnesses = tuple(map(ConfiguredWitness.parse, given))
+            for witness in witnesses:
+                _checked_address(witness.url)
+        except ValueError as error:
             raise ConfigError(
                 f"{name} takes VKEY=URL, as the checkpointer's --witness does,"
                 f" separated by commas ({error})."
             ) from error
+        return witnesses
 
     def limit(self, name: str, default: str) -> str:
         value = self.text(name, default)

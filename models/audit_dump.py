@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import BinaryIO, Final
 
+from models.audit_event import AuditEvent
 from models.audit_snapshot import ReadInterruptedError, Receive
+from models.audit_suspension import OriginEntry, Suspension
 from models.audit_tree import SignedSize
 from models.blockchain_log import Head
 from models.copy_text import (
@@ -26,10 +28,17 @@ from models.copy_text import (
     values_of,
 )
 
-TABLES: Final = ("audit_log", "audit_head", "checkpoints", "merkle_tiles")
+TABLES: Final = (
+    "audit_log",
+    "audit_head",
+    "audit_suspensions",
+    "checkpoints",
+    "merkle_tiles",
+)
 NEEDED: Final = ("audit_log", "audit_head")
 ENCODING: Final = re.compile(rb"SET client_encoding = '(?P<name>[^']*)';\n")
 COMPLETE: Final = b"-- PostgreSQL database dump complete\n"
+EPOCH_OPENED: Final = AuditEvent.EPOCH_OPENED.encode()
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _SECTION = re.compile(
@@ -63,6 +72,8 @@ class DumpedLog:
         self.taken_at = taken_at
         self._file = file
         self._is_complete = False
+        # The entries that look as if they opened an epoch.
+        self._origins: list[int] = []
         self._sections = _find(file, self)
         self.tree = DumpedTree(self)
         for table in NEEDED:
@@ -81,17 +92,45 @@ class DumpedLog:
         if not heads:
             return None
         values = heads[-1]
-        recorded_us = time_us(values, "recorded_at")
-        try:
-            recorded_at = EPOCH + timedelta(microseconds=recorded_us)
-        except OverflowError:
-            recorded_at = datetime.max.replace(tzinfo=UTC)
         return Head(
             log_id=binary(values, "log_id") or b"",
             origin=(values["origin"] or b"").decode(errors="replace"),
             next_seq=integer(values, "next_seq"),
             hash=binary(values, "hash") or b"",
-            recorded_at=recorded_at,
+            recorded_at=_moment(values, "recorded_at"),
+        )
+
+    def origins(self) -> list[OriginEntry]:
+        """Return the entries under which origins the log was signed."""
+        return [
+            OriginEntry(
+                seq=seq,
+                recorded_at=_moment(values, "recorded_at"),
+                actor_id=_text(values, "actor_id"),
+                payload=_text(values, "payload"),
+            )
+            for seq in sorted({0, *self._origins})
+            for values in self.rows("audit_log", seq, seq)
+            if seq == 0 or values["event_type"] == EPOCH_OPENED
+        ]
+
+    def suspension(self) -> Suspension | None:
+        """Return what the log is suspended for."""
+        head = next(reversed(list(self.rows("audit_head"))), None)
+        if head is None or head.get("suspension") is None:
+            return None
+        number = integer(head, "suspension")
+        values = next(self.rows("audit_suspensions", number, number), None)
+        if values is None:
+            raise DumpError("The log is suspended, and the dump does not say for what.")
+        return Suspension(
+            found_at=_moment(values, "found_at"),
+            seen_by=_text(values, "seen_by") or "",
+            note=_text(values, "note") or "",
+            size=integer(values, "size"),
+            root=binary(values, "root") or b"",
+            log_size=integer(values, "log_size"),
+            log_root=binary(values, "log_root"),
         )
 
     def bounds(self) -> tuple[int, int] | None:
@@ -128,6 +167,9 @@ class DumpedLog:
         for place in section.places[start:end]:
             self._file.seek(place)
             yield values_of(self._file.readline(), section.columns)
+
+    def note_origin(self, seq: int) -> None:
+        self._origins.append(seq)
 
     def note_end(self) -> None:
         self._is_complete = True
@@ -183,6 +225,7 @@ class DumpedTree:
 KEYS: Final = {
     "audit_log": "seq",
     "audit_head": "next_seq",
+    "audit_suspensions": "id",
     "checkpoints": "size",
     "merkle_tiles": "tile_index",
 }
@@ -199,6 +242,8 @@ def _find(file: BinaryIO, dump: DumpedLog) -> dict[str, _Section]:
             else:
                 current.keys.append(_key(line, key))
                 current.places.append(position)
+                if EPOCH_OPENED in line and current is sections.get("audit_log"):
+                    dump.note_origin(current.keys[-1])
         elif match := _SECTION.fullmatch(line):
             table = match["table"].decode()
             if table in TABLES:
@@ -223,6 +268,18 @@ def _begin(sections: dict[str, _Section], table: str, columns: str) -> _Section:
         raise DumpError(f"{table} has no column {KEYS[table]}.")
     sections[table] = _Section(names)
     return sections[table]
+
+
+def _moment(values: Values, name: str) -> datetime:
+    try:
+        return EPOCH + timedelta(microseconds=time_us(values, name))
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
+
+
+def _text(values: Values, name: str) -> str | None:
+    found = values[name]
+    return None if found is None else found.decode(errors="replace")
 
 
 def _key(line: bytes, column: int) -> int:

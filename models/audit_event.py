@@ -7,6 +7,14 @@ class AuditEvent(DescribedEnum):
     """An event type. Its value is hashed, so it is never renamed, only added to."""
 
     LOG_GENESIS = "log.genesis", "The log began; its payload is the log's identity."
+    EPOCH_OPENED = (
+        "log.epoch_opened",
+        "The log contradicted what was signed of it, and went on under a new origin.",
+    )
+    LOG_RESUMED = (
+        "log.resumed",
+        "The log had contradicted what was signed of it, and does so no more.",
+    )
     LOG_ROWS_STATED = (
         "log.rows_stated",
         "The rows of a table that were there before the log covered it.",

@@ -16,6 +16,9 @@ from typing import Any, Final, LiteralString
 import psycopg2
 from psycopg2 import extensions, sql
 
+from models.audit_event import AuditEvent
+from models.audit_suspension import GET as GET_SUSPENSION
+from models.audit_suspension import LIST_ORIGINS, OriginEntry, Suspension
 from models.audit_tree import StoredTree
 from models.blockchain_log import GET_HEAD, Head
 from models.database import ConnectionSettings, DatabaseUnavailableError
@@ -135,6 +138,33 @@ class Snapshot:
             next_seq=next_seq,
             hash=hash_,
             recorded_at=recorded_at,
+        )
+
+    def origins(self) -> list[OriginEntry]:
+        """Return the entries under which origins the log was signed."""
+        self._cursor.execute(LIST_ORIGINS, {"epoch_opened": AuditEvent.EPOCH_OPENED})
+        return [
+            OriginEntry(
+                seq=seq, recorded_at=recorded_at, actor_id=actor_id, payload=payload
+            )
+            for seq, recorded_at, actor_id, payload in self._cursor.fetchall()
+        ]
+
+    def suspension(self) -> Suspension | None:
+        """Return what the log is suspended for."""
+        self._cursor.execute(GET_SUSPENSION)
+        rows = self._cursor.fetchall()
+        if not rows:
+            return None
+        found_at, seen_by, note, size, root, log_size, log_root = rows[0]
+        return Suspension(
+            found_at=found_at,
+            seen_by=seen_by,
+            note=note,
+            size=size,
+            root=root,
+            log_size=log_size,
+            log_root=log_root,
         )
 
     def copy(self, first: int, last: int, receive: Receive) -> None:

@@ -20,6 +20,10 @@ class StoredCheckpoint:
     cosigned_at: datetime | None
 
     @property
+    def origin(self) -> str:
+        return self.note.partition("\n")[0]
+
+    @property
     def best_note(self) -> str:
         return self.note if self.cosigned_note is None else self.cosigned_note
 
@@ -33,6 +37,7 @@ class News:
     next_seq: int
     hash: bytes
     is_urgent: bool
+    is_suspended: bool
 
 
 GET: LiteralString = """
@@ -96,7 +101,8 @@ GET_NEWS: LiteralString = """
     SELECT log_id, origin, next_seq, hash,
            EXISTS (SELECT FROM audit_log
                     WHERE seq >= %(size)s AND event_type = ANY(%(urgent)s))
-               AS is_urgent
+               AS is_urgent,
+           suspension IS NOT NULL AS is_suspended
       FROM audit_head ORDER BY next_seq DESC LIMIT 1
 """
 

@@ -56,6 +56,8 @@ IDLE = extensions.TRANSACTION_STATUS_IDLE
 IDLE_CHECK_SECONDS = 1.0
 LIFETIME_SECONDS = 1800.0
 
+# What audit_guard_suspension raises.
+LOG_SUSPENDED = "LG001"
 # A statement that ended for one of these reasons may well succeed a moment later.
 TRANSIENT = frozenset(
     {
@@ -73,6 +75,13 @@ class DatabaseUnavailableError(Exception):
 
     Whether an interrupted commit took place is unknown: whatever is sent again must
     be idempotent.
+    """
+
+
+class LogSuspendedError(Exception):
+    """The log contradicts what was signed of it, so nothing may be appended.
+
+    It stays so until a person has decided: docs/decisions/0013-epochs.md.
     """
 
 
@@ -296,6 +305,8 @@ class Database:
 
     def __init__(self, settings: ConnectionSettings) -> None:
         self.settings = settings
+        # Whoever compares sees that what answers may be another server by now.
+        self.connections_opened = 0
         self._forget()
 
     def _forget(self) -> None:
@@ -360,7 +371,9 @@ class Database:
             except IndexError:
                 now = time.monotonic()
                 life = LIFETIME_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311
-                return _Pooled(self.settings.connect(), now, now + life, now)
+                connection = self.settings.connect()
+                self.connections_opened += 1
+                return _Pooled(connection, now, now + life, now)
             if _is_usable(pooled):
                 return pooled
             _close(pooled.connection)
@@ -417,6 +430,8 @@ def _translated() -> Iterator[None]:
         logger.warning("database unavailable", extra={"cause": _in_one_line(error)})
         raise DatabaseUnavailableError("the database did not answer") from error
     except psycopg2.Error as error:
+        if error.pgcode == LOG_SUSPENDED:
+            raise LogSuspendedError from error
         if error.pgcode in TRANSIENT:
             raise DatabaseUnavailableError("the database is busy") from error
         # A bare DatabaseError without a code is no answer of the server's at all:

@@ -112,7 +112,7 @@ SEALED: LiteralString = """
 LIST_ENTRIES: LiteralString = (
     SEALED
     + """
-     WHERE attempt_id = %(attempt_id)s OR seq = 0
+     WHERE attempt_id = %(attempt_id)s OR seq = 0 OR event_type = 'log.epoch_opened'
      ORDER BY seq
 """
 )
@@ -149,7 +149,7 @@ def measure(tx: Transaction, attempt_id: UUID) -> Extent:
 
 
 def list_entries(tx: Transaction, attempt_id: UUID) -> Sequence[SealedEntry]:
-    """Read the log's first entry and all of an attempt, in order."""
+    """Read the entries that name the log, and all of an attempt, in order."""
     return tx.all(SealedEntry, LIST_ENTRIES, {"attempt_id": attempt_id})
 
 

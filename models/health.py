@@ -10,11 +10,13 @@ from models.database import Transaction
 class Probe:
     server_time: datetime
     has_genesis: bool
+    is_suspended: bool
 
 
 PROBE = """
     SELECT clock_timestamp() AS server_time,
-           EXISTS (SELECT FROM audit_log WHERE seq = 0) AS has_genesis
+           EXISTS (SELECT FROM audit_log WHERE seq = 0) AS has_genesis,
+           EXISTS (SELECT FROM audit_head WHERE suspension IS NOT NULL) AS is_suspended
 """
 
 

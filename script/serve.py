@@ -175,7 +175,7 @@ def signing(prepared: Prepared) -> Iterator[Prepared]:
             *(files, prepared.environ, prepared.claims, witness),
             policy=told["WITNESS_POLICY_FILE"],
         ):
-            yield replace(prepared, environ=told)
+            yield replace(prepared, environ={"WITNESSES": witness, **told})
 
 
 def make_login_role(

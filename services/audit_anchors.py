@@ -167,7 +167,7 @@ def compare(
     anchors: Anchors,
     roots: Mapping[int, bytes],
     *,
-    origin: str,
+    promises: Mapping[str, int | None],
     first: int,
     last: int,
     is_whole: bool,
@@ -175,15 +175,23 @@ def compare(
     """Compare each anchor with the root that the log has at its size.
 
     `roots` are of the sizes from `first` to `last`; `is_whole` says that there is no
-    more than that.
+    more than that. `promises` has the log's origins, and up to which size it has to be
+    what was signed under each.
     """
     for anchor in anchors.held:
         found = roots.get(anchor.size)
         detail, finding = anchor.detail, None
         result = CheckResult.PASSED
-        if anchor.origin not in {None, origin}:
+        agreed = promises.get(anchor.origin) if anchor.origin is not None else None
+        if anchor.origin is not None and anchor.origin not in promises:
             result = CheckResult.NOT_CHECKED
             detail = f"it is of the log {anchor.origin}, which is another"
+        elif agreed is not None and anchor.size > agreed:
+            result = CheckResult.NOT_CHECKED
+            detail = (
+                f"it is of the epoch {anchor.origin}, of which all after entry"
+                f" {agreed - 1} was lost: see the check `epoch`"
+            )
         elif anchor.size < first:
             result = CheckResult.NOT_CHECKED
             detail = f"of so few entries; this run began with {first}"

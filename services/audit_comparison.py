@@ -1,6 +1,6 @@
 """Compares the tree over the entries that were read with what others have of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from models.audit_snapshot import ReadInterruptedError
@@ -21,10 +21,15 @@ from utils.signed_note import VerifierKey
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Which log it is, and under which origin it is signed now."""
+    """Which log it is, and under which origin it is signed now.
+
+    `promises` has all origins that it has had: up to which size it has to be what was
+    signed under each (None: all of it).
+    """
 
     log_id: bytes
     origin: str
+    promises: Mapping[str, int | None]
 
 
 def compare_tree(
@@ -55,7 +60,7 @@ def compare_tree(
         compare(
             anchors,
             tree.roots,
-            origin=names.origin,
+            promises={names.origin: None, **names.promises},
             first=tree.start,
             last=tree.size,
             is_whole=reaches_end,

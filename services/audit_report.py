@@ -62,6 +62,7 @@ def conclude(
     *,
     first_seq: int,
     reaches_end: bool,
+    incidents: Sequence[str],
     snapshot_at: datetime,
     tree: TreeReport,
     continued: Continued | None = None,
@@ -96,6 +97,7 @@ def conclude(
                     result,
                     tree,
                     domain,
+                    incidents,
                     reaches_end=reaches_end,
                     read=_read(result, continued),
                 )
@@ -143,6 +145,7 @@ def _check(
     result: RangeResult,
     tree: TreeReport,
     domain: DomainResult | None,
+    incidents: Sequence[str],
     *,
     reaches_end: bool,
     read: str,
@@ -162,11 +165,15 @@ def _check(
     if reason in DOMAIN and domain is not None:
         detail = f"{domain.rows} rows, as they were when the last entry was written"
         return Check(name=reason.value, result=CheckResult.PASSED, detail=detail)
-    compared = {ErrorClass.ROOT: tree.tiles, ErrorClass.CHECKPOINT: tree.checkpoints}
+    details = {
+        ErrorClass.ROOT: tree.tiles,
+        ErrorClass.CHECKPOINT: tree.checkpoints,
+        ErrorClass.EPOCH: ". ".join(incidents) or "one epoch",
+    }
     return Check(
         name=reason.value,
         result=CheckResult.PASSED,
-        detail=compared.get(reason, read),
+        detail=details.get(reason, read),
     )
 
 

@@ -6,7 +6,7 @@ docs/audit-log.md tells what a verdict is worth.
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +23,7 @@ from models.audit_snapshot import (
     snapshot,
 )
 from models.audit_source import LogSource
+from models.audit_suspension import OriginEntry, Suspension
 from models.blockchain_log import Head
 from models.database import ConnectionSettings
 from services.audit_anchors import NO_ANCHORS, Anchors
@@ -39,6 +40,7 @@ from services.audit_findings import ErrorClass, Finding, Verification
 from services.audit_report import conclude
 from services.audit_tree import Chunk, LogTree, Wanted, grow_chunk
 from services.domain_check import DomainResult, check_domain
+from services.epochs import BrokenEpochsError, Contradicted, parse_epochs, promises_of
 from utils.blockchain_hasher import NO_HASH, log_identity
 from utils.merkle import HASH_BYTES
 from utils.signed_note import VerifierKey
@@ -171,6 +173,7 @@ def verify_log(
             result,
             first_seq=0,
             reaches_end=False,
+            incidents=(),
             snapshot_at=log.taken_at,
             tree=not_compared(outside.anchors, str(error)),
         )
@@ -189,7 +192,10 @@ def _judge(
     bookmark, anchors = outside.bookmark, outside.anchors
     head, bounds = log.head(), log.bounds()
     genesis = _check_genesis(log, head)
-    findings = list(genesis.findings)
+    origins, suspension = log.origins(), log.suspension()
+    findings = list(genesis.findings) or list(_check_epochs(origins, head))
+    if suspension is not None:
+        findings.append(_contradicted(suspension))
     first, last = (0, -1) if bounds is None else (min(0, bounds[0]), bounds[1])
     parts: list[Part] = []
     if bookmark is not None:
@@ -214,7 +220,7 @@ def _judge(
         result,
         anchors=anchors,
         log_keys=outside.log_keys,
-        names=Names(genesis.log_id, origin or ""),
+        names=Names(genesis.log_id, origin or "", _promises(origins)),
         reaches_end=reaches_end,
     )
     domain = None
@@ -235,6 +241,7 @@ def _judge(
         result,
         first_seq=first,
         reaches_end=reaches_end,
+        incidents=_incidents(origins),
         snapshot_at=log.taken_at,
         tree=report,
         continued=None if bookmark is None else bookmark.continued,
@@ -431,6 +438,60 @@ def _origin_in(manifest: bytes) -> str | None:
     except (ValueError, TypeError, LookupError):
         return None
     return origin if isinstance(origin, str) else None
+
+
+def _contradicted(found: Suspension) -> Finding:
+    return Finding(
+        seq=max(0, min(found.size, found.log_size) - 1),
+        reason=ErrorClass.CHECKPOINT,
+        expected=found.root.hex(),
+        found=None if found.log_root is None else found.log_root.hex(),
+        detail=Contradicted.of(found).sentence,
+    )
+
+
+def _check_epochs(
+    origins: Sequence[OriginEntry], head: Head | None
+) -> Iterator[Finding]:
+    """See that the log is signed under the origin that its entries say."""
+    try:
+        origin = parse_epochs(origins)[-1].origin
+    except BrokenEpochsError as error:
+        yield Finding(
+            seq=origins[-1].seq if origins else 0,
+            reason=ErrorClass.EPOCH,
+            detail=str(error),
+        )
+        return
+    if head is not None and head.origin != origin:
+        yield Finding(
+            seq=head.next_seq - 1,
+            reason=ErrorClass.EPOCH,
+            expected=origin,
+            found=head.origin,
+            detail="the head names another origin than the entries",
+        )
+
+
+def _promises(origins: Sequence[OriginEntry]) -> Mapping[str, int | None]:
+    try:
+        return promises_of(parse_epochs(origins))
+    except BrokenEpochsError:
+        return {}
+
+
+def _incidents(origins: Sequence[OriginEntry]) -> Sequence[str]:
+    """Say of each epoch but the first why it was opened."""
+    try:
+        epochs = parse_epochs(origins)
+    except BrokenEpochsError:
+        return ()
+    return [
+        f"epoch {epoch.number}, {epoch.origin}, since entry {epoch.first_seq}:"
+        f" {epoch.opened.contradiction.sentence}. Reason given: {epoch.opened.reason}"
+        for epoch in epochs
+        if epoch.opened is not None
+    ]
 
 
 def _has_hash_under(log_id: bytes, row: bytes) -> bool:

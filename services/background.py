@@ -1,8 +1,9 @@
 """Which jobs the sweeper does."""
 
+from collections.abc import Callable
 from functools import partial
 
-from models import idempotency_key, rate_limit
+from models import audit_suspension, idempotency_key, rate_limit
 from models.database import Database
 from services.analysis_job import AnalysisJob
 from services.deadlines import end_overdue_attempts, open_and_close_exams
@@ -12,12 +13,21 @@ PRUNE_EVERY_SECONDS = 300.0
 
 
 def jobs(database: Database) -> list[Job]:
+    def writing(run: Callable[[], int]) -> Callable[[], int]:
+        return lambda: 0 if _is_suspended(database) else run()
+
     return [
-        Job("end attempts", partial(end_overdue_attempts, database)),
-        Job("open and close exams", partial(open_and_close_exams, database)),
-        Job("analyse attempts", AnalysisJob(database).run),
+        Job("end attempts", writing(partial(end_overdue_attempts, database))),
+        Job("open and close exams", writing(partial(open_and_close_exams, database))),
+        Job("analyse attempts", writing(AnalysisJob(database).run)),
         Job("prune", partial(prune, database), every_seconds=PRUNE_EVERY_SECONDS),
     ]
+
+
+def _is_suspended(database: Database) -> bool:
+    """Say whether nothing may be written. The database refuses it in any case."""
+    with database.read() as tx:
+        return audit_suspension.is_suspended(tx)
 
 
 def prune(database: Database) -> int:

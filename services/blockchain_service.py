@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from models import blockchain_log
+from models import audit_suspension, blockchain_log
 from models.audit_event import AuditEvent
+from models.audit_suspension import Suspension
 from models.blockchain_log import AuditEntry, EventCount, Head
 from models.database import Database, Transaction
 from models.page import Page, paged
@@ -21,6 +22,7 @@ from services.audit_anchors import NOBODY, Trust
 from services.audit_check import Progress
 from services.audit_findings import Verification
 from services.audit_verification import Outside, verify
+from services.epochs import BrokenEpochsError, Epoch, read_epochs
 
 # What a request may take. The command line has no bound.
 VERIFY_TIMEOUT_SECONDS: Final = 60.0
@@ -82,6 +84,9 @@ class Summary:
     head_hash: bytes
     last_recorded_at: datetime
     event_types: Sequence[EventCount]
+    # Empty if the entries do not say: a verification tells what is wrong with them.
+    epochs: Sequence[Epoch]
+    suspension: Suspension | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +127,8 @@ class BlockchainService:
                 head_hash=head.hash,
                 last_recorded_at=head.recorded_at,
                 event_types=blockchain_log.count_by_event_type(tx),
+                epochs=_epochs(tx),
+                suspension=audit_suspension.get(tx),
             )
 
     def get_head(self) -> Head | None:
@@ -271,6 +278,13 @@ class BlockchainService:
                 return
             yield from rows
             after = rows[-1].seq
+
+
+def _epochs(tx: Transaction) -> Sequence[Epoch]:
+    try:
+        return read_epochs(tx)
+    except BrokenEpochsError:
+        return ()
 
 
 def _require_entity(

@@ -177,6 +177,39 @@ def rotate_keys(path: Path, size: int) -> VerifierKey:
     return new.verifier
 
 
+def begin_epoch_keys(path: Path, name: str, *, last_size: int, from_size: int) -> None:
+    """Make the key of a new epoch, called as its origin, unless it is made already.
+
+    The keys before it sign nothing more: they stay valid up to `last_size`, the last
+    tree that they signed. Raises CheckpointFileError.
+    """
+    with locked(path, is_waiting=True):
+        keys = read_keys(path)
+        if keys.signers[0].verifier.name == name:
+            return
+        new = Signer.generate(name, ED25519)
+        period = KeyPeriod(vkey=str(new.verifier), from_size=from_size, to_size=None)
+        ended = tuple(
+            each
+            if each.to_size is not None
+            else each.model_copy(update={"to_size": last_size})
+            for each in keys.periods
+        )
+        file = KeyFile(current=str(new), retiring=None, periods=(period, *ended))
+        _write_keys(path, file)
+
+
+def set_state_aside(path: Path, epoch: int) -> Path | None:
+    """Keep the state of an epoch that is over, as evidence, under another name."""
+    aside = path.with_name(f"{path.stem}.epoch-{epoch}{path.suffix}")
+    if not path.exists():
+        return None
+    if aside.exists():
+        raise CheckpointFileError(f"{aside} is there already: move it away first.")
+    path.rename(aside)
+    return aside
+
+
 def end_rotation(path: Path, size: int) -> None:
     """Forget the old key, which has signed the tree of `size` as its last."""
     with locked(path, is_waiting=True):

@@ -72,6 +72,12 @@ class Checkpointer:
         """The public keys that have signed, or may. Raises CheckpointFileError."""
         return read_keys(self._files.keys).verifiers
 
+    @property
+    def promised(self) -> Note | None:
+        """What was signed last, signed again. Raises CheckpointFileError."""
+        state = read_state(self._files.state)
+        return None if state is None else self._signed(state)
+
     def begin(self, *, is_thorough: bool) -> None:
         """Compare the database with what was signed, and publish what was promised.
 
@@ -80,10 +86,10 @@ class Checkpointer:
         RefusedError, CheckpointFileError and DatabaseUnavailableError.
         """
         self._state = state = read_state(self._files.state)
-        self.look()
+        news = self.look()
         with self._database.read() as tx:
             newest = checkpoint.get_newest(tx)
-        self._compare_published(newest)
+        self._compare_published(newest, news.origin)
         self._tree = self._resume(is_thorough=is_thorough)
         if state is not None and (newest is None or newest.size < state.size):
             self._publish(state)
@@ -94,14 +100,23 @@ class Checkpointer:
             news = checkpoint.get_news(tx, size=self.size, urgent=URGENT)
         if news is None:
             raise RefusedError("The audit log has no head.")
+        self._compare_state(news)
+        if news.is_suspended:
+            raise RefusedError(
+                "The log is suspended: it contradicts a checkpoint that was signed."
+            )
+        return news
+
+    def _compare_state(self, news: News) -> None:
         state = self._state
         if state is None:
-            return news
+            return
         if (news.log_id.hex(), news.origin) != (state.log_id, state.origin):
             raise RefusedError(
                 f"This is the log {news.log_id.hex()} ({news.origin}), and the state"
                 f" file is of {state.log_id} ({state.origin}): another database, or"
-                " one that was made anew."
+                " one that was made anew; or the log has opened a new epoch"
+                " (`python -m checkpointer new-epoch`)."
             )
         if news.next_seq < state.size:
             raise RefusedError(
@@ -113,7 +128,6 @@ class Checkpointer:
                 f"Entry {state.size - 1} has another hash than when it was signed:"
                 " the log was written anew, or went on from an old copy."
             )
-        return news
 
     def advance(self, news: News) -> StoredCheckpoint | None:
         """Sign everything up to `news`; None if there is nothing new.
@@ -191,9 +205,11 @@ class Checkpointer:
             raise RefusedError("The entries do not make the root of the checkpoint.")
         return self._promise_and_publish(tree, news, last_hash)
 
-    def _compare_published(self, newest: StoredCheckpoint | None) -> None:
+    def _compare_published(self, newest: StoredCheckpoint | None, origin: str) -> None:
         """See that nothing was published that the state does not know of."""
         if newest is None:
+            return
+        if self._state is None and self._is_over(newest.origin, origin):
             return
         if self._state is None:
             raise RefusedError(
@@ -212,6 +228,14 @@ class Checkpointer:
                 f"The checkpoint of {newest.size} entries in the database has another"
                 " root than the one that was signed."
             )
+
+    def _is_over(self, published: str, origin: str) -> bool:
+        """Say whether an epoch has ended, and its operator has been told (new-epoch).
+
+        The state of the one that has begun is then yet to be made.
+        """
+        signers = read_keys(self._files.keys).signers
+        return published != origin and signers[0].verifier.name == origin
 
     def _resume(self, *, is_thorough: bool) -> GrowingTree:
         """Return the tree that was signed, from the tiles or from the entries."""
@@ -277,12 +301,17 @@ class Checkpointer:
         self._state, self._tree = state, tree
         return self._publish(state)
 
+    def _signed(self, state: State) -> Note:
+        root = bytes.fromhex(state.root)
+        text = Checkpoint(state.origin, state.size, root).render()
+        signers = read_keys(self._files.keys).signers
+        return Note(text, tuple(signer.sign(text) for signer in signers))
+
     def _publish(self, state: State) -> StoredCheckpoint:
         """Sign what the state says, and store it for everybody."""
         keys = read_keys(self._files.keys)
         root = bytes.fromhex(state.root)
-        text = Checkpoint(state.origin, state.size, root).render()
-        note = Note(text, tuple(signer.sign(text) for signer in keys.signers))
+        note = self._signed(state)
         with self._database.bookkeeping() as tx:
             checkpoint.store(tx, size=state.size, root=root, note=note.render())
             stored = checkpoint.get(tx, state.size)

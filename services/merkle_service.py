@@ -312,6 +312,14 @@ def prove_consistency(
     )
 
 
+def root_from_tiles(tx: Transaction, size: int) -> tuple[bytes, bytes]:
+    """Return the last leaf and the root of the tree of so many entries.
+
+    Raises ProofDoesNotHoldError if tiles are missing.
+    """
+    return _from_tiles(tx, lambda read: (read(0, size - 1), root_at(size, read)))
+
+
 def _newest(tx: Transaction) -> StoredCheckpoint:
     newest = checkpoint.get_newest(tx)
     if newest is None:

@@ -115,17 +115,20 @@ class Witnessing:
     def compare(self, signed_size: int, log_keys: Sequence[VerifierKey]) -> None:
         """See that no witness has seen more than was signed.
 
+        `log_keys` are the newest first. Those of an epoch that is over have another
+        name: what witnesses have seen under that one is contradicted, and known to be.
         Raises RefusedError for a larger checkpoint that bears our own signature: a
         witness that lies can not make one. One that does not answer proves nothing.
         """
-        origins = {key.name for key in log_keys}
+        # What was signed of an earlier epoch may well be longer.
+        origin = log_keys[0].name
+        keys = [key for key in log_keys if key.name == origin]
         for each in self._asked:
-            for origin in origins:
-                answer = witness_client.latest(
-                    each.witness.url, origin, timeout_seconds=TIMEOUT_SECONDS
-                )
-                if isinstance(answer, Seen):
-                    _refuse_if_ahead(each.witness, answer.note, signed_size, log_keys)
+            answer = witness_client.latest(
+                each.witness.url, origin, timeout_seconds=TIMEOUT_SECONDS
+            )
+            if isinstance(answer, Seen):
+                _refuse_if_ahead(each.witness, answer.note, signed_size, keys)
 
     def resume(self) -> int:
         """Ask about what was signed before; return how many have cosigned it now."""

@@ -12,6 +12,9 @@ ROOT = Path(__file__).parent.parent
 STRONG = "kq8Zt1vWc3Rb7Ym5Xn9Lp2Hd4Gf6Js0A"
 STRONGER = "0aBc9DeF8gHi7JkL6mNo5PqR4sTu3VwX"
 
+LOG = Signer("proctoring/exams", ED25519, bytes(range(32))).verifier
+WITNESS = Signer("board.example.edu/witness", COSIGNATURE, bytes(range(32))).verifier
+
 PRODUCTION = {
     "FLASK_ENV": "production",
     "SECRET_KEY": STRONG,
@@ -59,6 +62,7 @@ def test_production_starts_with_two_strong_secrets() -> None:
         ("AUDIT_LOG_VKEYS", "proctoring/exams"),
         ("WITNESS_POLICY_FILE", "/nowhere/at/all"),
         ("WITNESS_POLICY_FILE", "."),
+        ("WITNESSES", f"{WITNESS}=https://board.example.edu"),
         ("LOG_LEVEL", "LOUD"),
         ("SWEEPER_INTERVAL_SECONDS", "soon"),
     ],
@@ -66,6 +70,40 @@ def test_production_starts_with_two_strong_secrets() -> None:
 def test_a_wrong_or_weak_value_stops_the_start_by_name(name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=name):
         Settings.from_env(PRODUCTION | {name: value})
+
+
+def test_witnesses_are_named_with_the_key_of_the_log() -> None:
+    other = Signer.generate("it.example.edu/witness", COSIGNATURE).verifier
+    given = f"{WITNESS}=https://board.example.edu/w, {other}=http://10.0.0.7:7380"
+
+    settings = Settings.from_env(
+        PRODUCTION | {"AUDIT_LOG_VKEYS": str(LOG), "WITNESSES": given}
+    )
+
+    assert [(each.key, each.url) for each in settings.witnesses] == [
+        (WITNESS, "https://board.example.edu/w"),
+        (other, "http://10.0.0.7:7380"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "https://board.example.edu",
+        str(WITNESS),
+        f"{LOG}=https://board.example.edu",
+        f"{WITNESS}=ftp://board.example.edu",
+        f"{WITNESS}=https://",
+        f"{WITNESS}=http://board.example.edu:99999",
+        f"{WITNESS}=http://board.example.edu:seven",
+    ],
+    ids=range(7),
+)
+def test_what_is_no_witness_stops_the_start(given: str) -> None:
+    with pytest.raises(ConfigError, match="WITNESSES takes VKEY=URL"):
+        Settings.from_env(
+            PRODUCTION | {"AUDIT_LOG_VKEYS": str(LOG), "WITNESSES": given}
+        )
 
 
 def test_a_secret_never_shows_in_the_settings_or_the_refusal() -> None:

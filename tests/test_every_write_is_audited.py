@@ -9,11 +9,13 @@ from psycopg2.extensions import connection
 from psycopg2.sql import SQL, Identifier
 
 from models.database import Database
+from services import background
 from services.analysis_job import AnalysisJob
 from services.audit_verification import verify
 from services.deadlines import end_overdue_attempts, open_and_close_exams
 from tests.audit_trail import run, scalar
 from tests.databases import connection_to, copy_of
+from tests.old_copies import resume, suspend
 from tests.personas import Api
 from tests.scene import Cast, Scene
 from tests.writes import WRITES
@@ -26,6 +28,7 @@ UNRECORDED = {
     "audit_head",
     "audit_log",
     "checkpoint_timestamps",
+    "audit_suspensions",
     "checkpoints",
     "idempotency_keys",
     "merkle_tiles",
@@ -95,6 +98,81 @@ def test_a_write_and_its_entry_are_one_transaction(
     logged = watch.writers_of("audit_log")
     assert logged
     assert watch.writers() <= logged
+
+
+@pytest.fixture
+def suspended(sql: connection) -> Iterator[None]:
+    """Whoever finds that the log is an old copy does this."""
+    assert suspend(sql)
+    yield
+    resume(sql)
+
+
+@pytest.mark.usefixtures("suspended")
+def test_nothing_is_written_while_the_log_contradicts_what_was_signed(
+    app: Flask, cast: Cast, sql: connection
+) -> None:
+    before, watch = last_seq(sql), Watch(sql)
+
+    answers = {name: write.send(app, cast) for name, write in WRITES.items()}
+
+    for name, response in answers.items():
+        assert response.status_code == 503, (name, response.text)
+        found = response.get_json()
+        assert found["type"] == "/problems/log-contradicted", name
+        assert response.headers["Retry-After"] == "30"
+    assert watch.writers() == set()
+    assert last_seq(sql) == before
+    # And by itself the server does nothing, as long as it stays so.
+    jobs = background.jobs(app.extensions["database"])
+    assert [job.run() for job in jobs if job.name != "prune"] == [0, 0, 0]
+    assert watch.writers() == set()
+
+
+@pytest.mark.usefixtures("suspended")
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("audit export - --reason x", "Nothing can be written"),
+        ("audit resume --reason x --by ada@example.edu", "does not continue it"),
+        ("audit new-epoch --reason x --by bob@example.edu --yes", "active admin"),
+        ("audit new-epoch --reason x --by ada@example.edu", "shall a new epoch"),
+        (
+            "create-admin --email e@example.edu --name E --password paper-clip-horse",
+            "Nothing can be written",
+        ),
+    ],
+    ids=["export", "resume", "no admin", "nobody confirms", "create-admin"],
+)
+def test_commands_say_in_one_line_why_they_do_not_write(
+    app: Flask, sql: connection, command: str, said: str
+) -> None:
+    before = last_seq(sql)
+
+    done = app.test_cli_runner().invoke(args=command.split())
+
+    assert done.exit_code == 1, done.output
+    assert isinstance(done.exception, SystemExit)
+    assert said in done.output.splitlines()[-1]
+    assert last_seq(sql) == before
+
+
+@pytest.mark.usefixtures("suspended")
+def test_reading_goes_on_while_nothing_is_written(api: Api, cast: Cast) -> None:
+    health = api.as_(None).get("/health")
+
+    assert health.status_code == 200
+    found = health.get_json()
+    assert (found["status"], found["log_check"]) == ("read_only", "contradicted")
+    assert found["audit_log"] == "read_only"
+    admin = api.as_(cast["ada"])
+    assert admin.get("/api/exams").status_code == 200
+    summary = admin.get("/api/blockchain/summary").get_json()
+    assert summary["suspension"]["seen_by"] == "board.example.edu/witness"
+    assert summary["suspension"]["size"] == 1_000_000
+    assert [epoch["number"] for epoch in summary["epochs"]] == [1]
+    verified = admin.get("/api/blockchain/verify").get_json()
+    assert verified["errors_by_class"] == {"checkpoint": 1}
 
 
 def test_asking_for_the_genesis_again_makes_nothing(

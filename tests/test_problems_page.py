@@ -18,6 +18,7 @@ OWN = {
     "invalid-request",
     "too-many-requests",
     "unavailable",
+    "log-contradicted",
     "internal-error",
     "http-error",
 }

@@ -475,7 +475,11 @@ def test_not_one_byte_of_a_checkpoint_can_be_another(files: Files, policy: str) 
         report = verifier.Report("")
 
         verifier.check_checkpoint(
-            manifest, {"checkpoint.txt": bytes(flipped)}, trust, report
+            manifest,
+            (manifest.origin,),
+            {"checkpoint.txt": bytes(flipped)},
+            trust,
+            report,
         )
 
         assert report.problems, place

@@ -183,6 +183,8 @@ class Process:
     log: Log
     port: int
     name: str = NAME
+    # Of other logs, or of the same in another epoch.
+    other_keys: tuple[VerifierKey, ...] = ()
     _process: subprocess.Popen[bytes] | None = None
 
     def settle(self) -> None:
@@ -196,6 +198,7 @@ class Process:
                 *(sys.executable, "-m", "witness", "serve"),
                 *("--state", self.home / "state", "--key", self.home / "key"),
                 *("--log", str(self.log.key), "--bind", f"127.0.0.1:{self.port}"),
+                *(word for key in self.other_keys for word in ("--log", str(key))),
             ],
             cwd=PROJECT,
             stdout=subprocess.DEVNULL,

@@ -1242,6 +1242,11 @@ def check_entries(manifest: Manifest, raw: bytes, report: Report) -> list[Entry]
     return entries
 
 
+def names_the_log(entry: Entry) -> bool:
+    """The first entry, and those that say that the log goes on under a new name."""
+    return entry.seq == 0 or entry.event_type == "log.epoch_opened"
+
+
 def _check_entry(entry: Entry, manifest: Manifest, report: Report) -> None:
     if entry_hash(entry, manifest.log_id) != entry.hash:
         report.tampered(
@@ -1258,7 +1263,7 @@ def _check_entry(entry: Entry, manifest: Manifest, report: Report) -> None:
         report.tampered(
             ENTRIES, "its payload is not the one that was recorded", entry.seq
         )
-    if entry.attempt_id != manifest.attempt_id and entry.seq != 0:
+    if entry.attempt_id != manifest.attempt_id and not names_the_log(entry):
         report.tampered(ENTRIES, "it is of another attempt", entry.seq)
 
 
@@ -1292,9 +1297,15 @@ def _check_order(entries: list[Entry], report: Report) -> None:
     )
 
 
-def check_genesis(manifest: Manifest, entries: list[Entry], report: Report) -> None:
-    """The first entry of the log names it, and its hash is part of every entry."""
+def check_genesis(
+    manifest: Manifest, entries: list[Entry], report: Report
+) -> tuple[str, ...]:
+    """The first entry of the log names it, and its hash is part of every entry.
+
+    Returns the names under which it was signed: after an incident it has a new one.
+    """
     before = report.count()
+    origins: list[str] = []
     if not entries or entries[0].seq != 0:
         report.incomplete(ENTRIES, "the log's first entry, which names it, is missing")
     elif entries[0].event_type != "log.genesis" or entries[0].previous_hash != NO_HASH:
@@ -1308,14 +1319,55 @@ def check_genesis(manifest: Manifest, entries: list[Entry], report: Report) -> N
             named = {}
         if hashlib.sha256(payload).digest()[:16] != manifest.log_id:
             report.tampered(MANIFEST, "its log id is not the one of the first entry")
-        elif not isinstance(named, dict) or named.get("origin") != manifest.origin:
-            report.tampered(MANIFEST, "its origin is not the one of the first entry")
+        elif not isinstance(named, dict) or not is_text(named.get("origin")):
+            report.tampered(ENTRIES, "it does not name the log", 0)
+        else:
+            origins = [named["origin"], *_read_epochs(named["origin"], entries, report)]
+            if origins[-1] != manifest.origin:
+                report.tampered(MANIFEST, "its origin is not the one of the entries")
     report.conclude(
         "identity",
         before,
         "all entries are of the log %s, %s"
         % (plain(manifest.origin, 80), manifest.log_id.hex()),
     )
+    return tuple(origins) or (manifest.origin,)
+
+
+def _read_epochs(origin: str, entries: list[Entry], report: Report) -> list[str]:
+    """Return the later names of the log, each of which an entry explains."""
+    before = report.count()
+    origins: list[str] = []
+    for entry in entries:
+        if entry.seq == 0 or not names_the_log(entry) or entry.payload is None:
+            continue
+        try:
+            opened = read_json(entry.payload.encode("utf-8"))
+        except MalformedError as error:
+            report.tampered(ENTRIES, "its payload: %s" % error, entry.seq)
+            continue
+        previous = origins[-1] if origins else origin
+        if (
+            not isinstance(opened, dict)
+            or not is_text(opened.get("origin"))
+            or not is_text(opened.get("reason"))
+            or opened.get("previous_origin") != previous
+        ):
+            report.tampered(ENTRIES, "its epoch does not follow", entry.seq)
+            continue
+        origins.append(opened["origin"])
+        report.not_checked(
+            "what was lost before entry %d" % entry.seq,
+            "the log did not hold all that it had signed, and went on as %s. The reason"
+            " that was given: %s"
+            % (plain(opened["origin"], 80), plain(opened["reason"])),
+        )
+    if origins:
+        said = counted(len(origins) + 1, "epoch", "epochs")
+        report.conclude(
+            "epochs", before, said + ", each opened by an entry that says so"
+        )
+    return origins
 
 
 # What binds the entries to the state of the whole log.
@@ -1330,7 +1382,11 @@ class Trust:
 
 
 def check_checkpoint(
-    manifest: Manifest, files: dict[str, bytes], trust: Trust, report: Report
+    manifest: Manifest,
+    origins: tuple[str, ...],
+    files: dict[str, bytes],
+    trust: Trust,
+    report: Report,
 ) -> Checkpoint | None:
     """Check the signed state of the log, and return it."""
     if CHECKPOINT not in files:
@@ -1352,7 +1408,7 @@ def check_checkpoint(
         report.tampered(CHECKPOINT, str(error))
     if found is not None and manifest.checkpoint != (found.size, found.root):
         report.tampered(CHECKPOINT, "it is not the one that the manifest speaks of")
-    if found is not None and found.origin != manifest.origin:
+    if found is not None and found.origin not in origins:
         report.tampered(CHECKPOINT, "it is of another log, %s" % plain(found.origin))
     report.conclude(
         "checkpoint",
@@ -1508,6 +1564,7 @@ def _note_newer(newer: list[Entry], report: Report) -> None:
 def check_earlier(
     files: dict[str, bytes],
     found: Checkpoint,
+    origins: tuple[str, ...],
     trust: Trust,
     entries: list[Entry],
     report: Report,
@@ -1521,7 +1578,7 @@ def check_earlier(
     try:
         for number, line in read_lines(files[EARLIER]):
             with in_line(number):
-                old, times = _read_earlier(line, found, trust)
+                old, times = _read_earlier(line, found, origins, trust)
             count += 1
             if times:
                 covered = sum(entry.seq < old.size for entry in entries)
@@ -1541,7 +1598,7 @@ def check_earlier(
 
 
 def _read_earlier(
-    line: dict[str, Any], found: Checkpoint, trust: Trust
+    line: dict[str, Any], found: Checkpoint, origins: tuple[str, ...], trust: Trust
 ) -> tuple[Checkpoint, list[int]]:
     """Return an older checkpoint, and when trusted witnesses confirmed it."""
     if set(line) != {"checkpoint", "proof"} or not is_text(line["checkpoint"]):
@@ -1549,7 +1606,7 @@ def _read_earlier(
     note = parse_note(line["checkpoint"].encode("utf-8"))
     old = parse_checkpoint(note.text)
     proof = _read_hashes(line["proof"])
-    if old.origin != found.origin or not verify_consistency(
+    if old.origin not in origins or not verify_consistency(
         old.size, found.size, old.root, found.root, proof
     ):
         raise ChangedError("the log of the checkpoint does not continue it")
@@ -1753,7 +1810,7 @@ def check_completeness(
         )
     for seq, payload in recorded.exports.items():
         stated, last = payload.get("entries"), payload["last_entry"]
-        here = sum(1 <= each.seq <= last for each in entries)
+        here = sum(each.seq <= last and not names_the_log(each) for each in entries)
         if here != stated:
             report.tampered(
                 ENTRIES,
@@ -1992,12 +2049,12 @@ def check_bundle(
     if not entries:
         report.incomplete(ENTRIES, "no entry could be read")
         return
-    check_genesis(manifest, entries, report)
+    origins = check_genesis(manifest, entries, report)
     trust = read_trust(files, policy_path, fingerprint, report)
-    found = check_checkpoint(manifest, files, trust, report)
+    found = check_checkpoint(manifest, origins, files, trust, report)
     if found is not None:
         check_inclusion(files, entries, found, report)
-        check_earlier(files, found, trust, entries, report)
+        check_earlier(files, found, origins, trust, entries, report)
     check_timestamps(files, found, trust, entries, report)
     before = report.count()
     recorded = read_payloads(entries, report)

@@ -14,9 +14,12 @@ bp = Blueprint("health", __name__)
 @returns(HealthResponse, or_status=(503,))
 @public
 def health() -> Reply:
-    """Say whether the server can work: 503, with the same body, when it can not."""
+    """Say whether the server can work: 503, with the same body, when it can not.
+
+    200 with `read_only` while nothing may be written: who reads is to be sent here.
+    """
     found = services().health.check()
-    return Reply(found, 200 if found.status == "ok" else 503)
+    return Reply(found, 503 if found.status == "unavailable" else 200)
 
 
 @bp.get("/health/live")

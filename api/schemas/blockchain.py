@@ -15,6 +15,7 @@ from pydantic import (
 from api.schemas.base import ResponseModel, Time
 from models.wire import Line, WireModel
 from services.audit_findings import CheckResult, ErrorClass, Verdict
+from services.epochs import EpochOpened
 
 
 def _to_hex(value: object) -> object:
@@ -58,6 +59,34 @@ class EventCountResponse(ResponseModel):
     entries: int
 
 
+class EpochResponse(ResponseModel):
+    """Since when the log is signed under an origin; of all but the first, why."""
+
+    number: int
+    origin: str
+    first_seq: int
+    began_at: Time
+    opened_by: str | None
+    opened: EpochOpened | None = Field(
+        description="What the entry says that opened it: the reason, and the signed"
+        " checkpoint that the log contradicted."
+    )
+
+
+class SuspensionResponse(ResponseModel):
+    """A checkpoint that was signed, and the log that does not continue it."""
+
+    found_at: Time
+    seen_by: str
+    note: str
+    size: int
+    root: Hash
+    log_size: int
+    log_root: Hash | None = Field(
+        description="At the size of the checkpoint; null if the log is shorter."
+    )
+
+
 class SummaryResponse(ResponseModel):
     """The log at a glance. Nothing of it was verified."""
 
@@ -70,6 +99,12 @@ class SummaryResponse(ResponseModel):
     head_hash: Hash
     last_recorded_at: Time
     event_types: list[EventCountResponse]
+    epochs: list[EpochResponse] = Field(
+        description="More than one: the log did not hold all that was signed of it."
+    )
+    suspension: SuspensionResponse | None = Field(
+        description="Why nothing can be written; null while all is well."
+    )
 
 
 class VerifyQuery(WireModel):

@@ -2,14 +2,23 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from api.schemas.base import ResponseModel, Time
+from services.log_watch import LogCheck
 
 
 class HealthResponse(ResponseModel):
-    status: Literal["ok", "unavailable"]
+    status: Literal["ok", "read_only", "unavailable"] = Field(
+        description="`read_only`, with 200: the audit log contradicts what was signed"
+        " of it, so nothing is written until an admin has decided."
+    )
     version: str
     database: Literal["ok", "unavailable"]
-    audit_log: Literal["ok", "unavailable"]
+    audit_log: Literal["ok", "read_only", "unavailable"]
+    log_check: LogCheck = Field(
+        description="Whether the log continues what witnesses have seen of it."
+    )
     server_time: Time | None
 
 

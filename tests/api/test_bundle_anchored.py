@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,13 +12,18 @@ import pytest
 from flask import Flask
 from psycopg2.extensions import connection
 
+from checkpointer.__main__ import ROLE
 from config import Settings
 from models.database import ConnectionSettings, Database
+from services.checkpoint_epoch import begin_epoch
 from services.checkpoint_files import Files, read_keys
+from services.epoch_service import EpochService
+from services.log_watch import LogWatch
 from tests.audit_trail import append, append_together, run, scalar
 from tests.bundles import VERIFY_PY, unzipped
 from tests.checkpoints import files_in, sign
 from tests.exams import Json, active, body, start
+from tests.old_copies import suspend
 from tests.personas import Api, Persona
 from tests.reports import observed, record
 from tests.scene import playing
@@ -27,6 +33,10 @@ WITNESSES = tuple(
     Signer.generate(f"witness.example/{name}", COSIGNATURE) for name in ("a", "b", "c")
 )
 AT = 1_800_000_000
+APPEND_EPOCH = """
+    SELECT audit_append(ARRAY['log.epoch_opened'], ARRAY['log'], ARRAY['all'],
+                        ARRAY['system'], ARRAY[NULL::uuid], ARRAY[%s])
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +137,65 @@ def test_what_witnesses_have_seen_is_consistent_with_the_anchor(
     assert "evidence.exported" in details(found)["newer entries"]
     # What was there at the start, and by when.
     assert "2027-01-15 07:58:20 UTC" in details(found)["history"]
+
+
+def test_the_log_goes_on_in_a_new_epoch_and_the_bundle_says_so(
+    api: Api, ada: Persona, attempt: Json, outside: Outside, database: Database
+) -> None:
+    outside.anchor()
+    assert suspend(outside.sql)
+    epochs = EpochService(database, LogWatch(database, [], []))
+    opened = epochs.open_epoch(admin_email=ada.email, reason="The disk burnt.")
+    # Until the signer has followed, the old checkpoint stands for what it covers.
+    newer, early = verified(bundle_of(api, ada, attempt), outside)
+    with closing(Database(replace(outside.settings, role=ROLE))) as signing:
+        key = begin_epoch(signing, outside.files).key
+    outside.policy.write_text(f"log {key}\n{outside.policy.read_text()}")
+    outside.anchor()
+
+    code, found = verified(bundle_of(api, ada, attempt), outside)
+
+    assert (newer, early["verdict"]) == (0, "internally_consistent")
+    assert "log.epoch_opened" in details(early)["newer entries"]
+    assert (code, found["verdict"]) == (0, "consistent_with_anchor")
+    assert found["origin"] == opened.origin
+    for each in (early, found):
+        assert each["problems"] == []
+        said = details(each)
+        assert "2 epochs" in said["epochs"]
+        lost = said[f"what was lost before entry {opened.seq}"]
+        assert opened.origin in lost
+        assert "The disk burnt." in lost
+
+
+@pytest.mark.tampers
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"previous_origin": "proctoring/elsewhere"},
+        {"origin": "proctoring/elsewhere"},
+        {"origin": None},
+        {"reason": None},
+    ],
+    ids=range(4),
+)
+def test_an_epoch_that_does_not_follow_is_found(
+    api: Api,
+    ada: Persona,
+    attempt: Json,
+    outside: Outside,
+    sql: connection,
+    change: Json,
+) -> None:
+    """An entry that nobody needed: the log was never suspended."""
+    origin = str(scalar(sql, "SELECT origin FROM audit_head"))
+    payload = {"origin": f"{origin}/epoch-2", "previous_origin": origin, "reason": "x"}
+    run(sql, APPEND_EPOCH, json.dumps(payload | change))
+    outside.anchor()
+
+    code, found = verified(bundle_of(api, ada, attempt), outside)
+
+    assert (code, found["verdict"]) == (1, "tampered")
 
 
 def test_a_bundle_of_later_covers_the_making_of_the_first(

@@ -344,7 +344,7 @@ def test_an_intact_log_is_checked_whole(check: Verify) -> None:
         name for name, result in checks(found).items() if result is CheckResult.PASSED
     } == {
         *("hash", "previous_hash", "gap", "order", "payload", "redaction", "clock"),
-        *("genesis", "head", "state"),
+        *("genesis", "head", "state", "epoch"),
     }
     assert set(checks(found).values()) == {CheckResult.PASSED, CheckResult.NOT_CHECKED}
 

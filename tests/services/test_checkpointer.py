@@ -21,6 +21,7 @@ from services.checkpoint_files import (
     rotate_keys,
 )
 from services.checkpointer import URGENT, Checkpointer, RefusedError
+from services.log_watch import LogWatch
 from services.timestamping import Timestamping
 from services.witnessing import Witnessing
 from tests.audit_trail import append, append_together, run
@@ -100,6 +101,7 @@ def test_a_decision_is_signed_at_once_and_the_rest_waits_its_turn(
         Checkpointer(signing, files),
         Witnessing(signing, []),
         Timestamping(signing, []),
+        LogWatch(signing, [], []),
         interval_seconds=3600,
         is_thorough=True,
     )

@@ -32,6 +32,7 @@ NOT_PROTECTED: Final = {
     "audit_head": "the log itself: its end is checked",
     "audit_log": "the log itself",
     "checkpoint_timestamps": "signed by others",
+    "audit_suspensions": "notes that are signed; what ends one is an entry",
     "checkpoints": "signed",
     "idempotency_keys": "answers to repeated requests, kept for a day",
     "merkle_tiles": "made from the log, and compared with what was signed",

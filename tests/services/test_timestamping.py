@@ -17,6 +17,7 @@ from models.database import ConnectionSettings, Database
 from services import timestamp_client
 from services.checkpoint_files import Files
 from services.checkpointer import Checkpointer
+from services.log_watch import LogWatch
 from services.timestamping import Timestamping
 from services.witnessing import Witnessing
 from tests import authorities
@@ -188,6 +189,7 @@ def test_signing_goes_on_while_an_authority_hangs(
             Checkpointer(signing, files),
             Witnessing(signing, []),
             stamping,
+            LogWatch(signing, [], []),
             interval_seconds=0,
             is_thorough=True,
         )
