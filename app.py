@@ -44,6 +44,7 @@ from services.attempt_service import AttemptService
 from services.auth_service import AuthService, DefaultPasswordError
 from services.blockchain_service import BlockchainService
 from services.evidence_service import EvidenceService
+from services.evidence_views import EvidenceViews
 from services.exam_service import ExamService
 from services.grade_service import GradeService
 from services.health_service import HealthService
@@ -120,6 +121,7 @@ def create_app(settings: Settings) -> Flask:
         auth=AuthService(database, settings, passwords, tokens),
         blockchain=BlockchainService(database),
         evidence=EvidenceService(database, settings.audit_log_vkeys),
+        views=EvidenceViews(database, settings.secret_key),
         merkle=MerkleService(database, settings.audit_log_vkeys),
         users=UserService(database, passwords),
         grades=GradeService(database),

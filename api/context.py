@@ -11,6 +11,7 @@ from services.attempt_service import AttemptService
 from services.auth_service import AuthService
 from services.blockchain_service import BlockchainService
 from services.evidence_service import EvidenceService
+from services.evidence_views import EvidenceViews
 from services.exam_service import ExamService
 from services.grade_service import GradeService
 from services.health_service import HealthService
@@ -33,6 +34,7 @@ class Services:
     auth: AuthService
     blockchain: BlockchainService
     evidence: EvidenceService
+    views: EvidenceViews
     merkle: MerkleService
     users: UserService
     grades: GradeService

@@ -134,6 +134,22 @@ INSERT INTO schema_migrations (version, name, sha256) VALUES
 COMMIT;
 \endif
 
+SELECT NOT EXISTS (SELECT FROM schema_migrations WHERE version = 8)
+    AS is_pending \gset
+\if :is_pending
+\echo applying 0008_evidence_views.sql
+BEGIN;
+-- What its queries return is of no interest here.
+\o /dev/null
+\ir migrations/0008_evidence_views.sql
+\o
+RESET ROLE;
+INSERT INTO schema_migrations (version, name, sha256) VALUES
+    (8, 'evidence_views',
+     '8b3d098c0f596b11b2e7a616c33f46859e25a5f1fed426b149fd86e8cdfd1a65');
+COMMIT;
+\endif
+
 DO $$ BEGIN PERFORM pg_advisory_unlock(31651020127104882); END $$;
 RESET lock_timeout;
 RESET search_path;

@@ -93,3 +93,5 @@ class AuditEvent(DescribedEnum):
     ANALYSIS_COMPUTED = "analysis.computed", "An attempt's risk was computed."
     SETTINGS_CHANGED = "settings.changed", "A setting of the system changed."
     EVIDENCE_EXPORTED = "evidence.exported", "Evidence left the system."
+    EVIDENCE_VIEWED = "evidence.viewed", "Staff looked at somebody's evidence."
+    DATA_EXPORTED = "data.exported", "All that is held on a person was given out."

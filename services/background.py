@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from models import idempotency_key, rate_limit
+from models import evidence_view, idempotency_key, rate_limit
 from models.database import Database
 from services.analysis_job import AnalysisJob
 from services.deadlines import end_overdue_attempts, open_and_close_exams
@@ -21,6 +21,8 @@ def jobs(database: Database) -> list[Job]:
 
 
 def prune(database: Database) -> int:
-    """Forget kept answers and counted hits whose time is over."""
+    """Forget kept answers, counted hits and noted looks whose time is over."""
     with database.bookkeeping() as tx:
-        return idempotency_key.prune(tx) + rate_limit.prune(tx)
+        return (
+            idempotency_key.prune(tx) + rate_limit.prune(tx) + evidence_view.prune(tx)
+        )

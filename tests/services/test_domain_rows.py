@@ -32,6 +32,7 @@ NOT_PROTECTED: Final = {
     "audit_head": "the log itself: its end is checked",
     "audit_log": "the log itself",
     "checkpoints": "signed",
+    "evidence_views": "when a look was last noted; the looks are in the log itself",
     "idempotency_keys": "answers to repeated requests, kept for a day",
     "merkle_tiles": "made from the log, and compared with what was signed",
     "rate_limits": "counters of minutes",
