@@ -22,6 +22,7 @@ from api.routes import (
     attempts,
     auth,
     blockchain,
+    data_exports,
     docs,
     evidence,
     exams,
@@ -43,6 +44,7 @@ from services.assignment_service import AssignmentService
 from services.attempt_service import AttemptService
 from services.auth_service import AuthService, DefaultPasswordError
 from services.blockchain_service import BlockchainService
+from services.data_export import DataExports
 from services.evidence_service import EvidenceService
 from services.evidence_views import EvidenceViews
 from services.exam_service import ExamService
@@ -87,6 +89,7 @@ BLUEPRINTS = (
     results.bp,
     blockchain.bp,
     evidence.bp,
+    data_exports.bp,
     transparency.bp,
 )
 
@@ -122,6 +125,7 @@ def create_app(settings: Settings) -> Flask:
         blockchain=BlockchainService(database),
         evidence=EvidenceService(database, settings.audit_log_vkeys),
         views=EvidenceViews(database, settings.secret_key),
+        data_exports=DataExports(database, settings.secret_key),
         merkle=MerkleService(database, settings.audit_log_vkeys),
         users=UserService(database, passwords),
         grades=GradeService(database),

@@ -10,6 +10,7 @@ from services.assignment_service import AssignmentService
 from services.attempt_service import AttemptService
 from services.auth_service import AuthService
 from services.blockchain_service import BlockchainService
+from services.data_export import DataExports
 from services.evidence_service import EvidenceService
 from services.evidence_views import EvidenceViews
 from services.exam_service import ExamService
@@ -35,6 +36,7 @@ class Services:
     blockchain: BlockchainService
     evidence: EvidenceService
     views: EvidenceViews
+    data_exports: DataExports
     merkle: MerkleService
     users: UserService
     grades: GradeService

@@ -78,24 +78,26 @@ def shows_some(
 def exports(
     what: What, recorded_as: AuditEvent
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Say that the handler appends an entry of its own each time, and refuse HEAD.
-
-    Who asks only for the headers of a file would have it made and recorded.
-    """
+    """Say that the handler appends an entry of its own each time. Refuses HEAD."""
 
     def decorate(handler: Callable[P, R]) -> Callable[P, R]:
         contract = contract_of(handler)
         contract.shows, contract.recorded_as = what, recorded_as
-
-        @wraps(handler)
-        def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-            if request.method == "HEAD":
-                raise MethodNotAllowed(valid_methods=["GET", "OPTIONS"])
-            return handler(*args, **kwargs)
-
-        return wrapper
+        return refuses_head(handler)
 
     return decorate
+
+
+def refuses_head(handler: Callable[P, R]) -> Callable[P, R]:
+    """Make nothing for who asks only for the headers: it would be recorded."""
+
+    @wraps(handler)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        if request.method == "HEAD":
+            raise MethodNotAllowed(valid_methods=["GET", "OPTIONS"])
+        return handler(*args, **kwargs)
+
+    return wrapper
 
 
 def people_in(entries: Page[AuditEntry]) -> Collection[Subject]:

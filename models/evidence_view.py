@@ -78,7 +78,10 @@ NOTE: LiteralString = """
 
 # Each branch ends by its own index; the actor of an entry is a text.
 LIST_OF_ATTEMPT: LiteralString = """
-    WITH looks AS (
+    WITH one AS (
+        SELECT exam_id::text, student_id::text, started_at
+          FROM attempts WHERE id = %(attempt_id)s),
+    looks AS (
         (SELECT seq, recorded_at, event_type, entity_type, actor_id, payload
            FROM audit_log
           WHERE attempt_id = %(attempt_id)s AND seq < %(before)s
@@ -87,17 +90,18 @@ LIST_OF_ATTEMPT: LiteralString = """
         UNION ALL
         (SELECT seq, recorded_at, event_type, entity_type, actor_id, payload
            FROM audit_log
-          WHERE entity_type = 'exam' AND entity_id = %(exam_id)s::text
+          WHERE entity_type = 'exam' AND entity_id = (SELECT exam_id FROM one)
             AND seq < %(before)s AND event_type = 'evidence.viewed'
-            AND recorded_at >= %(since)s
+            AND recorded_at >= (SELECT started_at FROM one)
           ORDER BY seq DESC LIMIT %(limit)s)
         UNION ALL
         (SELECT seq, recorded_at, event_type, entity_type, actor_id, payload
            FROM audit_log
-          WHERE entity_type = 'user' AND entity_id = %(student_id)s::text
+          WHERE entity_type = 'user' AND entity_id = (SELECT student_id FROM one)
             AND seq < %(before)s
             AND event_type IN ('evidence.viewed', 'data.exported')
-            AND recorded_at >= %(since)s AND actor_id <> entity_id
+            AND recorded_at >= (SELECT started_at FROM one)
+            AND actor_id <> entity_id
           ORDER BY seq DESC LIMIT %(limit)s))
     SELECT seq, recorded_at, entity_type AS subject_type,
            CASE event_type WHEN 'evidence.exported' THEN 'bundle'
@@ -136,28 +140,14 @@ def note(
 
 
 def list_of_attempt(
-    tx: Transaction,
-    *,
-    attempt_id: UUID,
-    exam_id: UUID,
-    student_id: UUID,
-    since: datetime,
-    before: int,
-    limit: int,
+    tx: Transaction, attempt_id: UUID, *, before: int, limit: int
 ) -> Sequence[View]:
     """Read the looks at an attempt, the newest first.
 
-    Also those at all attempts of its exam and at all that is held on its student,
-    from `since` on: what was looked at before the attempt began did not have it.
+    Also those at all attempts of its exam and at all that is held on its student since
+    it began: what was looked at earlier did not have it.
     """
-    names = {
-        "attempt_id": attempt_id,
-        "exam_id": exam_id,
-        "student_id": student_id,
-        "since": since,
-        "before": before,
-        "limit": limit,
-    }
+    names = {"attempt_id": attempt_id, "before": before, "limit": limit}
     return tx.all(View, LIST_OF_ATTEMPT, names)
 
 

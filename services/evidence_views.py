@@ -116,10 +116,7 @@ class EvidenceViews:
                 found = require_attempt(tx, reader, attempt_id)
             rows = evidence_view.list_of_attempt(
                 tx,
-                attempt_id=attempt_id,
-                exam_id=found.exam_id,
-                student_id=found.student_id,
-                since=found.started_at,
+                attempt_id,
                 before=NEWEST if before is None else before,
                 limit=limit + 1,
             )

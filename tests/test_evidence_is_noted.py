@@ -28,6 +28,7 @@ STAFF: Final = {Role.ADMIN, Role.PROCTOR}
 NOT_EVIDENCE: Final = {
     "auth.me": "one's own account",
     "auth.list_sessions": "one's own logins",
+    "data_exports.export_own_data": "one's own",
     "users.get_user": "an account: a name and an address, nothing that was done",
     "users.list_users": "accounts",
     "exams.list_exams": "exams",
