@@ -6,7 +6,7 @@
     def list_events(…):
 
 They stand last, right above the handler: it has decided by then that the caller may see
-this, and nothing is sent yet. docs/decisions/0016-who-looked.md
+this, and nothing is sent yet. docs/decisions/0016-access.md
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping

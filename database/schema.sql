@@ -146,7 +146,7 @@ BEGIN;
 RESET ROLE;
 INSERT INTO schema_migrations (version, name, sha256) VALUES
     (8, 'evidence_views',
-     '8b3d098c0f596b11b2e7a616c33f46859e25a5f1fed426b149fd86e8cdfd1a65');
+     '9433bb6661d44e692dd44cf4552faa328f0747a3747388bdaed3e946d0ca8ea4');
 COMMIT;
 \endif
 

@@ -1,6 +1,6 @@
 """All that is held on a person, for that person (GDPR, article 15).
 
-docs/decisions/0016-who-looked.md says what is held back and why.
+docs/decisions/0016-access.md says what is held back and why.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Who looked at whose evidence: docs/decisions/0016-who-looked.md says why."""
+"""Who looked at whose evidence: docs/decisions/0016-access.md says why."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

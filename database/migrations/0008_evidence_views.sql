@@ -1,6 +1,6 @@
 -- When staff were last noted to have looked at evidence, so that a screen that asks every
 -- few seconds is one entry of the log in ten minutes.
--- docs/decisions/0016-who-looked.md
+-- docs/decisions/0016-access.md
 SET LOCAL ROLE proctoring_owner;
 
 -- The log has the looks; this is only what keeps it from having each of them a hundred
