@@ -174,7 +174,7 @@ def over(api: Api, ada: Persona, exam: Json, ended: Json) -> Json:
 def given_out(
     api: Api, ada: Persona, bob: Persona, alice: Persona, over: Json
 ) -> set[str]:
-    """The columns, as table.column, that are in somebody's export of a finished exam."""
+    """The columns, as table.column, that somebody is given after an exam."""
     assert over["id"]
     login = {"email": alice.email, "password": "correct horse battery staple"}
     body(api.as_(None).post("/api/auth/login", json=login))
