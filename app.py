@@ -22,6 +22,7 @@ from api.routes import (
     attempts,
     auth,
     blockchain,
+    data_exports,
     docs,
     evidence,
     exams,
@@ -46,8 +47,10 @@ from services.attempt_service import AttemptService
 from services.audit_anchors import Trust
 from services.auth_service import AuthService, DefaultPasswordError
 from services.blockchain_service import BlockchainService
+from services.data_export import DataExports
 from services.epoch_service import EpochService
 from services.evidence_service import EvidenceService
+from services.evidence_views import EvidenceViews
 from services.exam_service import ExamService
 from services.grade_service import GradeService
 from services.health_service import HealthService
@@ -94,6 +97,7 @@ BLUEPRINTS = (
     results.bp,
     blockchain.bp,
     evidence.bp,
+    data_exports.bp,
     timestamps.bp,
     transparency.bp,
     verifications.bp,
@@ -138,6 +142,8 @@ def create_app(settings: Settings) -> Flask:
         evidence=EvidenceService(
             database, settings.audit_log_vkeys, settings.witness_policy
         ),
+        views=EvidenceViews(database, settings.secret_key),
+        data_exports=DataExports(database, settings.secret_key),
         merkle=MerkleService(
             database, settings.audit_log_vkeys, settings.witness_policy
         ),

@@ -10,8 +10,10 @@ from services.assignment_service import AssignmentService
 from services.attempt_service import AttemptService
 from services.auth_service import AuthService
 from services.blockchain_service import BlockchainService
+from services.data_export import DataExports
 from services.epoch_service import EpochService
 from services.evidence_service import EvidenceService
+from services.evidence_views import EvidenceViews
 from services.exam_service import ExamService
 from services.grade_service import GradeService
 from services.health_service import HealthService
@@ -37,6 +39,8 @@ class Services:
     blockchain: BlockchainService
     epochs: EpochService
     evidence: EvidenceService
+    views: EvidenceViews
+    data_exports: DataExports
     merkle: MerkleService
     users: UserService
     verifications: VerificationService

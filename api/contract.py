@@ -24,8 +24,10 @@ from api.body import DEFAULT_MAX_BYTES, has_body, read_body, read_text
 from api.paging import PageResponse, encode_cursor
 from api.query import QueryReader
 from middleware.auth_middleware import require_role
+from models.audit_event import AuditEvent
 from models.page import Page
 from models.principal import Principal, Role
+from services.evidence_views import What
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,6 +60,9 @@ class Contract:
     request_headers: tuple[str, ...] = ()
     problems: frozenset[int] = field(default_factory=frozenset)
     is_idempotent: bool = False
+    # Somebody's evidence, and the entry that is left of who looked at it.
+    shows: What | None = None
+    recorded_as: AuditEvent = AuditEvent.EVIDENCE_VIEWED
 
 
 @dataclass(frozen=True, slots=True)

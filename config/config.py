@@ -47,6 +47,7 @@ class RateLimits:
     refresh: str = "10 per minute"
     register: str = "30 per hour"
     events: str = "120 per minute"
+    data_exports: str = "20 per hour"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +121,7 @@ class Settings:
             refresh=read.limit("RATELIMIT_REFRESH", RateLimits.refresh),
             register=read.limit("RATELIMIT_REGISTER", RateLimits.register),
             events=read.limit("RATELIMIT_EVENTS", RateLimits.events),
+            data_exports=read.limit("RATELIMIT_DATA_EXPORTS", RateLimits.data_exports),
         )
         return cls(
             database=_database(read),

@@ -182,6 +182,22 @@ INSERT INTO schema_migrations (version, name, sha256) VALUES
 COMMIT;
 \endif
 
+SELECT NOT EXISTS (SELECT FROM schema_migrations WHERE version = 11)
+    AS is_pending \gset
+\if :is_pending
+\echo applying 0011_evidence_views.sql
+BEGIN;
+-- What its queries return is of no interest here.
+\o /dev/null
+\ir migrations/0011_evidence_views.sql
+\o
+RESET ROLE;
+INSERT INTO schema_migrations (version, name, sha256) VALUES
+    (11, 'evidence_views',
+     '9433bb6661d44e692dd44cf4552faa328f0747a3747388bdaed3e946d0ca8ea4');
+COMMIT;
+\endif
+
 DO $$ BEGIN PERFORM pg_advisory_unlock(31651020127104882); END $$;
 RESET lock_timeout;
 RESET search_path;

@@ -173,6 +173,8 @@ def init_app(app: Flask, limits: RateLimits, database: Database) -> None:
     )
     for endpoint in ("proctoring.record_event", "proctoring.record_events"):
         _limit(app, endpoint, limiter.limit(limits.events))
+    for endpoint in ("data_exports.export_own_data", "data_exports.export_user_data"):
+        _limit(app, endpoint, limiter.limit(limits.data_exports))
 
 
 def _limit(app: Flask, endpoint: str, limit: Any) -> None:

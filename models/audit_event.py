@@ -109,3 +109,5 @@ class AuditEvent(DescribedEnum):
         "An admin stopped a verification of the log.",
     )
     EVIDENCE_EXPORTED = "evidence.exported", "Evidence left the system."
+    EVIDENCE_VIEWED = "evidence.viewed", "Staff looked at somebody's evidence."
+    DATA_EXPORTED = "data.exported", "All that is held on a person was given out."

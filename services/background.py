@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from models import audit_suspension, idempotency_key, rate_limit
+from models import audit_suspension, evidence_view, idempotency_key, rate_limit
 from models.database import Database
 from services.analysis_job import AnalysisJob
 from services.deadlines import end_overdue_attempts, open_and_close_exams
@@ -31,6 +31,8 @@ def _is_suspended(database: Database) -> bool:
 
 
 def prune(database: Database) -> int:
-    """Forget kept answers and counted hits whose time is over."""
+    """Forget kept answers, counted hits and noted looks whose time is over."""
     with database.bookkeeping() as tx:
-        return idempotency_key.prune(tx) + rate_limit.prune(tx)
+        return (
+            idempotency_key.prune(tx) + rate_limit.prune(tx) + evidence_view.prune(tx)
+        )

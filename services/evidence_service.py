@@ -10,6 +10,7 @@ from models import answer, attempt, blockchain_log, evidence, question
 from models.audit_entry import PendingEntry
 from models.audit_event import AuditEvent
 from models.database import Database, Transaction
+from models.evidence import Extent
 from models.principal import Principal
 from services import audit, errors
 from services.attempt_access import require_attempt
@@ -81,11 +82,15 @@ class EvidenceService:
         if not self._making.acquire(blocking=False):
             raise BundleBusyError
         try:
+            # A bundle holds the entry about its making, which can only be written
+            # first. So it is made once for nothing: what fails leaves no entry.
+            with self._database.read() as tx:
+                _require(tx, staff, attempt_id)
+                _measured(tx, attempt_id)
+                rehearsed = collect(tx, attempt_id, 0, self._policy)
+            packed(rehearsed)
             with self._database.transaction() as tx:
-                if staff is not None:
-                    require_attempt(tx, staff, attempt_id)
-                elif attempt.get(tx, attempt_id) is None:
-                    raise AttemptNotFoundError(attempt_id)
+                _require(tx, staff, attempt_id)
                 exported_by = _record(tx, staff, attempt_id, reason)
             with self._database.read() as tx:
                 material = collect(
@@ -141,6 +146,20 @@ def packed(material: Material) -> bytes:
     return pack(material, readme=readme(material), report=report(material))
 
 
+def _require(tx: Transaction, staff: Principal | None, attempt_id: UUID) -> None:
+    if staff is not None:
+        require_attempt(tx, staff, attempt_id)
+    elif attempt.get(tx, attempt_id) is None:
+        raise AttemptNotFoundError(attempt_id)
+
+
+def _measured(tx: Transaction, attempt_id: UUID) -> Extent:
+    extent = evidence.measure(tx, attempt_id)
+    if extent.recorded_bytes > MAX_RECORDED_BYTES:
+        raise EvidenceTooLargeError
+    return extent
+
+
 def _record(
     tx: Transaction, staff: Principal | None, attempt_id: UUID, reason: str | None
 ) -> PendingEntry:
@@ -148,9 +167,7 @@ def _record(
 
     A later bundle from which some of these are missing is found by the number.
     """
-    extent = evidence.measure(tx, attempt_id)
-    if extent.recorded_bytes > MAX_RECORDED_BYTES:
-        raise EvidenceTooLargeError
+    extent = _measured(tx, attempt_id)
     return audit.append(
         tx,
         AuditEvent.EVIDENCE_EXPORTED,

@@ -54,6 +54,7 @@ def settings_for(database: ConnectionSettings) -> Settings:
             refresh=MANY,
             register=MANY,
             events=MANY,
+            data_exports=MANY,
         ),
         # Tests that want the background work do it themselves, when they want it.
         sweeper_interval_seconds=0,

@@ -16,6 +16,7 @@ from api.contract import (
     queries,
     returns,
 )
+from api.evidence import exams_in, shows, shows_some
 from api.paging import PageQuery
 from api.schemas.analysis import (
     AnalysisQuery,
@@ -41,6 +42,7 @@ from models.principal import Principal, Role
 from models.proctoring import EventFilter, StoredEvent
 from services.analysis_record import RecordedAnalysis
 from services.analysis_service import SuspiciousAttempt
+from services.evidence_views import What
 from services.proctoring_reads import AttemptOverview
 from services.review_service import RecordedNote, ReviewedAttempt
 
@@ -79,6 +81,7 @@ def record_note(body: NoteRequest, staff: Principal, attempt_id: UUID) -> Record
 @returns(OverviewResponse)
 @may_fail(404)
 @authenticated(Role.ADMIN, Role.PROCTOR)
+@shows(What.OVERVIEW)
 def read_attempt(staff: Principal, attempt_id: UUID) -> AttemptOverview:
     """Return an attempt with its student, its risk, its events and its review."""
     return services().proctoring_reads.read_attempt(staff, attempt_id)
@@ -89,6 +92,7 @@ def read_attempt(staff: Principal, attempt_id: UUID) -> AttemptOverview:
 @may_fail(404)
 @authenticated(Role.ADMIN, Role.PROCTOR)
 @queries(EventsQuery)
+@shows(What.EVENTS)
 def list_events(
     query: EventsQuery, staff: Principal, attempt_id: UUID
 ) -> Page[StoredEvent]:
@@ -110,6 +114,7 @@ def list_events(
 @may_fail(404)
 @authenticated(Role.ADMIN, Role.PROCTOR)
 @queries(AnalysisQuery)
+@shows(What.ANALYSIS)
 def read_analysis(
     query: AnalysisQuery, staff: Principal, attempt_id: UUID
 ) -> RecordedAnalysis:
@@ -122,6 +127,7 @@ def read_analysis(
 @may_fail(404)
 @authenticated(Role.ADMIN, Role.PROCTOR)
 @queries(PageQuery)
+@shows(What.ANALYSIS)
 def list_analyses(
     query: PageQuery, staff: Principal, attempt_id: UUID
 ) -> Page[RecordedAnalysis]:
@@ -136,6 +142,7 @@ def list_analyses(
 @may_fail(404)
 @authenticated(Role.ADMIN, Role.PROCTOR)
 @queries(SuspiciousQuery)
+@shows_some(What.RISK_LIST, exams_in)
 def list_suspicious(
     query: SuspiciousQuery, staff: Principal
 ) -> Page[SuspiciousAttempt]:

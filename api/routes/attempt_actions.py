@@ -14,6 +14,7 @@ from api.contract import (
     queries,
     returns,
 )
+from api.evidence import shows
 from api.schemas.attempts import (
     MAX_ANSWERS_BYTES,
     BoardQuery,
@@ -27,6 +28,7 @@ from api.schemas.attempts import (
 from models.answer import HandMark
 from models.page import Page
 from models.principal import Principal, Role
+from services.evidence_views import What
 from services.grade_service import GradedAttempt
 from services.proctor_actions import ManagedAttempt
 
@@ -134,6 +136,7 @@ def void_attempt(
 @returns(GradedAttemptResponse)
 @may_fail(404)
 @authenticated(Role.ADMIN, Role.PROCTOR)
+@shows(What.ANSWERS)
 def read_answers(staff: Principal, attempt_id: UUID) -> GradedAttempt:
     """Return questions with their keys, responses and points, for grading."""
     return services().grades.read_answers(staff, attempt_id)

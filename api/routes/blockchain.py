@@ -14,6 +14,7 @@ from api.contract import (
     queries,
     returns,
 )
+from api.evidence import people_in, shows, shows_some
 from api.paging import PageQuery
 from api.schemas.blockchain import (
     EntryResponse,
@@ -28,6 +29,7 @@ from models.page import Page
 from models.principal import Principal, Role
 from services.audit_findings import Verification
 from services.blockchain_service import Summary
+from services.evidence_views import What
 
 bp = Blueprint("blockchain", __name__, url_prefix="/api/blockchain")
 
@@ -78,6 +80,7 @@ def list_event_types(_: Principal) -> Page[AuditEvent]:
 @may_fail(404)
 @authenticated(Role.ADMIN, Role.PROCTOR)
 @queries(PageQuery)
+@shows_some(What.ENTRIES, people_in)
 def list_entity_trail(
     query: PageQuery, reader: Principal, entity_type: str, entity_id: str
 ) -> Page[AuditEntry]:
@@ -92,6 +95,7 @@ def list_entity_trail(
 @may_fail(404)
 @authenticated(Role.ADMIN, Role.PROCTOR)
 @queries(PageQuery)
+@shows_some(What.ENTRIES, people_in)
 def list_events(
     query: PageQuery, reader: Principal, event_type: str
 ) -> Page[AuditEntry]:
@@ -106,6 +110,7 @@ def list_events(
 @may_fail(404)
 @authenticated(Role.ADMIN, Role.PROCTOR)
 @queries(PageQuery)
+@shows(What.TRAIL)
 def list_attempt_trail(
     query: PageQuery, reader: Principal, attempt_id: UUID
 ) -> Page[AuditEntry]:

@@ -1,17 +1,33 @@
-"""Evidence that leaves the system: a bundle for a hearing."""
+"""Evidence that leaves the system, and who has looked at it."""
 
 from base64 import b64encode
 from typing import Final
 from uuid import UUID
 
 from flask import Blueprint
+from pydantic import TypeAdapter
 
 from api.context import services
-from api.contract import Reply, authenticated, may_fail, queries, returns
+from api.contract import (
+    PageResponse,
+    Reply,
+    authenticated,
+    may_fail,
+    queries,
+    returns,
+)
+from api.evidence import exports
+from api.paging import PageQuery
 from api.schemas.blockchain import BundleQuery
+from api.schemas.evidence import ViewResponse
+from models.audit_event import AuditEvent
+from models.page import Page
 from models.principal import Principal, Role
+from services.evidence_views import ShownView, What
 
 bp = Blueprint("evidence", __name__, url_prefix="/api/blockchain")
+
+BY_SEQ: TypeAdapter[tuple[int]] = TypeAdapter(tuple[int])
 
 ZIP: Final = "application/zip"
 
@@ -21,6 +37,7 @@ ZIP: Final = "application/zip"
 @may_fail(404, 409)
 @authenticated(Role.ADMIN, Role.PROCTOR)
 @queries(BundleQuery)
+@exports(What.BUNDLE, AuditEvent.EVIDENCE_EXPORTED)
 def export_bundle(query: BundleQuery, staff: Principal, attempt_id: UUID) -> Reply:
     """Make a bundle of evidence about an attempt, and record that it was made."""
     made = services().evidence.export_bundle(staff, attempt_id, query.reason)
@@ -31,4 +48,19 @@ def export_bundle(query: BundleQuery, staff: Principal, attempt_id: UUID) -> Rep
             # RFC 9530.
             "Repr-Digest": f"sha-256=:{b64encode(made.sha256).decode()}:",
         },
+    )
+
+
+@bp.get("/attempt/<uuid:attempt_id>/views")
+@returns(PageResponse[ViewResponse])
+@may_fail(404)
+@authenticated()
+@queries(PageQuery)
+def list_views(
+    query: PageQuery, reader: Principal, attempt_id: UUID
+) -> Page[ShownView]:
+    """List who of the staff looked at an attempt's evidence, the newest first."""
+    key = query.after(BY_SEQ)
+    return services().views.list_views(
+        reader, attempt_id, before=None if key is None else key[0], limit=query.limit
     )

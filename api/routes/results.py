@@ -12,11 +12,13 @@ from pydantic import Field, TypeAdapter
 
 from api.context import services
 from api.contract import also_as, authenticated, queries, returns
+from api.evidence import shows
 from api.paging import PageQuery, PageResponse
 from api.schemas.exams import ResultResponse
 from models.exam_result import ExamResult
 from models.page import Page
 from models.principal import Principal, Role
+from services.evidence_views import What
 from utils.csv_text import csv_line
 
 bp = Blueprint("results", __name__, url_prefix="/api/exams/<uuid:exam_id>/results")
@@ -44,6 +46,7 @@ class ResultsQuery(PageQuery):
 @returns(PageResponse[ResultResponse])
 @authenticated(Role.ADMIN)
 @queries(ResultsQuery)
+@shows(What.RESULTS)
 def list_results(
     query: ResultsQuery, admin: Principal, exam_id: UUID
 ) -> Page[ExamResult] | Response:

@@ -281,6 +281,18 @@ def test_what_is_too_large_is_refused_and_not_recorded(
     assert scalar(sql, "SELECT count(*) FROM audit_log") == before
 
 
+def test_who_asks_for_the_headers_alone_has_none_made(
+    api: Api, ada: Persona, attempt: Json, sql: connection
+) -> None:
+    before = scalar(sql, "SELECT count(*) FROM audit_log")
+
+    response = api.as_(ada).open(path_of(attempt), method="HEAD")
+
+    assert response.status_code == 405
+    assert response.headers["Allow"] == "GET, OPTIONS"
+    assert scalar(sql, "SELECT count(*) FROM audit_log") == before
+
+
 EVENTS = "rows/events.jsonl"
 # What somebody did to the database before the bundle was made: what, where, and the
 # file that tells.

@@ -310,10 +310,13 @@ def test_damaged_tiles_are_said_to_be_damaged(
 ) -> None:
     outside.anchor()
     run(sql, "UPDATE merkle_tiles SET hashes = overlay(hashes placing 'x' from 9)")
+    before = scalar(sql, "SELECT count(*) FROM audit_log")
 
     response = api.as_(ada).get(f"/api/blockchain/attempt/{attempt['id']}/bundle")
 
     assert body(response, 409)["type"] == "/problems/proof-does-not-hold"
+    # Nothing has left, and nothing says that it has.
+    assert scalar(sql, "SELECT count(*) FROM audit_log") == before
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ NOT_PROTECTED: Final = {
     "checkpoint_timestamps": "signed by others",
     "audit_suspensions": "notes that are signed; what ends one is an entry",
     "checkpoints": "signed",
+    "evidence_views": "when a look was last noted; the looks are in the log itself",
     "idempotency_keys": "answers to repeated requests, kept for a day",
     "merkle_tiles": "made from the log, and compared with what was signed",
     "rate_limits": "counters of minutes",
