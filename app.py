@@ -12,7 +12,7 @@ from dotenv import load_dotenv
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api import cli, cli_users, idempotency, problems
+from api import cli, cli_erasure, cli_users, idempotency, problems
 from api.context import Services
 from api.paths import CONVERTERS
 from api.routes import (
@@ -23,13 +23,16 @@ from api.routes import (
     auth,
     blockchain,
     docs,
+    erasures,
     evidence,
     exams,
     health,
+    legal_holds,
     proctoring,
     questions,
     receipts,
     results,
+    retention,
     transparency,
     users,
 )
@@ -43,10 +46,12 @@ from services.assignment_service import AssignmentService
 from services.attempt_service import AttemptService
 from services.auth_service import AuthService, DefaultPasswordError
 from services.blockchain_service import BlockchainService
+from services.erasure_service import ErasureService
 from services.evidence_service import EvidenceService
 from services.exam_service import ExamService
 from services.grade_service import GradeService
 from services.health_service import HealthService
+from services.hold_service import HoldService
 from services.merkle_service import MerkleService
 from services.passwords import PasswordHasher
 from services.proctor_actions import ProctorActions
@@ -55,6 +60,7 @@ from services.proctoring_service import ProctoringService
 from services.question_service import QuestionService
 from services.receipt_service import ReceiptService
 from services.results_service import ResultsService
+from services.retention_service import RetentionService
 from services.review_service import ReviewService
 from services.sitting_service import SittingService
 from services.sweeper import Sweeper
@@ -86,6 +92,9 @@ BLUEPRINTS = (
     results.bp,
     blockchain.bp,
     evidence.bp,
+    erasures.bp,
+    legal_holds.bp,
+    retention.bp,
     transparency.bp,
 )
 
@@ -119,6 +128,9 @@ def create_app(settings: Settings) -> Flask:
         accounts=AccountService(database, passwords),
         auth=AuthService(database, settings, passwords, tokens),
         blockchain=BlockchainService(database),
+        erasures=ErasureService(database),
+        holds=HoldService(database),
+        retention=RetentionService(database),
         evidence=EvidenceService(database, settings.audit_log_vkeys),
         merkle=MerkleService(database, settings.audit_log_vkeys),
         users=UserService(database, passwords),
@@ -146,6 +158,9 @@ def create_app(settings: Settings) -> Flask:
         app.register_blueprint(blueprint)
     app.cli.add_command(cli.audit)
     app.cli.add_command(cli_users.create_admin_command)
+    app.cli.add_command(cli_erasure.erasure)
+    app.cli.add_command(cli_erasure.hold)
+    app.cli.add_command(cli_erasure.retention)
     rate_limit.init_app(app, settings.rate_limits, database)
     problems.init_app(app)
     if settings.sweeper_interval_seconds > 0:

@@ -10,10 +10,12 @@ from services.assignment_service import AssignmentService
 from services.attempt_service import AttemptService
 from services.auth_service import AuthService
 from services.blockchain_service import BlockchainService
+from services.erasure_service import ErasureService
 from services.evidence_service import EvidenceService
 from services.exam_service import ExamService
 from services.grade_service import GradeService
 from services.health_service import HealthService
+from services.hold_service import HoldService
 from services.merkle_service import MerkleService
 from services.proctor_actions import ProctorActions
 from services.proctoring_reads import ProctoringReads
@@ -21,6 +23,7 @@ from services.proctoring_service import ProctoringService
 from services.question_service import QuestionService
 from services.receipt_service import ReceiptService
 from services.results_service import ResultsService
+from services.retention_service import RetentionService
 from services.review_service import ReviewService
 from services.sitting_service import SittingService
 from services.user_service import UserService
@@ -32,7 +35,9 @@ class Services:
     accounts: AccountService
     auth: AuthService
     blockchain: BlockchainService
+    erasures: ErasureService
     evidence: EvidenceService
+    holds: HoldService
     merkle: MerkleService
     users: UserService
     grades: GradeService
@@ -43,6 +48,7 @@ class Services:
     sittings: SittingService
     receipts: ReceiptService
     results: ResultsService
+    retention: RetentionService
     proctor_actions: ProctorActions
     proctoring: ProctoringService
     proctoring_reads: ProctoringReads

@@ -26,6 +26,8 @@ from services.audit_check import MAX_FINDINGS, Progress, RangeCheck, RangeResult
 from services.audit_findings import ErrorClass, Finding, Verification
 from services.audit_report import conclude
 from services.domain_check import DomainResult, check_domain
+from services.erased_entries import ErasedEntries
+from services.erasure_reading import read_erased_entries
 from utils.blockchain_hasher import NO_HASH, log_identity
 
 # Large enough to make starting a part cheap, small enough to share them out evenly.
@@ -40,6 +42,7 @@ class Part:
     timeout_seconds: float
     snapshot_name: str
     log_id: bytes
+    erased: ErasedEntries
     first: int
     last: int
 
@@ -86,6 +89,7 @@ def verify(
                 timeout_seconds=timeout_seconds,
                 snapshot_name=log.name,
                 log_id=genesis.log_id,
+                erased=read_erased_entries(log, genesis.log_id, first),
                 first=first,
                 last=last,
             )
@@ -133,6 +137,7 @@ def _check(log: Snapshot, part: Part, progress: Progress | None) -> RangeResult:
             if previous
             else None
         ),
+        erased=part.erased,
         progress=progress,
     )
     try:
