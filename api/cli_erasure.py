@@ -1,4 +1,4 @@
-"""Commands for the terminal: `flask --app app erasure …`, `hold …` and `retention …`."""
+"""Commands for the terminal: `flask --app app erasure`, `hold` and `retention`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

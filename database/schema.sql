@@ -146,7 +146,7 @@ BEGIN;
 RESET ROLE;
 INSERT INTO schema_migrations (version, name, sha256) VALUES
     (8, 'erasure',
-     '747007c5a89b2ffc893073b41c352d259fb23f6188acfe451607780c965e825b');
+     'a1fee443a033b90689904546a0dcaf36e32cb88be02228599ea0f2fd1555ac09');
 COMMIT;
 \endif
 

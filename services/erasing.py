@@ -56,21 +56,23 @@ class Erasure:
 
 
 def erase(tx: Transaction, target: Target, planned: Erasure, *, actor_id: str) -> None:
-    """Do what is planned. Raises LegalHoldError and RowsDeviateError."""
-    with refused():
-        erasure.erase(
-            tx,
-            target,
-            entity_type=planned.subject_type,
-            entity_id=planned.subject_id,
-            actor_id=actor_id,
-            payload=canonical_json(planned.facts.model_dump(mode="json")),
-        )
+    """Do what is planned. What is refused `refused` translates, around `tx`."""
+    erasure.erase(
+        tx,
+        target,
+        entity_type=planned.subject_type,
+        entity_id=planned.subject_id,
+        actor_id=actor_id,
+        payload=canonical_json(planned.facts.model_dump(mode="json")),
+    )
 
 
 @contextmanager
 def refused() -> Iterator[None]:
-    """Say in our words what the database refuses."""
+    """Say in our words what the database refuses, around the transaction.
+
+    Raises LegalHoldError and RowsDeviateError.
+    """
     try:
         yield
     except ConstraintError as error:

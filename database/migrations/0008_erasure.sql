@@ -268,6 +268,8 @@ BEGIN
                must_change_password = false, is_active = false,
                updated_at = clock_timestamp()
          WHERE id = p_user_id;
+        DELETE FROM rate_limits USING sessions
+         WHERE user_id = p_user_id AND position(host(ip_address) IN key) > 0;
         UPDATE sessions
            SET ended_at = clock_timestamp(), ended_reason = 'account_disabled'
          WHERE user_id = p_user_id AND ended_at IS NULL;
