@@ -146,7 +146,7 @@ BEGIN;
 RESET ROLE;
 INSERT INTO schema_migrations (version, name, sha256) VALUES
     (8, 'erasure',
-     'a1fee443a033b90689904546a0dcaf36e32cb88be02228599ea0f2fd1555ac09');
+     '076be65d1f668d62776ba89768c09bae3e3be18d57a420501b0f17ddccdd1340');
 COMMIT;
 \endif
 

@@ -365,7 +365,7 @@ INSERT INTO expected_schema VALUES
     ('function', 'audit_note_questions()', 'returns trigger, language plpgsql, owner proctoring_owner, volatile, body d2eb67cfb0c68ece'),
     ('function', 'audit_note_users()', 'returns trigger, language plpgsql, owner proctoring_owner, volatile, body 4980d72f29af461f'),
     ('function', 'audit_payload_hash(p_salt bytea, p_payload text)', 'returns bytea, language sql, owner proctoring_audit, stable, strict, body bc6d2d6658de9aec'),
-    ('function', 'audit_redact(p_entity_type text, p_entity_id text, p_actor_id text, p_payload text)', 'returns text, language plpgsql, owner proctoring_audit, volatile, security definer, search_path=pg_catalog, pg_temp, body 4ed1b259c5312676'),
+    ('function', 'audit_redact(p_entity_type text, p_entity_id text, p_actor_id text, p_payload text)', 'returns text, language plpgsql, owner proctoring_audit, volatile, security definer, search_path=pg_catalog, pg_temp, body 2f3069983ecedd0f'),
     ('function', 'audit_refuse_change()', 'returns trigger, language plpgsql, owner proctoring_audit, volatile, search_path=pg_catalog, pg_temp, body 2a8a37fd20dd99a8'),
     ('function', 'audit_state_hash(p_salt bytea, p_state text)', 'returns bytea, language sql, owner proctoring_audit, stable, body a59378365904c829'),
     ('function', 'audit_state_table(IN p_table text)', 'language plpgsql, owner proctoring_owner, volatile, body 92a738303d557037'),

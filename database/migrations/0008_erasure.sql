@@ -53,8 +53,9 @@ BEGIN
     SELECT (SELECT count(*) FROM wanted), (SELECT count(*) FROM changed)
       INTO named, redacted;
     IF redacted <> named THEN
+        -- Somebody else erased them meanwhile: who looks again finds the others.
         RAISE EXCEPTION '% of % entries can not be erased', named - redacted, named
-            USING ERRCODE = 'object_not_in_prerequisite_state';
+            USING ERRCODE = 'serialization_failure';
     END IF;
     RETURN public.audit_append_one(
         'data.erased', p_entity_type, p_entity_id, p_actor_id, NULL, p_payload);
