@@ -32,6 +32,8 @@ NOT_PROTECTED: Final = {
     "audit_head": "the log itself: its end is checked",
     "audit_log": "the log itself",
     "checkpoints": "signed",
+    "legal_holds": "what is placed and released is recorded as it happens",
+    "retention_rules": "whoever changes them is recorded; anybody can read them",
     "idempotency_keys": "answers to repeated requests, kept for a day",
     "merkle_tiles": "made from the log, and compared with what was signed",
     "rate_limits": "counters of minutes",
