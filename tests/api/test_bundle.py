@@ -487,6 +487,7 @@ def erased(api: Api, ada: Persona, alice: Persona) -> Json:
 
 
 def test_a_bundle_that_was_made_before_an_erasure_still_verifies(
+    *,
     api: Api,
     ada: Persona,
     alice: Persona,
@@ -534,14 +535,13 @@ def test_a_bundle_of_what_was_erased_says_so_and_verifies(
             id="without the erasure",
         ),
         pytest.param(
-            lambda files: line("entries.jsonl", 1, set_to("payload_salt", "00" * 32))(
-                files
-            ),
+            line("entries.jsonl", 1, set_to("payload_salt", "00" * 32)),
             id="with a salt",
         ),
     ],
 )
 def test_a_payload_that_nothing_explains_is_missed(
+    *,
     api: Api,
     ada: Persona,
     alice: Persona,

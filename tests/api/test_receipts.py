@@ -244,7 +244,7 @@ def test_the_page_holds_the_whole_receipt_and_loads_nothing(
 
 
 def test_a_receipt_outlives_the_erasure_of_what_it_says(
-    api: Api, ada: Persona, alice: Persona, path: str, proof: str
+    api: Api, ada: Persona, alice: Persona, proof: str
 ) -> None:
     """The student took it home; the log has the hash, and forgot the rest."""
     before = check(api, proof)
