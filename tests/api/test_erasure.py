@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from uuid import uuid4
 
 import pytest
 from flask import Flask
@@ -435,6 +436,20 @@ def test_the_reason_must_not_name_the_person(
 
 def test_the_last_admin_is_not_erased(ada: Persona, erase: Callable[..., Json]) -> None:
     assert erase(ada, 409)["type"] == "/problems/last-admin"
+
+
+@pytest.mark.parametrize("query", ["", "?dry_run=true"])
+def test_who_is_not_there_is_not_erased(
+    api: Api, ada: Persona, sql: connection, query: str
+) -> None:
+    path = f"/api/users/{uuid4()}/erasure"
+
+    for reply in (
+        api.as_(ada).post(path + query, json=WHY),
+        api.as_(ada).get(path),
+    ):
+        assert body(reply, 404)["type"] == "/problems/user-not-found"
+    assert entries(sql, "data.erased") == []
 
 
 @pytest.mark.usefixtures("case")
