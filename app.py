@@ -12,7 +12,7 @@ from dotenv import load_dotenv
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api import cli, cli_users, cli_verify, idempotency, problems
+from api import cli, cli_erasure, cli_users, cli_verify, idempotency, problems
 from api.context import Services
 from api.paths import CONVERTERS
 from api.routes import (
@@ -24,13 +24,16 @@ from api.routes import (
     blockchain,
     data_exports,
     docs,
+    erasures,
     evidence,
     exams,
     health,
+    legal_holds,
     proctoring,
     questions,
     receipts,
     results,
+    retention,
     timestamps,
     transparency,
     users,
@@ -49,11 +52,13 @@ from services.auth_service import AuthService, DefaultPasswordError
 from services.blockchain_service import BlockchainService
 from services.data_export import DataExports
 from services.epoch_service import EpochService
+from services.erasure_service import ErasureService
 from services.evidence_service import EvidenceService
 from services.evidence_views import EvidenceViews
 from services.exam_service import ExamService
 from services.grade_service import GradeService
 from services.health_service import HealthService
+from services.hold_service import HoldService
 from services.log_watch import LogWatch
 from services.merkle_service import MerkleService
 from services.passwords import PasswordHasher
@@ -63,6 +68,7 @@ from services.proctoring_service import ProctoringService
 from services.question_service import QuestionService
 from services.receipt_service import ReceiptService
 from services.results_service import ResultsService
+from services.retention_service import RetentionService
 from services.review_service import ReviewService
 from services.sitting_service import SittingService
 from services.sweeper import Job, Sweeper
@@ -99,6 +105,9 @@ BLUEPRINTS = (
     evidence.bp,
     data_exports.bp,
     timestamps.bp,
+    erasures.bp,
+    legal_holds.bp,
+    retention.bp,
     transparency.bp,
     verifications.bp,
 )
@@ -139,9 +148,12 @@ def create_app(settings: Settings) -> Flask:
         auth=AuthService(database, settings, passwords, tokens),
         blockchain=blockchain,
         epochs=EpochService(database, watch),
+        erasures=ErasureService(database),
         evidence=EvidenceService(
             database, settings.audit_log_vkeys, settings.witness_policy
         ),
+        holds=HoldService(database),
+        retention=RetentionService(database),
         views=EvidenceViews(database, settings.secret_key),
         data_exports=DataExports(database, settings.secret_key),
         merkle=MerkleService(
@@ -177,6 +189,9 @@ def create_app(settings: Settings) -> Flask:
     cli.audit.add_command(cli_verify.verify_command)
     app.cli.add_command(cli.audit)
     app.cli.add_command(cli_users.create_admin_command)
+    app.cli.add_command(cli_erasure.erasure)
+    app.cli.add_command(cli_erasure.hold)
+    app.cli.add_command(cli_erasure.retention)
     rate_limit.init_app(app, settings.rate_limits, database)
     problems.init_app(app)
     if settings.sweeper_interval_seconds > 0:

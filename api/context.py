@@ -12,11 +12,13 @@ from services.auth_service import AuthService
 from services.blockchain_service import BlockchainService
 from services.data_export import DataExports
 from services.epoch_service import EpochService
+from services.erasure_service import ErasureService
 from services.evidence_service import EvidenceService
 from services.evidence_views import EvidenceViews
 from services.exam_service import ExamService
 from services.grade_service import GradeService
 from services.health_service import HealthService
+from services.hold_service import HoldService
 from services.merkle_service import MerkleService
 from services.proctor_actions import ProctorActions
 from services.proctoring_reads import ProctoringReads
@@ -24,6 +26,7 @@ from services.proctoring_service import ProctoringService
 from services.question_service import QuestionService
 from services.receipt_service import ReceiptService
 from services.results_service import ResultsService
+from services.retention_service import RetentionService
 from services.review_service import ReviewService
 from services.sitting_service import SittingService
 from services.timestamp_service import TimestampService
@@ -38,7 +41,9 @@ class Services:
     auth: AuthService
     blockchain: BlockchainService
     epochs: EpochService
+    erasures: ErasureService
     evidence: EvidenceService
+    holds: HoldService
     views: EvidenceViews
     data_exports: DataExports
     merkle: MerkleService
@@ -52,6 +57,7 @@ class Services:
     sittings: SittingService
     receipts: ReceiptService
     results: ResultsService
+    retention: RetentionService
     timestamps: TimestampService
     proctor_actions: ProctorActions
     proctoring: ProctoringService

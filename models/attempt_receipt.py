@@ -9,12 +9,15 @@ from models.database import Transaction
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiptEntry:
-    """Score and digest as they were at the end; `receipt_hash` is the entry's own."""
+    """Score and digest as they were at the end; `receipt_hash` is the entry's own.
+
+    The two are None once the answers were erased.
+    """
 
     audit_seq: int
     receipt_hash: str
     score: Decimal | None
-    answers_digest: str
+    answers_digest: str | None
 
 
 # An attempt that was reopened ends again: the newest is its receipt, and each older one

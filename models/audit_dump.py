@@ -39,8 +39,10 @@ NEEDED: Final = ("audit_log", "audit_head")
 ENCODING: Final = re.compile(rb"SET client_encoding = '(?P<name>[^']*)';\n")
 COMPLETE: Final = b"-- PostgreSQL database dump complete\n"
 EPOCH_OPENED: Final = AuditEvent.EPOCH_OPENED.encode()
+DATA_ERASED: Final = AuditEvent.DATA_ERASED.encode()
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
+_TELLING = re.compile(rb"\t(?:%s|%s)\t" % (EPOCH_OPENED, DATA_ERASED))
 _SECTION = re.compile(
     rb"COPY public\.(?P<table>[a-z_]+) \((?P<columns>[^)]*)\) FROM stdin;\n"
 )
@@ -72,8 +74,8 @@ class DumpedLog:
         self.taken_at = taken_at
         self._file = file
         self._is_complete = False
-        # The entries that look as if they opened an epoch.
-        self._origins: list[int] = []
+        # The entries that look as if they opened an epoch, or erased others.
+        self._telling: list[int] = []
         self._sections = _find(file, self)
         self.tree = DumpedTree(self)
         for table in NEEDED:
@@ -109,7 +111,7 @@ class DumpedLog:
                 actor_id=_text(values, "actor_id"),
                 payload=_text(values, "payload"),
             )
-            for seq in sorted({0, *self._origins})
+            for seq in sorted({0, *self._telling})
             for values in self.rows("audit_log", seq, seq)
             if seq == 0 or values["event_type"] == EPOCH_OPENED
         ]
@@ -154,6 +156,13 @@ class DumpedLog:
         if not self._is_complete and keys and last >= keys[-1]:
             raise ReadInterruptedError("the dump was cut off")
 
+    def copy_erasures(self, after: int, receive: Receive) -> None:
+        """Send the entries behind `after` that say what was erased."""
+        for seq in sorted(set(self._telling)):
+            for values in self.rows("audit_log", seq, seq):
+                if seq > after and values["event_type"] == DATA_ERASED:
+                    receive(binary_row(values))
+
     def rows(
         self, table: str, first: int | None = None, last: int | None = None
     ) -> Iterator[Values]:
@@ -168,8 +177,8 @@ class DumpedLog:
             self._file.seek(place)
             yield values_of(self._file.readline(), section.columns)
 
-    def note_origin(self, seq: int) -> None:
-        self._origins.append(seq)
+    def note_telling(self, seq: int) -> None:
+        self._telling.append(seq)
 
     def note_end(self) -> None:
         self._is_complete = True
@@ -242,8 +251,8 @@ def _find(file: BinaryIO, dump: DumpedLog) -> dict[str, _Section]:
             else:
                 current.keys.append(_key(line, key))
                 current.places.append(position)
-                if EPOCH_OPENED in line and current is sections.get("audit_log"):
-                    dump.note_origin(current.keys[-1])
+                if _TELLING.search(line) and current is sections.get("audit_log"):
+                    dump.note_telling(current.keys[-1])
         elif match := _SECTION.fullmatch(line):
             table = match["table"].decode()
             if table in TABLES:

@@ -99,6 +99,16 @@ class AuditEvent(DescribedEnum):
         "Observations of the exam client were recorded.",
     )
     ANALYSIS_COMPUTED = "analysis.computed", "An attempt's risk was computed."
+    HOLD_PLACED = "hold.placed", "Data must be kept: a case needs them."
+    HOLD_RELEASED = "hold.released", "A case needs data no longer."
+    DATA_ERASED = (
+        "data.erased",
+        "What was recorded of a person was erased; the payload names the entries.",
+    )
+    RETENTION_APPLIED = (
+        "retention.applied",
+        "A class of data was looked through for what has been kept long enough.",
+    )
     SETTINGS_CHANGED = "settings.changed", "A setting of the system changed."
     VERIFICATION_STARTED = (
         "log.verification_started",

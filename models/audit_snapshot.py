@@ -31,9 +31,12 @@ COPY: LiteralString = """
                  payload_hash, state_hash, previous_hash, hash, payload_salt,
                  coalesce(octet_length(state), 0), payload, attempt_id::text, actor_id,
                  event_type, entity_type, entity_id, state
-            FROM public.audit_log WHERE seq BETWEEN {first} AND {last} ORDER BY seq)
+            FROM public.audit_log WHERE {which} ORDER BY seq)
     TO STDOUT (FORMAT binary)
 """
+RANGE: LiteralString = "seq BETWEEN {first} AND {last}"
+# An entry is erased by a later one.
+ERASURES: LiteralString = "event_type = 'data.erased' AND seq > {after}"
 COLUMNS: Final = (
     "seq",
     "recorded_at",
@@ -175,9 +178,17 @@ class Snapshot:
         """
         if last - first > WORTH_A_BUFFER:
             self._cursor.execute(ENLARGE_BUFFER)
-        statement = sql.SQL(COPY).format(
-            first=sql.Literal(first), last=sql.Literal(last)
+        self._copy(
+            sql.SQL(RANGE).format(first=sql.Literal(first), last=sql.Literal(last)),
+            receive,
         )
+
+    def copy_erasures(self, after: int, receive: Receive) -> None:
+        """Send the entries behind `after` that say what was erased, as `copy` does."""
+        self._copy(sql.SQL(ERASURES).format(after=sql.Literal(after)), receive)
+
+    def _copy(self, which: sql.Composable, receive: Receive) -> None:
+        statement = sql.SQL(COPY).format(which=which)
         with self._in_time():
             self._cursor.copy_expert(statement, _Sink(receive))
 

@@ -49,6 +49,7 @@ APPEND_AND_COMMIT: LiteralString = (
     " %(entity_ids)s::text[], %(actor_ids)s::text[], %(attempt_ids)s::uuid[],"
     " %(payloads)s::text[])" + COMMIT_AND_FLUSH
 )
+COMMIT_WITHOUT_ENTRY: LiteralString = "COMMIT; " + FLUSH
 ROLL_BACK_AND_FLUSH: LiteralString = "ROLLBACK; " + FLUSH
 
 IDLE = extensions.TRANSACTION_STATUS_IDLE
@@ -197,6 +198,7 @@ class Transaction:
         # Sent in front of the first statement, which saves a round trip.
         self._begin: LiteralString = begin
         self._entries: list[tuple[NewEntry, PendingEntry]] = []
+        self._has_appended = False
 
     def execute(self, sql: LiteralString, params: Params | None = None) -> int:
         """Run a statement and return how many rows it touched."""
@@ -240,6 +242,15 @@ class Transaction:
         self._entries.append((entry, pending))
         return pending
 
+    def append_at_once(self, sql: LiteralString, params: Params) -> int:
+        """Call a function that appends its entry itself, and return the number.
+
+        From then on all writers wait for this transaction.
+        """
+        appended = str(self.scalar(sql, params))
+        self._has_appended = True
+        return int(appended.partition(":")[0])
+
     def finish_writing(self) -> None:
         """Append, commit and flush; or, without an entry, undo and flush.
 
@@ -247,7 +258,9 @@ class Transaction:
         what another has committed but not yet flushed, hence the flush.
         """
         if not self._entries:
-            if not self._begin:
+            if self._has_appended:
+                self._cursor.execute(COMMIT_WITHOUT_ENTRY)
+            elif not self._begin:
                 self._cursor.execute(ROLL_BACK_AND_FLUSH)
             return
         self._run(*_append([entry for entry, _ in self._entries]))

@@ -109,13 +109,21 @@ SEALED: LiteralString = """
       FROM audit_log
 """
 
-LIST_ENTRIES: LiteralString = (
-    SEALED
-    + """
+# With what names the log, and what says why some of them are empty.
+OF_ATTEMPT: LiteralString = """
      WHERE attempt_id = %(attempt_id)s OR seq = 0 OR event_type = 'log.epoch_opened'
+        OR seq IN (SELECT erasure.seq
+                     FROM audit_log AS erasure,
+                          json_array_elements(erasure.payload::json -> 'entries')
+                              AS ranges(range),
+                          audit_log AS erased
+                    WHERE erasure.event_type = 'data.erased'
+                      AND erased.attempt_id = %(attempt_id)s AND erased.payload IS NULL
+                      AND erased.seq BETWEEN (range ->> 0)::bigint
+                                         AND (range ->> 1)::bigint)
      ORDER BY seq
 """
-)
+LIST_ENTRIES: LiteralString = SEALED + OF_ATTEMPT
 
 GET_ENTRY: LiteralString = SEALED + " WHERE seq = %(seq)s"
 
@@ -149,7 +157,7 @@ def measure(tx: Transaction, attempt_id: UUID) -> Extent:
 
 
 def list_entries(tx: Transaction, attempt_id: UUID) -> Sequence[SealedEntry]:
-    """Read the entries that name the log, and all of an attempt, in order."""
+    """Read the entries that name the log, all of an attempt, and their erasures."""
     return tx.all(SealedEntry, LIST_ENTRIES, {"attempt_id": attempt_id})
 
 

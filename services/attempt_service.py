@@ -60,7 +60,8 @@ class Receipt:
 
     attempt: Attempt
     score: Decimal | None
-    answers_digest: str
+    # None once the answers were erased.
+    answers_digest: str | None
     receipt_hash: str
     audit_seq: int
 

@@ -17,6 +17,7 @@ from typing import Final
 from models.audit_snapshot import COLUMNS, EPOCH_US, Receive, fields_of, row_of
 from services.audit_findings import ErrorClass, Finding
 from services.audit_tree import Chunk
+from services.erased_entries import NOTHING_ERASED, ErasedEntries
 from utils.blockchain_hasher import (
     ENTRY_TAG,
     LEAF_PREFIX,
@@ -98,8 +99,8 @@ class RangeCheck:
 
     `first` is the seq that the first row must have; `previous_hash` and
     `previous_time_us` are of the entry before it, None if that is not there to compare.
-    `receive` takes the rows in order, one a call, as `Snapshot.copy` sends them; `keep`
-    is given the hash of each.
+    `erased` says which payloads may be gone. `receive` takes the rows in order, one a
+    call, as `Snapshot.copy` sends them; `keep` is given the hash of each.
     """
 
     def __init__(
@@ -109,10 +110,12 @@ class RangeCheck:
         *,
         previous_hash: bytes | None,
         previous_time_us: int | None,
+        erased: ErasedEntries = NOTHING_ERASED,
         progress: Progress | None = None,
         keep: Keep = FORGET,
     ) -> None:
         self.result = RangeResult()
+        self._erased = erased
         self._log_id = log_id
         self._expected_seq = first
         self._previous_hash = previous_hash
@@ -286,8 +289,17 @@ class RangeCheck:
     def _check_payload(self, seq: int, fields: dict[str, bytes | None]) -> None:
         salt, payload = fields["payload_salt"], fields["payload"]
         if salt is None or payload is None:
-            missing = "salt" if salt is None else "payload"
-            detail = f"the {missing} is not there, and no entry says that it was erased"
+            if salt is not None or payload is not None:
+                gone, left = (
+                    ("salt", "payload") if salt is None else ("payload", "salt")
+                )
+                detail = f"the {gone} is not there, and the {left} is"
+            elif seq in self._erased:
+                return
+            else:
+                detail = (
+                    "the payload is not there, and no entry says that it was erased"
+                )
             self._add(seq, ErrorClass.REDACTION, None, None, detail)
             return
         length = len(payload).to_bytes(8)

@@ -41,6 +41,8 @@ from services.audit_report import conclude
 from services.audit_tree import Chunk, LogTree, Wanted, grow_chunk
 from services.domain_check import DomainResult, check_domain
 from services.epochs import BrokenEpochsError, Contradicted, parse_epochs, promises_of
+from services.erased_entries import ErasedEntries
+from services.erasure_reading import read_erased_entries
 from utils.blockchain_hasher import NO_HASH, log_identity
 from utils.merkle import HASH_BYTES
 from utils.signed_note import VerifierKey
@@ -55,6 +57,7 @@ class Part:
     """Entries that can be checked by themselves, in any process."""
 
     log_id: bytes
+    erased: ErasedEntries
     first: int
     last: int
     # None: the tree is of no interest.
@@ -197,21 +200,26 @@ def _judge(
     if suspension is not None:
         findings.append(_contradicted(suspension))
     first, last = (0, -1) if bounds is None else (min(0, bounds[0]), bounds[1])
-    parts: list[Part] = []
     if bookmark is not None:
         findings += bookmark.compare(log, log_id=genesis.log_id, origin=genesis.origin)
         # Its last entry is read again, so that something is even if nothing is new.
         first = bookmark.size - 1
-        if first <= last:
-            parts.append(Part(log_id=genesis.log_id, first=first, last=first))
     elif from_seq is not None:
         first = from_seq
+    whole = Part(
+        log_id=genesis.log_id,
+        erased=read_erased_entries(log, genesis.log_id, first),
+        first=first,
+        last=last,
+    )
+    parts: list[Part] = []
+    if bookmark is not None and first <= last:
+        parts.append(replace(whole, last=first))
     last = last if to_seq is None else min(to_seq, last)
     reaches_end = bounds is None or first <= last == bounds[1]
     tree = _tree_from(first, bookmark)
-    parts += _split(
-        first if bookmark is None else bookmark.size, last, genesis, tree, log, anchors
-    )
+    new = replace(whole, first=first if bookmark is None else bookmark.size, last=last)
+    parts += _split(new, tree, log, anchors)
     result = _gather(check_parts(parts), tree)
     origin = genesis.origin if head is None else head.origin
     report, contradictions = compare_tree(
@@ -275,6 +283,7 @@ def _check(log: LogSource, progress: Progress | None, part: Part) -> RangeResult
             if previous
             else None
         ),
+        erased=part.erased,
         progress=progress,
         keep=FORGET if part.wanted is None else leaves.write,
     )
@@ -344,12 +353,7 @@ def _tree_from(first: int, bookmark: Bookmark | None) -> LogTree | None:
 
 
 def _split(
-    first: int,
-    last: int,
-    genesis: Genesis,
-    tree: LogTree | None,
-    log: LogSource,
-    anchors: Anchors,
+    whole: Part, tree: LogTree | None, log: LogSource, anchors: Anchors
 ) -> Iterator[Part]:
     """Cut the range where subtrees end, and pass over where there is nothing.
 
@@ -363,6 +367,7 @@ def _split(
             sizes=tuple(anchor.size for anchor in anchors.held),
             promised=log.tree.newest_checkpoint(),
         )
+    first, last = whole.first, whole.last
     while first <= last:
         end = (first // ENTRIES_PER_PART + 1) * ENTRIES_PER_PART
         there = log.next_from(first)
@@ -374,12 +379,7 @@ def _split(
                 if there is None
                 else there // ENTRIES_PER_PART * ENTRIES_PER_PART
             )
-        yield Part(
-            log_id=genesis.log_id,
-            first=first,
-            last=min(end - 1, last),
-            wanted=wanted,
-        )
+        yield replace(whole, first=first, last=min(end - 1, last), wanted=wanted)
         first = end
         wanted = None if wanted is None else replace(wanted, known=())
 

@@ -7,9 +7,12 @@ from models import audit_suspension, evidence_view, idempotency_key, rate_limit
 from models.database import Database
 from services.analysis_job import AnalysisJob
 from services.deadlines import end_overdue_attempts, open_and_close_exams
+from services.retention_service import RetentionService
 from services.sweeper import Job
 
 PRUNE_EVERY_SECONDS = 300.0
+# A small step each time, until a day's work is done.
+RETAIN_EVERY_SECONDS = 10.0
 
 
 def jobs(database: Database) -> list[Job]:
@@ -21,6 +24,11 @@ def jobs(database: Database) -> list[Job]:
         Job("open and close exams", writing(partial(open_and_close_exams, database))),
         Job("analyse attempts", writing(AnalysisJob(database).run)),
         Job("prune", partial(prune, database), every_seconds=PRUNE_EVERY_SECONDS),
+        Job(
+            "apply retention",
+            RetentionService(database).run,
+            every_seconds=RETAIN_EVERY_SECONDS,
+        ),
     ]
 
 

@@ -51,6 +51,7 @@ CAN_NOT_BE_CLAIMED: Final = (
 SENTENCES: Final = {each.value: each.description for each in AuditEvent}
 # What of a payload is worth a line in the timeline.
 TOLD: Final = (
+    "legal_basis",
     "reason",
     "ended_by",
     "answered",

@@ -7,6 +7,7 @@ from models.audit_snapshot import HASH_IN_ROW, Snapshot, fields_of, row_of
 from models.merkle_tile import Tile
 from services.audit_check import RangeCheck
 from services.audit_findings import Finding
+from services.erasure_reading import read_erased_entries
 from utils.blockchain_hasher import NO_HASH, log_identity
 from utils.merkle import HASH_BYTES, Frontier
 from utils.tiles import (
@@ -125,6 +126,7 @@ def grow(
         max(0, size - 1),
         previous_hash=NO_HASH if size <= 1 else None,
         previous_time_us=None,
+        erased=read_erased_entries(log, log_id, max(0, size - 1)),
     )
     if size:
         _check_last_again(check, log, size - 1, last_hash)

@@ -65,6 +65,17 @@ class ReceiptPendingError(errors.BusyError):
         )
 
 
+class ReceiptErasedError(errors.ConflictError):
+    slug = "receipt-erased"
+    title = "What the receipt would say was erased"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The log still has the entry and no longer what it says. A receipt that was"
+            " fetched before still proves it."
+        )
+
+
 class ReceiptMalformedError(errors.UnprocessableError):
     slug = "receipt-malformed"
     title = "Not a receipt"
@@ -133,8 +144,8 @@ class ReceiptService:
         """Return the receipt of the student's own attempt; again, the same one.
 
         It is over the first checkpoint that is witnessed; until there is one, over the
-        first that there is. Raises AttemptNotFoundError, NoReceiptError and
-        ReceiptPendingError.
+        first that there is. Raises AttemptNotFoundError, NoReceiptError,
+        ReceiptPendingError and ReceiptErasedError.
         """
         with self._database.read() as tx:
             own = attempt.get(tx, attempt_id)
@@ -291,6 +302,8 @@ def _sealed(tx: Transaction, seq: int) -> bytes:
     head = blockchain_log.get_head(tx)
     if found is None or head is None:
         raise LookupError("an entry that was just read is gone")
+    if found.payload is None:
+        raise ReceiptErasedError
     opened = {
         "entry": to_base64(entry_bytes(_entry(found, head.log_id))),
         "payload": found.payload,

@@ -20,6 +20,7 @@ from services.account_fields import (
 )
 from services.account_service import account_facts, insert_account, new_user
 from services.audit import SYSTEM, Actor
+from services.erasure_errors import refuse_if_erased
 from services.passwords import PasswordHasher, check_new
 from utils.like import prefix_pattern
 
@@ -99,7 +100,7 @@ class UserService:
         """Change what is given. Another role or a disabled account ends all logins.
 
         What is already so is no change, and leaves no entry in the log.
-        Raises UserNotFoundError and LastAdminError.
+        Raises UserNotFoundError, AccountErasedError and LastAdminError.
         """
         with self._database.transaction() as tx:
             # All active admins are locked: of two who demote each other, the second
@@ -108,6 +109,7 @@ class UserService:
             before = locked.get(user_id)
             if before is None:
                 raise UserNotFoundError(user_id)
+            refuse_if_erased(before)
             wanted = replace(before, **change.model_dump(exclude_none=True))
             if wanted == before:
                 return before
@@ -141,8 +143,12 @@ class UserService:
     def reset_password(
         self, admin: Principal, user_id: UUID, reset: PasswordReset
     ) -> None:
-        """Set a password that its owner must change, and end all his logins."""
+        """Set a password that its owner must change, and end all his logins.
+
+        Raises UserNotFoundError and AccountErasedError.
+        """
         owner = self.get_user(user_id)
+        refuse_if_erased(owner)
         check_new(reset.new_password, "new_password", (owner.email, owner.full_name))
         password_hash = self._passwords.hash(reset.new_password)
         with self._database.transaction() as tx:

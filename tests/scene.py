@@ -129,6 +129,9 @@ def _perform(api: Api, personas: Mapping[str, Persona]) -> Cast:
     terminate = f"/api/exams/attempts/{terminated['id']}/terminate"
     body(ada.post(terminate, json={"reason": "a fire alarm"}))
 
+    hold = {"exam_id": draft["id"], "reason": "a lawsuit about the questions"}
+    held = body(ada.post("/api/legal-holds", json=hold), 201)
+
     return Cast(
         personas=personas,
         tokens={"wrong_kind": _log_in(api, personas["mallory"])["refresh_token"]},
@@ -141,6 +144,7 @@ def _perform(api: Api, personas: Mapping[str, Persona]) -> Cast:
             "proctor_id": str(personas["bob"].id),
             "user_id": str(personas["alice"].id),
             "session_id": str(personas["alice"].session_id),
+            "hold_id": held["id"],
             "entity_type": "attempt",
             "entity_id": paper["id"],
             "event_type": "attempt.started",

@@ -119,6 +119,27 @@ WRITES: Mapping[str, Write] = {
     "users.create_user": Write(who="ada", body=ACCOUNT | {"role": "proctor"}),
     "users.change_user": Write(who="ada", body={"full_name": "Alice Changed"}),
     "users.reset_password": Write(who="ada", body={"new_password": NEW_PASSWORD}),
+    # Who has no attempt, and nobody is held.
+    "erasures.erase_user": Write(
+        who="ada",
+        ids={"user_id": "stranger_id"},
+        body={"legal_basis": "GDPR Art. 17(1)(a)", "reason": "asked for in a letter"},
+    ),
+    "legal_holds.place_hold": Write(
+        who="ada",
+        body=lambda cast: REASON | {"attempt_id": cast.ids["submitted_attempt_id"]},
+    ),
+    "legal_holds.release_hold": Write(who="ada", body=REASON),
+    "retention.change_rules": Write(
+        who="ada",
+        body={
+            "event_payloads": 365,
+            "answers": 730,
+            "analyses": None,
+            "network_addresses": 30,
+            "accounts": None,
+        },
+    ),
     "exams.create_exam": Write(who="ada", body=lambda _: new_exam()),
     "exams.duplicate_exam": Write(who="ada"),
     "exams.replace_exam": Write(

@@ -27,6 +27,7 @@ import struct
 import sys
 import zipfile
 import zlib
+from bisect import bisect_left, bisect_right
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -98,6 +99,11 @@ ED25519_KEY = 0x01
 COSIGNATURE_V1 = 0x04
 
 EXPORTED = "evidence.exported"
+ERASED = "data.erased"
+STARTED = "attempt.started"
+SAVED = "attempt.answers_saved"
+OBSERVED = "proctoring.events_recorded"
+ANALYSED = "analysis.computed"
 ENDS = ("attempt.submitted", "attempt.ended", "attempt.terminated")
 
 TAMPERED = "tampered"
@@ -1224,8 +1230,9 @@ def check_entries(manifest: Manifest, raw: bytes, report: Report) -> list[Entry]
         report.tampered(ENTRIES, str(error))
         report.conclude("entries", before, "")
         return []
+    erasures = read_erasures(entries)
     for entry in entries:
-        _check_entry(entry, manifest, report)
+        _check_entry(entry, manifest, erasures, report)
     if len(entries) != manifest.entries:
         report.tampered(
             ENTRIES,
@@ -1235,9 +1242,13 @@ def check_entries(manifest: Manifest, raw: bytes, report: Report) -> list[Entry]
     report.conclude(
         "entries",
         before,
-        "%s with the hashes that they carry, payloads too"
-        % counted(len(entries), "entry", "entries"),
+        "%s with the hashes that they carry, %s"
+        % (
+            counted(len(entries), "entry", "entries"),
+            "and the payloads that are left" if erasures.found else "payloads too",
+        ),
     )
+    report_erasures(erasures, report)
     _check_order(entries, report)
     return entries
 
@@ -1247,14 +1258,78 @@ def names_the_log(entry: Entry) -> bool:
     return entry.seq == 0 or entry.event_type == "log.epoch_opened"
 
 
-def _check_entry(entry: Entry, manifest: Manifest, report: Report) -> None:
+@dataclass
+class Erasures:
+    """Which entries have lost what they say, and which entry says so of each."""
+
+    legal_bases: dict[int, str] = field(default_factory=dict)
+    found: dict[int, int] = field(default_factory=dict)
+
+
+def read_erasures(entries: list[Entry]) -> Erasures:
+    """Read them from entries whose payload is theirs; the hash is checked anyway."""
+    erasures = Erasures()
+    # One that has lost half of it was not erased by the program that we know.
+    empty = sorted(
+        each.seq
+        for each in entries
+        if each.payload is None and each.payload_salt is None
+    )
+    for entry in entries:
+        if (
+            entry.event_type != ERASED
+            or entry.payload is None
+            or entry.payload_salt is None
+            or payload_commitment(entry.payload_salt, entry.payload.encode("utf-8"))
+            != entry.payload_hash
+        ):
+            continue
+        try:
+            payload = read_json(entry.payload.encode("utf-8"))
+            ranges = [(first, last) for first, last in payload["entries"]]
+            basis = payload["legal_basis"]
+        except (MalformedError, KeyError, TypeError, ValueError):
+            continue
+        if is_text(basis) and all(
+            is_number(number, 1, LARGEST_SIZE) for each in ranges for number in each
+        ):
+            erasures.legal_bases[entry.seq] = basis
+            for first, last in ranges:
+                # An entry is erased by a later one.
+                end = bisect_right(empty, min(last, entry.seq - 1))
+                for seq in empty[bisect_left(empty, first) : end]:
+                    erasures.found.setdefault(seq, entry.seq)
+    return erasures
+
+
+def report_erasures(erasures: Erasures, report: Report) -> None:
+    for by in sorted(set(erasures.found.values())):
+        erased = sorted(seq for seq, each in erasures.found.items() if each == by)
+        report.not_checked(
+            "payload erased",
+            "%s: entry %d says on which legal basis: %s. Their hashes were checked"
+            % (
+                counted(len(erased), "entry has lost its text", "entries have lost it"),
+                by,
+                plain(erasures.legal_bases[by], 200),
+            ),
+        )
+
+
+def _check_entry(
+    entry: Entry, manifest: Manifest, erasures: Erasures, report: Report
+) -> None:
     if entry_hash(entry, manifest.log_id) != entry.hash:
         report.tampered(
             ENTRIES, "its fields do not have the hash that it carries", entry.seq
         )
-    if entry.payload is None or entry.payload_salt is None:
+    if entry.seq in erasures.found:
+        pass
+    elif entry.payload is None or entry.payload_salt is None:
         report.incomplete(
-            ENTRIES, "its payload is not there, so nobody can read it", entry.seq
+            ENTRIES,
+            "its payload is not there, so nobody can read it, and no entry says why",
+            entry.seq,
         )
     elif (
         payload_commitment(entry.payload_salt, entry.payload.encode("utf-8"))
@@ -1263,7 +1338,9 @@ def _check_entry(entry: Entry, manifest: Manifest, report: Report) -> None:
         report.tampered(
             ENTRIES, "its payload is not the one that was recorded", entry.seq
         )
-    if entry.attempt_id != manifest.attempt_id and not names_the_log(entry):
+    if entry.event_type == ERASED or names_the_log(entry):
+        return
+    if entry.attempt_id != manifest.attempt_id:
         report.tampered(ENTRIES, "it is of another attempt", entry.seq)
 
 
@@ -1736,7 +1813,12 @@ class Recorded:
     answers: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     analyses: dict[str, dict[str, Any]] = field(default_factory=dict)
     sequences: set[int] = field(default_factory=set)
+    # Entries without a payload: (type, entity).
+    emptied: set[tuple[str, str]] = field(default_factory=set)
     exports: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    def has_lost(self, kind: str) -> bool:
+        return any(each == kind for each, _ in self.emptied)
 
     def add_events(self, batch: str, events: list[dict[str, Any]]) -> None:
         for event in events:
@@ -1766,6 +1848,7 @@ def read_payloads(entries: list[Entry], report: Report) -> Recorded:
     recorded = Recorded()
     for entry in entries:
         if entry.payload is None:
+            recorded.emptied.add((entry.event_type, entry.entity_id))
             continue
         try:
             payload = read_json(entry.payload.encode("utf-8"))
@@ -1783,15 +1866,15 @@ def _read_payload(entry: Entry, payload: dict[str, Any], recorded: Recorded) -> 
     if not isinstance(payload, dict):
         raise MalformedError("it is no object")
     kind = entry.event_type
-    if kind == "attempt.started":
+    if kind == STARTED:
         recorded.started = payload
     elif kind in ENDS:
         recorded.ended = payload
-    elif kind == "proctoring.events_recorded":
+    elif kind == OBSERVED:
         recorded.add_events(entry.entity_id, payload["events"])
-    elif kind == "attempt.answers_saved":
+    elif kind == SAVED:
         recorded.add_answers(payload["answers"])
-    elif kind == "analysis.computed":
+    elif kind == ANALYSED:
         recorded.analyses[entry.entity_id] = payload
     elif kind == EXPORTED:
         recorded.add_export(entry.seq, payload)
@@ -1802,7 +1885,7 @@ def check_completeness(
 ) -> None:
     """An attempt has a beginning, its client counts, and exports say what was there."""
     before = report.count()
-    if recorded.started is None:
+    if recorded.started is None and not recorded.has_lost(STARTED):
         report.incomplete(ENTRIES, "no entry says that the attempt was started")
     if manifest.exported_by not in recorded.exports:
         report.incomplete(
@@ -1810,7 +1893,10 @@ def check_completeness(
         )
     for seq, payload in recorded.exports.items():
         stated, last = payload.get("entries"), payload["last_entry"]
-        here = sum(each.seq <= last and not names_the_log(each) for each in entries)
+        here = sum(
+            each.seq <= last and each.attempt_id == manifest.attempt_id
+            for each in entries
+        )
         if here != stated:
             report.tampered(
                 ENTRIES,
@@ -1825,7 +1911,11 @@ def check_completeness(
         " exported (%s)" % counted(len(recorded.exports), "time", "times"),
     )
     holes = _holes(sorted(recorded.sequences))
-    if holes:
+    if recorded.has_lost(OBSERVED):
+        report.not_checked(
+            "client's counter", "some of what the exam client observed was erased"
+        )
+    elif holes:
         report.not_checked(
             "client's counter",
             "the exam client numbered its observations, and these numbers never came: "
@@ -1903,6 +1993,8 @@ def _check_events(raw: bytes, recorded: Recorded, report: Report) -> None:
     left = dict(recorded.events)
     for _, row in read_lines(raw, is_strict=False):
         batch = row.pop("batch_id")
+        if (OBSERVED, str(batch)) in recorded.emptied:
+            continue
         expected = left.pop((str(batch), str(row["id"])), None)
         if expected is None:
             report.tampered(EVENTS, "no entry has the event " + plain(row["id"], 60))
@@ -1915,6 +2007,9 @@ def _check_events(raw: bytes, recorded: Recorded, report: Report) -> None:
 
 
 def _check_answers(raw: bytes, recorded: Recorded, report: Report) -> None:
+    if recorded.has_lost(SAVED):
+        report.not_checked(ANSWERS, "what the student saved was erased")
+        return
     left = dict(recorded.answers)
     for _, row in read_lines(raw, is_strict=False):
         question = str(row["question_id"])
@@ -1934,6 +2029,8 @@ def _check_answers(raw: bytes, recorded: Recorded, report: Report) -> None:
 def _check_analyses(raw: bytes, recorded: Recorded, report: Report) -> None:
     left = dict(recorded.analyses)
     for _, row in read_lines(raw, is_strict=False):
+        if (ANALYSED, str(row["id"])) in recorded.emptied:
+            continue
         expected = left.pop(str(row["id"]), None)
         if expected is None or any(
             row[name] != expected[name]

@@ -188,8 +188,9 @@ class ReceiptResponse(ResponseModel):
     score: Number | None = Field(
         description="As it was at the end; null if an essay waited for a human."
     )
-    answers_digest: str = Field(
-        description="SHA-256 of the RFC 8785 form of the answers, as it is logged."
+    answers_digest: str | None = Field(
+        description="SHA-256 of the RFC 8785 form of the answers, as it is logged;"
+        " null once they were erased."
     )
     receipt_hash: str = Field(description="The hash of the audit entry.")
     audit_seq: int

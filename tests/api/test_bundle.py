@@ -492,3 +492,100 @@ def test_the_terminal_refuses_what_is_not_there(app: Flask, tmp_path: Path) -> N
     assert made.exit_code == 1
     assert missing in made.output
     assert not target.exists()
+
+
+def erased(api: Api, ada: Persona, alice: Persona) -> Json:
+    why = {"legal_basis": "GDPR Art. 17(1)(a)", "reason": "asked for in a letter"}
+    return body(api.as_(ada).post(f"/api/users/{alice.id}/erasure", json=why))
+
+
+def test_a_bundle_that_was_made_before_an_erasure_still_verifies(
+    *,
+    api: Api,
+    ada: Persona,
+    alice: Persona,
+    bob: Persona,
+    attempt: Json,
+    bundle: bytes,
+    tmp_path: Path,
+) -> None:
+    before = verified(bundle, tmp_path)
+    reviewed(api, bob, attempt)
+
+    erased(api, ada, alice)
+
+    assert verified(bundle, tmp_path) == before
+    assert before[0] == 0
+
+
+def test_a_bundle_of_what_was_erased_says_so_and_verifies(
+    api: Api, ada: Persona, alice: Persona, bob: Persona, attempt: Json, tmp_path: Path
+) -> None:
+    reviewed(api, bob, attempt)
+    done = erased(api, ada, alice)
+
+    content = bytes(api.as_(ada).get(path_of(attempt)).data)
+
+    code, found, text = verified(content, tmp_path)
+    assert found["problems"] == []
+    assert (code, found["verdict"]) == (0, "internally_consistent")
+    (said,) = [each for each in found["checks"] if each["name"] == "payload erased"]
+    assert said["result"] == "not_checked"
+    assert f"entry {done['seq']} says on which legal basis" in said["detail"]
+    assert "GDPR Art. 17(1)(a)" in said["detail"]
+    assert "payload erased" in text
+    files = unzipped(content)
+    for name, each in files.items():
+        assert alice.email.encode() not in each, name
+        assert NASTY[:25].encode() not in each, name
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        pytest.param(
+            lambda files: without("entries.jsonl", erasure_in(files))(files),
+            id="without the erasure",
+        ),
+        pytest.param(
+            line("entries.jsonl", 1, set_to("payload_salt", "00" * 32)),
+            id="with a salt",
+        ),
+    ],
+)
+def test_a_payload_that_nothing_explains_is_missed(
+    *,
+    api: Api,
+    ada: Persona,
+    alice: Persona,
+    bob: Persona,
+    attempt: Json,
+    tmp_path: Path,
+    forge: Callable[[Files], Files],
+) -> None:
+    reviewed(api, bob, attempt)
+    erased(api, ada, alice)
+    files = unzipped(bytes(api.as_(ada).get(path_of(attempt)).data))
+
+    _, found, _ = verified(zipped(forge(files)), tmp_path)
+
+    assert found["verdict"] in {"incomplete", "tampered"}
+    assert any("no entry says why" in each["detail"] for each in found["problems"])
+
+
+def erasure_in(files: Files) -> int:
+    """Return which line of the entries is the erasure."""
+    kinds = [json.loads(each) for each in files["entries.jsonl"].splitlines()]
+    (place,) = [
+        number
+        for number, each in enumerate(kinds)
+        if each["event_type"] == "data.erased"
+    ]
+    return place
+
+
+def reviewed(api: Api, bob: Persona, attempt: Json) -> None:
+    """Finish the review, if there is one: an open case keeps the data."""
+    path = f"/api/proctoring/attempt/{attempt['id']}/review"
+    for status in ("in_review", "cleared"):
+        body(api.as_(bob).put(path, json={"status": status}))

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from flask import Flask
@@ -12,10 +13,12 @@ from psycopg2.extensions import connection
 
 from app import create_app
 from config import Settings
-from models.database import ConnectionSettings
+from models.database import ConnectionSettings, Database
+from models.erasure import DataClass, Target
 from services.checkpoint_files import Files, read_keys
 from tests.audit_trail import run
 from tests.checkpoints import files_in, sign
+from tests.erasures import erase_entries
 from tests.exams import Json, active, body, start
 from tests.personas import Api, Persona
 from utils.blockchain_hasher import leaf_hash
@@ -241,3 +244,37 @@ def test_the_page_holds_the_whole_receipt_and_loads_nothing(
     assert "<script" not in reply.text
     assert not any(way in reply.text for way in ('src="http', "href=", "url("))
     assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
+
+
+def test_a_receipt_outlives_the_erasure_of_what_it_says(
+    api: Api, ada: Persona, alice: Persona, proof: str
+) -> None:
+    """The student took it home; the log has the hash, and forgot the rest."""
+    before = check(api, proof)
+    why = {"legal_basis": "GDPR Art. 17(1)(a)", "reason": "asked for in a letter"}
+    body(api.as_(ada).post(f"/api/users/{alice.id}/erasure", json=why))
+
+    assert check(api, proof) == before
+    assert before["is_valid"]
+
+
+def test_after_its_time_a_receipt_is_not_made_again(
+    api: Api,
+    alice: Persona,
+    path: str,
+    submitted: Json,
+    proof: str,
+    database: Database,
+) -> None:
+    attempt_id = UUID(path.rpartition("/")[2])
+    target = Target(attempt_ids=[attempt_id], classes=[DataClass.ANSWERS])
+    seq = submitted["audit_seq"]
+    erase_entries(database, [seq, seq], target=target)
+
+    refused = body(api.as_(alice).get(f"{path}/receipt"), 409)
+
+    assert refused["type"] == "/problems/receipt-erased"
+    assert check(api, proof)["is_valid"]
+    again = body(api.as_(alice).post(f"{path}/submit"))
+    assert again["answers_digest"] is None
+    assert again["receipt_hash"] == submitted["receipt_hash"]

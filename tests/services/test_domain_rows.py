@@ -35,6 +35,8 @@ NOT_PROTECTED: Final = {
     "audit_suspensions": "notes that are signed; what ends one is an entry",
     "checkpoints": "signed",
     "evidence_views": "when a look was last noted; the looks are in the log itself",
+    "legal_holds": "what is placed and released is recorded as it happens",
+    "retention_rules": "whoever changes them is recorded; anybody can read them",
     "idempotency_keys": "answers to repeated requests, kept for a day",
     "merkle_tiles": "made from the log, and compared with what was signed",
     "rate_limits": "counters of minutes",

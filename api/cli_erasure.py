@@ -1,0 +1,107 @@
+"""Commands for the terminal: `flask --app app erasure`, `hold` and `retention`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+import click
+from flask.cli import AppGroup
+from pydantic import ValidationError
+
+from api.context import services
+from api.schemas.erasure import ErasureResponse, HoldResponse
+from models.wire import problems_of
+from services.erasure_service import NewErasure
+from services.errors import DomainError
+from services.hold_service import HoldRelease, NewHold
+
+erasure = AppGroup("erasure", help="Erase what is known of a person.")
+hold = AppGroup("hold", help="Keep data from being erased while a case is open.")
+retention = AppGroup("retention", help="Erase what was kept long enough.")
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except ValidationError as error:
+        lines = [
+            f"{where.removeprefix('#/')}: {text}" for where, text in problems_of(error)
+        ]
+        raise click.ClickException("\n".join(lines)) from error
+    except DomainError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@erasure.command("user")
+@click.argument("user_id", type=click.UUID)
+@click.option("--legal-basis", required=True, help="Such as 'GDPR Art. 17(1)(a)'.")
+@click.option("--reason", required=True, help="Is kept: do not name the person.")
+@click.option("--keep-mentions", is_flag=True, help="Leave what others wrote of him.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be erased.")
+def erase_user_command(
+    *, user_id: UUID, legal_basis: str, reason: str, keep_mentions: bool, dry_run: bool
+) -> None:
+    """Erase what is known of a person, and print the report as JSON."""
+    with _refusals():
+        wanted = NewErasure(
+            legal_basis=legal_basis, reason=reason, erase_mentions=not keep_mentions
+        )
+        made = (
+            services().erasures.preview(user_id, wanted)
+            if dry_run
+            else services().erasures.erase_user_on_terminal(user_id, wanted)
+        )
+    click.echo(ErasureResponse.model_validate(made).model_dump_json(indent=2))
+
+
+@hold.command("place")
+@click.option("--user", "user_id", type=click.UUID)
+@click.option("--attempt", "attempt_id", type=click.UUID)
+@click.option("--exam", "exam_id", type=click.UUID)
+@click.option("--reason", required=True)
+def place_hold_command(
+    *, user_id: UUID | None, attempt_id: UUID | None, exam_id: UUID | None, reason: str
+) -> None:
+    """Keep the data of a person, an attempt or an exam."""
+    with _refusals():
+        new = NewHold(
+            user_id=user_id, attempt_id=attempt_id, exam_id=exam_id, reason=reason
+        )
+        placed = services().holds.place_hold(None, new)
+    click.echo(placed.id)
+
+
+@hold.command("release")
+@click.argument("hold_id", type=click.UUID)
+@click.option("--reason", required=True)
+def release_hold_command(hold_id: UUID, reason: str) -> None:
+    """Say that the case needs the data no longer."""
+    with _refusals():
+        services().holds.release_hold(None, hold_id, HoldRelease(reason=reason))
+
+
+@hold.command("list")
+def list_holds_command() -> None:
+    """Print the holds that apply, one JSON object a line, the newest first."""
+    page = services().holds.list_holds(is_active=True, before=None, limit=1000)
+    for each in page.items:
+        click.echo(HoldResponse.model_validate(each).model_dump_json())
+
+
+@retention.command("preview")
+def preview_command() -> None:
+    """Print how much each rule would erase now."""
+    for each in services().retention.preview():
+        rule = "kept" if each.days is None else f"{each.days} days"
+        click.echo(f"{each.data_class:18} {rule:>10} {each.due:>8}")
+
+
+@retention.command("run")
+def run_command() -> None:
+    """Apply the rules that were not applied today, to the end."""
+    steps = 0
+    with _refusals():
+        while done := services().retention.run():
+            steps += done
+    click.echo(f"{steps} transactions")

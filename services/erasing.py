@@ -1,0 +1,102 @@
+"""What every erasure has in common: a person's, and one because the time is over."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Final
+
+from pydantic import BaseModel, Field
+
+from models import erasure
+from models.database import ConstraintError, Transaction
+from models.erasure import Counts, DataClass, RecordedErasure, Target
+from services.erasure_errors import LegalHoldError, RowsDeviateError
+from utils.blockchain_hasher import canonical_json
+
+USER: Final = "user"
+RETENTION: Final = "retention"
+
+
+class ErasureFacts(BaseModel):
+    """The payload of `data.erased`. No personal data: it is never erased.
+
+    `classes` counts rows; `entries` are the ranges of the entries that were emptied;
+    `mentions` of them are about somebody else, and `mentions_left` were left as they
+    are.
+    """
+
+    legal_basis: str
+    reason: str
+    classes: dict[str, Annotated[int, Field(ge=0)]]
+    entries: list[tuple[int, int]]
+    mentions: int = 0
+    mentions_left: int = 0
+    # The rule of the retention that wanted it.
+    data_class: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """What was erased, or would be: then it has no number, time and author yet.
+
+    `subject_type` is user, with his id, or retention, with the class of data.
+    """
+
+    seq: int | None
+    erased_at: datetime | None
+    erased_by: str | None
+    subject_type: str
+    subject_id: str
+    facts: ErasureFacts
+
+    @property
+    def entry_count(self) -> int:
+        return sum(last - first + 1 for first, last in self.facts.entries)
+
+
+def erase(tx: Transaction, target: Target, planned: Erasure, *, actor_id: str) -> None:
+    """Do what is planned. What is refused `refused` translates, around `tx`."""
+    erasure.erase(
+        tx,
+        target,
+        entity_type=planned.subject_type,
+        entity_id=planned.subject_id,
+        actor_id=actor_id,
+        payload=canonical_json(planned.facts.model_dump(mode="json")),
+    )
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """Say in our words what the database refuses, around the transaction.
+
+    Raises LegalHoldError and RowsDeviateError.
+    """
+    try:
+        yield
+    except ConstraintError as error:
+        if error.constraint == "erasure_held":
+            raise LegalHoldError from error
+        if error.constraint == "erasure_rows_deviate":
+            raise RowsDeviateError from error
+        raise
+
+
+def counted(classes: Sequence[DataClass], counts: Counts) -> Mapping[str, int]:
+    """Return the numbers of the classes that are to be erased."""
+    return {
+        each.value: 1 if each is DataClass.ACCOUNT else getattr(counts, each.value)
+        for each in classes
+    }
+
+
+def from_record(row: RecordedErasure) -> Erasure:
+    return Erasure(
+        seq=row.seq,
+        erased_at=row.recorded_at,
+        erased_by=row.actor_id,
+        subject_type=row.entity_type,
+        subject_id=row.entity_id,
+        facts=ErasureFacts.model_validate_json(row.payload),
+    )

@@ -1,0 +1,98 @@
+"""Why something was not erased, or not held."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from models.erasure import Obstacle, Obstruction
+from models.user import User
+from services import errors
+
+
+class LegalHoldError(errors.ConflictError):
+    slug = "legal-hold"
+    title = "A legal hold applies"
+
+    def __init__(self, holds: Sequence[UUID] = ()) -> None:
+        named = ", ".join(map(str, holds[:5]))
+        super().__init__(
+            "Data that a legal hold keeps can not be erased"
+            + (f" (hold {named})" if named else "")
+            + ". Release the hold first, if its case is closed."
+        )
+
+
+class CaseOpenError(errors.ConflictError):
+    slug = "case-open"
+    title = "A case is open"
+
+    def __init__(self, attempts: Sequence[UUID]) -> None:
+        named = ", ".join(map(str, attempts[:5]))
+        super().__init__(
+            "An attempt runs, or its review is not finished: its data are needed until"
+            f" then (attempt {named})."
+        )
+
+
+class RowsDeviateError(errors.ConflictError):
+    slug = "rows-not-as-logged"
+    title = "The rows are not what the log says"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A row that would be erased is not what the audit log says that it is, and"
+            " an erasure would hide that for ever. Verify the log deeply, and find out"
+            " who changed it."
+        )
+
+
+class ReasonNamesPersonError(errors.UnprocessableError):
+    slug = "reason-names-person"
+    title = "The reason names the person"
+
+    def __init__(self, field: str) -> None:
+        super().__init__(
+            "What is written here is kept for ever, so it must not name the person.",
+            [(f"#/{field}", "Contains the person's name or e-mail address.")],
+        )
+
+
+class AccountErasedError(errors.ConflictError):
+    slug = "account-erased"
+    title = "The account was erased"
+
+    def __init__(self, user_id: UUID) -> None:
+        super().__init__(
+            f"What was known of user {user_id} was erased, so the account can not be"
+            " used again. Make another one."
+        )
+
+
+class HoldNotFoundError(errors.NotFoundError):
+    slug = "hold-not-found"
+    title = "No such hold"
+
+    def __init__(self, hold_id: UUID) -> None:
+        super().__init__(f"There is no legal hold {hold_id}.")
+
+
+class HoldReleasedError(errors.ConflictError):
+    slug = "hold-released"
+    title = "The hold was released"
+
+    def __init__(self, hold_id: UUID) -> None:
+        super().__init__(f"The legal hold {hold_id} was released already.")
+
+
+def refuse_if_erased(account: User) -> None:
+    """Raise AccountErasedError for an account that is no more than an id."""
+    if account.email == f"erased-{account.id}@erased.invalid":
+        raise AccountErasedError(account.id)
+
+
+def refuse_if_obstructed(found: Sequence[Obstruction]) -> None:
+    """Raise LegalHoldError or CaseOpenError if something needs the data."""
+    holds = [each.id for each in found if each.kind is Obstacle.HOLD]
+    if holds:
+        raise LegalHoldError(holds)
+    if found:
+        raise CaseOpenError([each.id for each in found])

@@ -1,0 +1,543 @@
+"""A person's data are erased, and the log still verifies."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from uuid import uuid4
+
+import pytest
+from flask import Flask
+from psycopg2.extensions import connection
+from psycopg2.sql import SQL, Identifier, Literal
+
+from models import erasure
+from models.database import ConnectionSettings, ConstraintError, Database
+from services.analysis_job import AnalysisJob
+from services.audit_verification import verify
+from tests.at_once import at_once
+from tests.audit_trail import run, scalar
+from tests.exams import ONE_OF_EACH, Json, active, body, entries, start, watch
+from tests.logins import log_in
+from tests.personas import Api, Persona
+from tests.reports import observed, record
+
+WHY: Json = {"legal_basis": "GDPR Art. 17(1)(a)", "reason": "asked for in a letter"}
+ADDRESS = "198.51.100.77"
+AGENT = "Netscape Navigator 4.08 of alice"
+ESSAY = "A handshake is SYN, then SYN-ACK, then ACK, as my grandmother said."
+TITLE = "My diary, page seven"
+COMMENT = "Well said, dear."
+NOTE = "Alice Example has a doctor's letter."
+REASON = "she left the room for her medicine"
+
+COLUMNS = """
+    SELECT table_schema, table_name, column_name, data_type
+      FROM information_schema.columns
+     WHERE table_schema NOT IN ('pg_catalog', 'information_schema')
+"""
+
+IN_BYTES = "SELECT count(*) FROM {table} WHERE position({needle} IN {column}) > 0"
+IN_TEXT = """
+    SELECT count(*) FROM {table}
+     WHERE position({needle} IN convert_to({column}::text, 'UTF8')) > 0
+"""
+STILL_SAID = """
+    SELECT event_type FROM audit_log WHERE actor_id = %s AND payload IS NOT NULL
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """An attempt of alice's that is over, and one of mallory's that mentions her."""
+
+    attempt: Json
+    other: Json
+
+    @property
+    def path(self) -> str:
+        return f"/api/exams/attempts/{self.attempt['id']}"
+
+
+@pytest.fixture
+def case(
+    api: Api,
+    ada: Persona,
+    bob: Persona,
+    alice: Persona,
+    mallory: Persona,
+    database: Database,
+) -> Case:
+    admin, proctor = api.as_(ada), api.as_(bob)
+    log_in(
+        api,
+        alice.email,
+        headers={"User-Agent": AGENT},
+        environ_overrides={"REMOTE_ADDR": ADDRESS},
+    )
+    log_in(api, alice.email, "wrong", environ_overrides={"REMOTE_ADDR": ADDRESS})
+    student = api.as_(alice)
+    exam = active(admin, alice.id, mallory.id, questions=ONE_OF_EACH)
+    watch(admin, exam, bob.id)
+    paper = start(student, exam)
+    case = Case(attempt=paper, other=start(api.as_(mallory), exam))
+    record(student, paper, observed(1, payload={"title": TITLE}), observed(2))
+    essay = paper["questions"][-1]["id"]
+    answer = {"question_id": essay, "response": ESSAY, "client_version": 1}
+    body(student.put(f"{case.path}/answers", json={"answers": [answer]}))
+    body(proctor.post(f"{case.path}/terminate", json={"reason": REASON}))
+    grade = {"question_id": essay, "points": 2.5, "comment": COMMENT}
+    body(proctor.put(f"{case.path}/grades", json={"grades": [grade]}))
+    AnalysisJob(database).run()
+    review = f"/api/proctoring/attempt/{paper['id']}/review"
+    for status in ("in_review", "cleared"):
+        step = {"status": status, "note": NOTE}
+        body(proctor.put(review, json=step))
+    other = f"/api/exams/attempts/{case.other['id']}"
+    record(api.as_(mallory), case.other, observed(1, payload={"title": "Nets"}))
+    note = "He looked at Alice Example's screen."
+    body(
+        proctor.post(
+            f"/api/proctoring/attempt/{case.other['id']}/notes", json={"text": note}
+        ),
+        201,
+    )
+    body(api.as_(mallory).post(f"{other}/submit"))
+    return case
+
+
+@pytest.fixture
+def erase(api: Api, ada: Persona, alice: Persona) -> Callable[..., Json]:
+    """Erase alice, or somebody else, or only say what that would be."""
+
+    def erase(who: Persona = alice, status: int = 200, query: str = "") -> Json:
+        path = f"/api/users/{who.id}/erasure{query}"
+        return body(api.as_(ada).post(path, json=WHY), status)
+
+    return erase
+
+
+def found_in(sql: connection, *needles: str | bytes) -> set[tuple[str, str]]:
+    """Search all of the database for text or bytes, and say which is where."""
+    columns = run(sql, COLUMNS)
+    assert {table for _, table, _, _ in columns} >= {"audit_log", "sessions", "users"}
+    found = set()
+    for schema, table, column, kind in columns:
+        query = IN_BYTES if kind == "bytea" else IN_TEXT
+        for needle in needles:
+            raw = needle if isinstance(needle, bytes) else needle.encode()
+            statement = SQL(query).format(
+                table=Identifier(schema, table),
+                column=Identifier(column),
+                needle=Literal(raw),
+            )
+            if scalar(sql, statement.as_string(sql)):
+                found.add((f"{table}.{column}", str(needle)))
+    return found
+
+
+def everything_of(alice: Persona) -> tuple[str, ...]:
+    return (
+        alice.email,
+        alice.full_name,
+        ADDRESS,
+        AGENT,
+        ESSAY,
+        TITLE,
+        COMMENT,
+        NOTE,
+        REASON,
+    )
+
+
+def salts_of(sql: connection, case: Case, alice: Persona) -> list[bytes]:
+    rows = run(
+        sql,
+        "SELECT payload_salt FROM audit_log WHERE attempt_id = %s OR entity_id = %s",
+        case.attempt["id"],
+        str(alice.id),
+    )
+    return [bytes(salt) for (salt,) in rows]
+
+
+def test_nothing_of_a_person_is_left_and_the_log_verifies(
+    sql: connection,
+    connection_settings: ConnectionSettings,
+    case: Case,
+    alice: Persona,
+    erase: Callable[..., Json],
+) -> None:
+    salts = salts_of(sql, case, alice)
+    before = {needle for _, needle in found_in(sql, *everything_of(alice), *salts)}
+    # Or what follows would prove nothing.
+    assert before == {str(each) for each in (*everything_of(alice), *salts)}
+
+    erase()
+
+    assert found_in(sql, *everything_of(alice), *salts) == set()
+    found = verify(connection_settings, deep=True)
+    assert found.errors == ()
+    assert found.valid
+
+
+@pytest.mark.usefixtures("case")
+def test_a_dry_run_says_the_same_and_changes_nothing(
+    ada: Persona, sql: connection, erase: Callable[..., Json]
+) -> None:
+    before = run(sql, "SELECT max(seq), count(payload) FROM audit_log")
+
+    planned = erase(query="?dry_run=true")
+
+    assert run(sql, "SELECT max(seq), count(payload) FROM audit_log") == before
+    assert (planned["seq"], planned["erased_at"], planned["erased_by"]) == (None,) * 3
+    done = erase()
+    assert done == planned | {
+        name: done[name] for name in ("seq", "erased_at", "erased_by")
+    }
+    assert done["erased_by"] == str(ada.id)
+    assert done["classes"] == {
+        "account": 1,
+        "network_addresses": 1,
+        "answers": 1,
+        "event_payloads": 3,
+        "analyses": 1,
+        "notes": 1,
+    }
+    # The note about the other attempt.
+    assert (done["mentions"], done["mentions_left"]) == (1, 0)
+    assert done["entry_count"] == scalar(
+        sql, "SELECT count(*) FROM audit_log WHERE payload IS NULL"
+    )
+
+
+@pytest.mark.usefixtures("case")
+def test_what_was_erased_is_reported_and_nobody_is_named(
+    api: Api, ada: Persona, sql: connection, alice: Persona, erase: Callable[..., Json]
+) -> None:
+    done = erase()
+
+    again = erase()
+    (listed,) = body(api.as_(ada).get("/api/erasures"))["items"]
+    own = body(api.as_(ada).get(f"/api/users/{alice.id}/erasure"))
+    assert done == again == listed == own
+    assert done["subject_id"] == str(alice.id)
+    (facts,) = entries(sql, "data.erased")
+    assert facts["entries"] == done["entries"]
+    assert facts["legal_basis"] == WHY["legal_basis"]
+
+
+@pytest.mark.usefixtures("case")
+def test_scores_and_kinds_of_events_stay(
+    sql: connection, alice: Persona, erase: Callable[..., Json]
+) -> None:
+    kept = """
+        SELECT attempts.status, score, ended_by, review_status,
+               (SELECT array_agg((points_awarded, client_version)::text) FROM answers
+                 WHERE attempt_id = attempts.id),
+               (SELECT array_agg((event_type, occurred_at)::text ORDER BY id)
+                  FROM proctoring_events WHERE attempt_id = attempts.id),
+               (SELECT array_agg((risk_score, risk_level)::text) FROM ai_analyses
+                 WHERE attempt_id = attempts.id)
+          FROM attempts ORDER BY id
+    """
+    before = run(sql, kept)
+
+    erase()
+
+    assert run(sql, kept) == before
+    assert run(sql, "SELECT full_name FROM users WHERE id = %s", str(alice.id)) == [
+        ("Erased person",)
+    ]
+
+
+def test_staff_can_still_read_what_is_left(
+    *,
+    api: Api,
+    ada: Persona,
+    alice: Persona,
+    bob: Persona,
+    database: Database,
+    case: Case,
+    erase: Callable[..., Json],
+) -> None:
+    erase()
+
+    attempt_id, exam_id = case.attempt["id"], case.attempt["exam_id"]
+    for path in (
+        f"/api/proctoring/attempt/{attempt_id}",
+        f"/api/proctoring/attempt/{attempt_id}/events",
+        f"/api/proctoring/attempt/{attempt_id}/ai-analysis",
+        f"/api/proctoring/attempt/{attempt_id}/ai-analysis/history",
+        f"/api/proctoring/suspicious?exam_id={exam_id}",
+        f"/api/blockchain/attempt/{attempt_id}",
+        f"/api/exams/{exam_id}/attempts",
+        f"/api/exams/attempts/{attempt_id}/answers",
+    ):
+        assert api.as_(bob).get(path).status_code == 200, path
+    for path in (
+        f"/api/exams/{exam_id}/results",
+        "/api/blockchain/events/data.erased",
+        f"/api/blockchain/entity/user/{alice.id}",
+        f"/api/users/{alice.id}",
+    ):
+        assert api.as_(ada).get(path).status_code == 200, path
+    analyse = f"/api/proctoring/attempt/{attempt_id}/ai-analysis"
+    assert api.as_(ada).post(analyse).status_code in {200, 201}
+    AnalysisJob(database).run()
+
+
+@pytest.mark.usefixtures("case")
+def test_nobody_logs_in_as_who_was_erased_nor_gives_him_a_name(
+    api: Api, ada: Persona, alice: Persona, erase: Callable[..., Json]
+) -> None:
+    erase()
+
+    assert api.as_(alice).get("/api/auth/me").status_code == 401
+    assert log_in(api, alice.email).status_code == 401
+    path = f"/api/users/{alice.id}"
+    for response in (
+        api.as_(ada).patch(path, json={"full_name": "A", "is_active": True}),
+        api.as_(ada).post(
+            f"{path}/reset-password", json={"new_password": "another horse battery"}
+        ),
+    ):
+        assert body(response, 409)["type"] == "/problems/account-erased"
+    new = {
+        "email": alice.email,
+        "password": "another horse battery",
+        "full_name": "Alice Example",
+    }
+    body(api.as_(None).post("/api/auth/register", json=new), 201)
+
+
+@pytest.mark.parametrize("held", ["user_id", "attempt_id", "exam_id"])
+def test_a_hold_keeps_everything_until_it_is_released(
+    *,
+    api: Api,
+    ada: Persona,
+    sql: connection,
+    case: Case,
+    alice: Persona,
+    erase: Callable[..., Json],
+    held: str,
+) -> None:
+    targets = {
+        "user_id": str(alice.id),
+        "attempt_id": case.attempt["id"],
+        "exam_id": case.attempt["exam_id"],
+    }
+    admin = api.as_(ada)
+    new = {held: targets[held], "reason": "lawsuit 3 O 17/26"}
+    hold = body(admin.post("/api/legal-holds", json=new), 201)
+
+    for query in ("", "?dry_run=true"):
+        refused = erase(status=409, query=query)
+        assert refused["type"] == "/problems/legal-hold"
+        assert hold["id"] in refused["detail"]
+    assert ESSAY in {needle for _, needle in found_in(sql, ESSAY)}
+
+    path = f"/api/legal-holds/{hold['id']}/release"
+    released = body(admin.post(path, json={"reason": "settled"}))
+    assert released["released_by"] == str(ada.id)
+    again = body(admin.post(path, json={"reason": "settled"}), 409)
+    assert again["type"] == "/problems/hold-released"
+    assert body(admin.get("/api/legal-holds?is_active=true"))["items"] == []
+    assert len(body(admin.get("/api/legal-holds?is_active=false"))["items"]) == 1
+    erase()
+    assert len(entries(sql, "hold.placed")) == len(entries(sql, "hold.released")) == 1
+
+
+def test_a_hold_on_whom_the_mention_is_about_keeps_the_mention(
+    api: Api, ada: Persona, case: Case, erase: Callable[..., Json], alice: Persona
+) -> None:
+    new = {"attempt_id": case.other["id"], "reason": "lawsuit 3 O 17/26"}
+    body(api.as_(ada).post("/api/legal-holds", json=new), 201)
+    assert erase(status=409)["type"] == "/problems/legal-hold"
+
+    path = f"/api/users/{alice.id}/erasure"
+    done = body(api.as_(ada).post(path, json=WHY | {"erase_mentions": False}))
+
+    assert (done["mentions"], done["mentions_left"]) == (0, 1)
+
+
+@pytest.mark.parametrize("status", ["in_review", "needs_second_review"])
+def test_an_open_review_keeps_everything(
+    api: Api, bob: Persona, case: Case, erase: Callable[..., Json], status: str
+) -> None:
+    path = f"/api/proctoring/attempt/{case.attempt['id']}/review"
+    for step in ("in_review", status):
+        body(api.as_(bob).put(path, json={"status": step}))
+
+    assert erase(status=409)["type"] == "/problems/case-open"
+
+
+def test_a_running_attempt_keeps_everything(
+    api: Api,
+    ada: Persona,
+    alice: Persona,
+    erase: Callable[..., Json],
+) -> None:
+    start(api.as_(alice), active(api.as_(ada), alice.id))
+
+    assert erase(status=409)["type"] == "/problems/case-open"
+
+
+@pytest.mark.usefixtures("case")
+def test_the_database_refuses_by_itself_what_a_hold_keeps(
+    api: Api, ada: Persona, alice: Persona, database: Database
+) -> None:
+    """Whoever holds the database's rights of the application gets no further."""
+    new = {"user_id": str(alice.id), "reason": "lawsuit 3 O 17/26"}
+    body(api.as_(ada).post("/api/legal-holds", json=new), 201)
+    target = erasure.Target(user_id=alice.id, classes=list(erasure.DataClass))
+
+    with (
+        pytest.raises(ConstraintError, match="erasure_held"),
+        database.transaction() as tx,
+    ):
+        erasure.erase(
+            tx,
+            target,
+            entity_type="user",
+            entity_id=str(alice.id),
+            actor_id="system",
+            payload='{"entries":[],"legal_basis":"none"}',
+        )
+
+
+def test_an_edited_row_is_not_made_the_truth_by_an_erasure(
+    sql: connection,
+    connection_settings: ConnectionSettings,
+    case: Case,
+    erase: Callable[..., Json],
+) -> None:
+    edit = "UPDATE attempts SET score = score + 1 WHERE id = %s"
+    run(sql, edit, case.attempt["id"])
+
+    assert erase(status=409)["type"] == "/problems/rows-not-as-logged"
+
+    found = verify(connection_settings, deep=True)
+    assert list(found.errors_by_class) == ["domain_differs"]
+    run(sql, edit.replace("+", "-"), case.attempt["id"])
+    erase()
+
+
+def test_the_reason_must_not_name_the_person(
+    api: Api, ada: Persona, alice: Persona, sql: connection
+) -> None:
+    path = f"/api/users/{alice.id}/erasure"
+    for name in (alice.email.upper(), alice.full_name):
+        for query in ("", "?dry_run=true"):
+            why = WHY | {"reason": f"a letter of {name}, of today"}
+            refused = body(api.as_(ada).post(path + query, json=why), 422)
+            assert refused["type"] == "/problems/reason-names-person"
+            assert refused["errors"][0]["pointer"] == "#/reason"
+    assert entries(sql, "data.erased") == []
+
+
+def test_the_last_admin_is_not_erased(ada: Persona, erase: Callable[..., Json]) -> None:
+    assert erase(ada, 409)["type"] == "/problems/last-admin"
+
+
+@pytest.mark.parametrize("query", ["", "?dry_run=true"])
+def test_who_is_not_there_is_not_erased(
+    api: Api, ada: Persona, sql: connection, query: str
+) -> None:
+    path = f"/api/users/{uuid4()}/erasure"
+
+    for reply in (
+        api.as_(ada).post(path + query, json=WHY),
+        api.as_(ada).get(path),
+    ):
+        assert body(reply, 404)["type"] == "/problems/user-not-found"
+    assert entries(sql, "data.erased") == []
+
+
+@pytest.mark.usefixtures("case")
+def test_what_staff_did_to_others_stays_when_staff_is_erased(
+    sql: connection,
+    connection_settings: ConnectionSettings,
+    bob: Persona,
+    erase: Callable[..., Json],
+) -> None:
+    erase(bob)
+
+    left = {kind for (kind,) in run(sql, STILL_SAID, str(bob.id))}
+    assert {"attempt.terminated", "attempt.graded", "attempt.reviewed"} <= left
+    assert found_in(sql, bob.email, bob.full_name) == set()
+    assert verify(connection_settings, deep=True).valid
+
+
+def test_others_of_the_same_name_and_what_exams_say_stay(
+    api: Api,
+    ada: Persona,
+    alice: Persona,
+    sql: connection,
+    connection_settings: ConnectionSettings,
+    erase: Callable[..., Json],
+) -> None:
+    new = {
+        "email": "alice2@example.edu",
+        "password": "another horse battery",
+        "full_name": alice.full_name,
+    }
+    body(api.as_(None).post("/api/auth/register", json=new), 201)
+    active(api.as_(ada), title="Works of Alice Example")
+
+    done = erase()
+
+    assert done["mentions_left"] == 2
+    assert {place for place, _ in found_in(sql, alice.full_name)} == {
+        "users.full_name",
+        "exams.title",
+        "audit_log.payload",
+    }
+    assert found_in(sql, alice.email) == set()
+    assert verify(connection_settings, deep=True).valid
+
+
+@pytest.mark.parametrize(
+    ("text", "is_found"),
+    [
+        ("Ask ALICE@example.edu.", True),
+        ("first line\nalice@example.edu", True),
+        ("Malice@example.edu", False),
+        ("x.alice@example.edu", False),
+        ("alice@example.education", False),
+        ("alice@example.edu.au", False),
+        ("Alice Example", True),
+        ("alice example's", True),
+        ("Malice Example", False),
+        ("Alice Examples", False),
+    ],
+)
+def test_a_mention_is_a_whole_word(
+    *,
+    api: Api,
+    ada: Persona,
+    bob: Persona,
+    mallory: Persona,
+    erase: Callable[..., Json],
+    text: str,
+    is_found: bool,
+) -> None:
+    exam = active(api.as_(ada), mallory.id)
+    watch(api.as_(ada), exam, bob.id)
+    attempt = start(api.as_(mallory), exam)
+    path = f"/api/proctoring/attempt/{attempt['id']}/notes"
+    body(api.as_(bob).post(path, json={"text": text}), 201)
+    body(api.as_(mallory).post(f"/api/exams/attempts/{attempt['id']}/submit"))
+
+    assert erase()["mentions"] == is_found
+
+
+@pytest.mark.usefixtures("case")
+def test_of_two_who_erase_at_once_both_get_the_report(
+    app: Flask, ada: Persona, alice: Persona, sql: connection
+) -> None:
+    path = f"/api/users/{alice.id}/erasure"
+
+    ask = partial(Api(app).as_(ada).post, path, json=WHY)
+    first, second = at_once([ask, ask])
+
+    assert body(first) == body(second)
+    assert len(entries(sql, "data.erased")) == 1

@@ -1,0 +1,198 @@
+"""What was kept long enough is erased in the background, and the log verifies."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+import pytest
+from flask import Flask
+from psycopg2.extensions import connection
+
+from models.database import ConnectionSettings, Database
+from services.audit_verification import verify
+from services.background import jobs
+from tests.audit_trail import run, scalar
+from tests.exams import ONE_OF_EACH, Json, active, body, entries, start
+from tests.personas import Api, Persona
+from tests.reports import observed, record
+
+KEPT: Json = {
+    "event_payloads": None,
+    "answers": None,
+    "analyses": None,
+    "network_addresses": None,
+    "accounts": None,
+}
+# As if the clock had been wrong all the time: the log says so, too.
+AGE = """
+    BEGIN;
+    ALTER TABLE attempts DISABLE TRIGGER attempts_guard;
+    UPDATE attempts SET started_at = started_at - interval '40 days',
+                        deadline_at = deadline_at - interval '40 days',
+                        ended_at = ended_at - interval '40 days'
+     WHERE id = '{attempt}';
+    ALTER TABLE attempts ENABLE TRIGGER attempts_guard;
+    SELECT audit_append_one('settings.changed', 'settings', '1', NULL, NULL, '{{}}');
+    COMMIT
+"""
+AGE_ACCOUNT = """
+    BEGIN;
+    UPDATE users SET created_at = created_at - interval '40 days' WHERE id = '{user}';
+    UPDATE sessions SET created_at = created_at - interval '40 days',
+                        last_used_at = last_used_at - interval '40 days'
+     WHERE user_id = '{user}';
+    SELECT audit_append_one('settings.changed', 'settings', '1', NULL, NULL, '{{}}');
+    COMMIT
+"""
+
+
+@pytest.fixture
+def old(api: Api, ada: Persona, alice: Persona, sql: connection) -> Json:
+    """An attempt that ended forty days ago, with an answer and an observation."""
+    student = api.as_(alice)
+    paper = start(student, active(api.as_(ada), alice.id, questions=ONE_OF_EACH))
+    path = f"/api/exams/attempts/{paper['id']}"
+    record(student, paper, observed(1, payload={"title": "My diary"}))
+    answer = {
+        "question_id": paper["questions"][-1]["id"],
+        "response": "As my grandmother said.",
+        "client_version": 1,
+    }
+    body(student.put(f"{path}/answers", json={"answers": [answer]}))
+    body(student.post(f"{path}/submit"))
+    run(sql, AGE.format(attempt=paper["id"]))
+    return paper
+
+
+@pytest.fixture
+def rule(api: Api, ada: Persona) -> Callable[..., None]:
+    def rule(**days: int) -> None:
+        body(api.as_(ada).put("/api/retention-rules", json=KEPT | days))
+
+    return rule
+
+
+def sweep(database: Database) -> None:
+    """Do what the background process does, until there is nothing left to do."""
+    (job,) = [each for each in jobs(database) if each.name == "apply retention"]
+    for _ in range(10):
+        if job.run() == 0:
+            return
+    raise AssertionError("it comes to no end")
+
+
+def responses(sql: connection, attempt: Json) -> list[object]:
+    query = "SELECT response FROM answers WHERE attempt_id = %s"
+    return [each for (each,) in run(sql, query, attempt["id"])]
+
+
+def test_without_a_rule_everything_is_kept(
+    database: Database, sql: connection, old: Json
+) -> None:
+    sweep(database)
+
+    assert responses(sql, old) == ["As my grandmother said."]
+    assert entries(sql, "data.erased") == entries(sql, "retention.applied") == []
+
+
+def test_answers_go_when_their_time_is_over_and_the_rest_stays(
+    *,
+    api: Api,
+    ada: Persona,
+    database: Database,
+    sql: connection,
+    connection_settings: ConnectionSettings,
+    old: Json,
+    rule: Callable[..., None],
+) -> None:
+    rule(answers=30)
+
+    sweep(database)
+
+    assert responses(sql, old) == [None]
+    payload = "SELECT payload FROM proctoring_events WHERE payload ->> 'title' <> ''"
+    assert run(sql, payload) == [({"title": "My diary"},)]
+    (report,) = body(api.as_(ada).get("/api/erasures"))["items"]
+    assert (report["subject_type"], report["subject_id"]) == ("retention", "answers")
+    assert report["classes"] == {"answers": 1}
+    assert report["legal_basis"] == "GDPR Art. 5(1)(e)"
+    assert entries(sql, "retention.applied") == [{"days": 30, "erasures": 1, "rows": 1}]
+    found = verify(connection_settings, deep=True)
+    assert (found.errors, found.valid) == ((), True)
+
+
+def test_it_is_done_once_a_day(
+    database: Database, sql: connection, old: Json, rule: Callable[..., None]
+) -> None:
+    rule(answers=30, event_payloads=30)
+    sweep(database)
+    before = scalar(sql, "SELECT max(seq) FROM audit_log")
+
+    sweep(database)
+
+    assert scalar(sql, "SELECT max(seq) FROM audit_log") == before
+    assert len(entries(sql, "data.erased")) == 2
+    run(sql, "UPDATE retention_rules SET applied_on = applied_on - 1")
+    sweep(database)
+    # Again looked through, and nothing was found.
+    assert len(entries(sql, "data.erased")) == 2
+    assert entries(sql, "retention.applied")[-1] == {
+        "days": 30,
+        "erasures": 0,
+        "rows": 0,
+    }
+    assert responses(sql, old) == [None]
+
+
+def test_what_is_younger_or_held_is_kept(
+    *,
+    api: Api,
+    ada: Persona,
+    database: Database,
+    sql: connection,
+    old: Json,
+    rule: Callable[..., None],
+) -> None:
+    rule(answers=41)
+    sweep(database)
+    assert responses(sql, old) == ["As my grandmother said."]
+    hold = {"attempt_id": old["id"], "reason": "lawsuit 3 O 17/26"}
+    held = body(api.as_(ada).post("/api/legal-holds", json=hold), 201)
+    rule(answers=30)
+    sweep(database)
+    assert responses(sql, old) == ["As my grandmother said."]
+
+    path = f"/api/legal-holds/{held['id']}/release"
+    body(api.as_(ada).post(path, json={"reason": "settled"}))
+    run(sql, "UPDATE retention_rules SET applied_on = applied_on - 1")
+    sweep(database)
+
+    assert responses(sql, old) == [None]
+
+
+def test_an_account_that_nobody_uses_is_erased(
+    *,
+    app: Flask,
+    database: Database,
+    sql: connection,
+    connection_settings: ConnectionSettings,
+    mallory: Persona,
+    old: Json,
+    rule: Callable[..., None],
+) -> None:
+    for user in (mallory.id, owner_of(sql, old)):
+        run(sql, AGE_ACCOUNT.format(user=user))
+    rule(accounts=30)
+    preview = app.test_cli_runner().invoke(args=["retention", "preview"])
+    assert preview.output.splitlines()[-1].split() == ["accounts", "30", "days", "1"]
+
+    sweep(database)
+
+    # Who has an attempt is not idle.
+    gone = "SELECT id FROM users WHERE full_name = 'Erased person'"
+    assert run(sql, gone) == [(mallory.id,)]
+    assert verify(connection_settings, deep=True).valid
+
+
+def owner_of(sql: connection, attempt: Json) -> UUID:
+    query = "SELECT student_id FROM attempts WHERE id = %s"
+    return UUID(str(scalar(sql, query, attempt["id"])))
