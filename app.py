@@ -26,6 +26,7 @@ from api.routes import (
     evidence,
     exams,
     health,
+    metrics,
     proctoring,
     questions,
     receipts,
@@ -34,7 +35,15 @@ from api.routes import (
     users,
 )
 from config import ConfigError, Settings
-from middleware import auth_middleware, rate_limit, request_log, security_headers
+from database.migrate import read_migrations
+from middleware import (
+    auth_middleware,
+    inside,
+    rate_limit,
+    request_log,
+    request_metrics,
+    security_headers,
+)
 from models.database import Database
 from services import background
 from services.account_service import AccountService
@@ -79,6 +88,7 @@ BLUEPRINTS = (
     attempts.bp,
     docs.bp,
     health.bp,
+    metrics.bp,
     exams.bp,
     questions.bp,
     assignments.bp,
@@ -123,7 +133,11 @@ def create_app(settings: Settings) -> Flask:
         merkle=MerkleService(database, settings.audit_log_vkeys),
         users=UserService(database, passwords),
         grades=GradeService(database),
-        health=HealthService(database),
+        health=HealthService(
+            database,
+            schema_version=read_migrations()[-1].version,
+            drain_file=settings.drain_file,
+        ),
         exams=ExamService(database),
         questions=QuestionService(database),
         assignments=AssignmentService(database),
@@ -138,7 +152,9 @@ def create_app(settings: Settings) -> Flask:
     )
     app.extensions["services"] = services
 
+    request_metrics.init_app(app)
     request_log.init_app(app)
+    inside.init_app(app, settings.metrics_networks)
     security_headers.init_app(app, settings.cors_origins)
     auth_middleware.init_app(app, services.auth)
     idempotency.init_app(app, settings.secret_key)

@@ -8,11 +8,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
 from config.development import development_secret
 from models.database import ConnectionSettings
+from utils.addresses import IpNetwork
 from utils.signed_note import NoteError, VerifierKey
 
 MIN_SECRET_BYTES: Final = 32
@@ -21,6 +23,10 @@ PLACEHOLDER = re.compile(
     r"your[_-]|change[_-]?me|secret[_-]?key|example|password|placeholder",
     re.IGNORECASE,
 )
+
+
+# Who may read /metrics unless somebody says otherwise: this machine.
+LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
 class ConfigError(Exception):
@@ -71,6 +77,10 @@ class Settings:
     # checkpoints are to be signed.
     audit_log_vkeys: tuple[str, ...] = ()
     log_level: str = "INFO"
+    # From where /metrics may be read, never through a proxy.
+    metrics_networks: tuple[IpNetwork, ...] = LOOPBACK
+    # While this file exists /health/ready says that no new work is wanted here.
+    drain_file: Path | None = None
     # 0 starts no background thread in this process.
     sweeper_interval_seconds: float = 1.0
 
@@ -140,6 +150,8 @@ class Settings:
             log_level=read.one_of(
                 "LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")
             ),
+            metrics_networks=read.networks("METRICS_NETWORKS", LOOPBACK),
+            drain_file=read.path("DRAIN_FILE"),
             sweeper_interval_seconds=read.number(
                 "SWEEPER_INTERVAL_SECONDS", 1.0, 0.0, 3600.0
             ),
@@ -256,6 +268,20 @@ class _Reader:
                     f"commas; {origin!r} is not one (there is no wildcard)."
                 )
         return origins
+
+    def networks(
+        self, name: str, default: tuple[IpNetwork, ...]
+    ) -> tuple[IpNetwork, ...]:
+        try:
+            return tuple(map(ip_network, self.words(name))) or default
+        except ValueError as error:
+            raise ConfigError(
+                f"{name} takes networks like 10.0.0.0/8, separated by commas: {error}."
+            ) from error
+
+    def path(self, name: str) -> Path | None:
+        text = self.text(name, "")
+        return Path(text) if text else None
 
     def vkeys(self, name: str) -> tuple[str, ...]:
         vkeys = self.words(name)

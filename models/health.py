@@ -10,11 +10,14 @@ from models.database import Transaction
 class Probe:
     server_time: datetime
     has_genesis: bool
+    # The newest migration that was applied; 0 if none was.
+    schema_version: int
 
 
 PROBE = """
     SELECT clock_timestamp() AS server_time,
-           EXISTS (SELECT FROM audit_log WHERE seq = 0) AS has_genesis
+           EXISTS (SELECT FROM audit_log WHERE seq = 0) AS has_genesis,
+           (SELECT coalesce(max(version), 0) FROM schema_migrations) AS schema_version
 """
 
 

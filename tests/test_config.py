@@ -57,6 +57,8 @@ def test_production_starts_with_two_strong_secrets() -> None:
         ("CORS_ORIGINS", "null"),
         ("AUDIT_LOG_VKEYS", "proctoring/exams"),
         ("LOG_LEVEL", "LOUD"),
+        ("METRICS_NETWORKS", "everybody"),
+        ("METRICS_NETWORKS", "10.0.0.1/8"),
         ("SWEEPER_INTERVAL_SECONDS", "soon"),
     ],
 )

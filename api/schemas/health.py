@@ -15,3 +15,8 @@ class HealthResponse(ResponseModel):
 
 class LiveResponse(ResponseModel):
     status: Literal["ok"]
+
+
+class ReadyResponse(ResponseModel):
+    status: Literal["ready", "draining", "unavailable"]
+    reason: str | None
