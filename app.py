@@ -54,6 +54,7 @@ from services.auth_service import AuthService, DefaultPasswordError
 from services.blockchain_service import BlockchainService
 from services.evidence_service import EvidenceService
 from services.exam_service import ExamService
+from services.extra_time import ExtraTime
 from services.grade_service import GradeService
 from services.health_service import HealthService
 from services.merkle_service import MerkleService
@@ -131,6 +132,7 @@ def create_app(settings: Settings) -> Flask:
         blockchain=BlockchainService(database),
         evidence=EvidenceService(database, settings.audit_log_vkeys),
         merkle=MerkleService(database, settings.audit_log_vkeys),
+        extra_time=ExtraTime(database),
         users=UserService(database, passwords),
         grades=GradeService(database),
         health=HealthService(

@@ -12,6 +12,7 @@ from services.auth_service import AuthService
 from services.blockchain_service import BlockchainService
 from services.evidence_service import EvidenceService
 from services.exam_service import ExamService
+from services.extra_time import ExtraTime
 from services.grade_service import GradeService
 from services.health_service import HealthService
 from services.merkle_service import MerkleService
@@ -34,6 +35,7 @@ class Services:
     blockchain: BlockchainService
     evidence: EvidenceService
     merkle: MerkleService
+    extra_time: ExtraTime
     users: UserService
     grades: GradeService
     health: HealthService
