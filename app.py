@@ -156,7 +156,9 @@ def create_app(settings: Settings) -> Flask:
 
     request_metrics.init_app(app)
     request_log.init_app(app)
-    inside.init_app(app, settings.metrics_networks)
+    inside.init_app(
+        app, settings.metrics_networks, trusted_proxies=settings.trusted_proxies
+    )
     security_headers.init_app(app, settings.cors_origins)
     auth_middleware.init_app(app, services.auth)
     idempotency.init_app(app, settings.secret_key)

@@ -45,19 +45,30 @@ def test_it_is_the_text_format_that_prometheus_reads(app: Flask) -> None:
     assert Scraped(response.text)("proctoring_version", version=VERSION) == 1
 
 
+HERE = {"X-Forwarded-For": "127.0.0.1"}
+SOMEWHERE = {"X-Forwarded-For": "203.0.113.7"}
+
+
 @pytest.mark.parametrize(
-    "headers",
+    ("trusted_proxies", "headers"),
     [
-        {"X-Forwarded-For": "127.0.0.1"},
-        {"X-Real-IP": "127.0.0.1"},
-        {"Forwarded": "for=127.0.0.1"},
-        {"Via": "1.1 proxy"},
+        # Nobody has told us of a proxy.
+        (0, HERE),
+        (0, SOMEWHERE),
+        (0, {"X-Real-IP": "127.0.0.1"}),
+        (0, {"Forwarded": "for=127.0.0.1"}),
+        (0, {"Via": "1.1 proxy"}),
+        # Ours says that somebody outside asks, or passes on what he says of himself.
+        (1, SOMEWHERE),
+        (1, {"X-Forwarded-For": "127.0.0.1, 203.0.113.7"}),
+        # One more than we know of has passed it on.
+        (1, {"X-Forwarded-For": "203.0.113.7, 127.0.0.1"}),
+        (1, {**HERE, "Via": "1.1 proxy"}),
     ],
-    ids=["X-Forwarded-For", "X-Real-IP", "Forwarded", "Via"],
+    ids=str,
 )
-@pytest.mark.parametrize("trusted_proxies", [0, 1])
-def test_through_a_proxy_there_is_nothing_here(
-    settings: Settings, headers: dict[str, str], trusted_proxies: int
+def test_from_outside_there_is_nothing_here(
+    settings: Settings, trusted_proxies: int, headers: dict[str, str]
 ) -> None:
     app = create_app(replace(settings, trusted_proxies=trusted_proxies))
 
@@ -68,6 +79,15 @@ def test_through_a_proxy_there_is_nothing_here(
     assert refused.json is not None
     assert nowhere.json is not None
     assert refused.json["detail"] == nowhere.json["detail"]
+
+
+@pytest.mark.parametrize("peer", ["", "127.0.0.1"], ids=["unix socket", "loopback"])
+def test_a_proxy_of_ours_asks_for_this_machine(settings: Settings, peer: str) -> None:
+    app = create_app(replace(settings, trusted_proxies=1))
+
+    response = ask(app, headers=HERE, environ_overrides={"REMOTE_ADDR": peer})
+
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize(
