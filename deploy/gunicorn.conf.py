@@ -43,7 +43,8 @@ max_requests_jitter = 10_000
 preload_app = False
 
 # Heartbeats of workers are files; on a disk that is busy they would be late.
-MEMORY = Path("/dev/shm")  # noqa: S108 # nosec B108 - unlinked while it is open
+# (gunicorn unlinks what it opens there.)
+MEMORY = Path("/dev/shm")  # noqa: S108 # nosec B108
 worker_tmp_dir = str(MEMORY) if MEMORY.is_dir() else None
 # Nobody uses it, and it wants a home directory that can be written.
 control_socket_disable = True
