@@ -12,12 +12,15 @@ class Probe:
     has_genesis: bool
     # The newest migration that was applied; 0 if none was.
     schema_version: int
+    # A standby answers too, and takes nothing.
+    is_standby: bool
 
 
 PROBE = """
     SELECT clock_timestamp() AS server_time,
            EXISTS (SELECT FROM audit_log WHERE seq = 0) AS has_genesis,
-           (SELECT coalesce(max(version), 0) FROM schema_migrations) AS schema_version
+           (SELECT coalesce(max(version), 0) FROM schema_migrations) AS schema_version,
+           pg_is_in_recovery() AS is_standby
 """
 
 

@@ -96,6 +96,9 @@ class HealthService:
         except DatabaseUnavailableError:
             reason = "the database does not answer"
         else:
+            if found.is_standby:
+                reason = "the database is a standby: it takes no writes"
+                return Readiness(status="unavailable", reason=reason)
             # A newer schema than ours is what a release leaves that is rolled back.
             if found.schema_version >= self._schema_version:
                 return READY
