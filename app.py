@@ -29,6 +29,7 @@ from api.routes import (
     exams,
     health,
     legal_holds,
+    metrics,
     proctoring,
     questions,
     receipts,
@@ -40,7 +41,15 @@ from api.routes import (
     verifications,
 )
 from config import ConfigError, Settings
-from middleware import auth_middleware, rate_limit, request_log, security_headers
+from database.migrate import read_migrations
+from middleware import (
+    auth_middleware,
+    inside,
+    rate_limit,
+    request_log,
+    request_metrics,
+    security_headers,
+)
 from models.database import Database
 from services import background
 from services.account_service import AccountService
@@ -56,6 +65,7 @@ from services.erasure_service import ErasureService
 from services.evidence_service import EvidenceService
 from services.evidence_views import EvidenceViews
 from services.exam_service import ExamService
+from services.extra_time import ExtraTime
 from services.grade_service import GradeService
 from services.health_service import HealthService
 from services.hold_service import HoldService
@@ -96,6 +106,7 @@ BLUEPRINTS = (
     attempts.bp,
     docs.bp,
     health.bp,
+    metrics.bp,
     exams.bp,
     questions.bp,
     assignments.bp,
@@ -152,6 +163,7 @@ def create_app(settings: Settings) -> Flask:
         evidence=EvidenceService(
             database, settings.audit_log_vkeys, settings.witness_policy
         ),
+        extra_time=ExtraTime(database),
         holds=HoldService(database),
         retention=RetentionService(database),
         views=EvidenceViews(database, settings.secret_key),
@@ -162,7 +174,12 @@ def create_app(settings: Settings) -> Flask:
         users=UserService(database, passwords),
         verifications=VerificationService(database, blockchain),
         grades=GradeService(database),
-        health=HealthService(database, watch),
+        health=HealthService(
+            database,
+            watch,
+            schema_version=read_migrations()[-1].version,
+            drain_file=settings.drain_file,
+        ),
         exams=ExamService(database),
         questions=QuestionService(database),
         assignments=AssignmentService(database),
@@ -180,7 +197,11 @@ def create_app(settings: Settings) -> Flask:
     )
     app.extensions["services"] = services
 
+    request_metrics.init_app(app)
     request_log.init_app(app)
+    inside.init_app(
+        app, settings.metrics_networks, trusted_proxies=settings.trusted_proxies
+    )
     security_headers.init_app(app, settings.cors_origins)
     auth_middleware.init_app(app, services.auth)
     idempotency.init_app(app, settings.secret_key)

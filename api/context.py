@@ -16,6 +16,7 @@ from services.erasure_service import ErasureService
 from services.evidence_service import EvidenceService
 from services.evidence_views import EvidenceViews
 from services.exam_service import ExamService
+from services.extra_time import ExtraTime
 from services.grade_service import GradeService
 from services.health_service import HealthService
 from services.hold_service import HoldService
@@ -47,6 +48,7 @@ class Services:
     views: EvidenceViews
     data_exports: DataExports
     merkle: MerkleService
+    extra_time: ExtraTime
     users: UserService
     verifications: VerificationService
     grades: GradeService

@@ -147,6 +147,7 @@ def invalid_request(error: InvalidRequestError) -> Response:
 
 def too_many_requests(error: RateLimitExceeded) -> Response:
     # The limiter adds Retry-After and the X-RateLimit headers to every response.
+    g.problem_slug = "too-many-requests"
     return problem(
         429,
         "too-many-requests",

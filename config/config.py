@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 from config.development import development_secret
 from models.database import ConnectionSettings
 from services.witnessing import ConfiguredWitness
+from utils.addresses import IpNetwork
 from utils.signed_note import NoteError, VerifierKey
 from utils.witness_policy import WitnessPolicy
 
@@ -24,6 +26,10 @@ PLACEHOLDER = re.compile(
     r"your[_-]|change[_-]?me|secret[_-]?key|example|password|placeholder",
     re.IGNORECASE,
 )
+
+
+# Who may read /metrics unless somebody says otherwise: this machine.
+LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
 class ConfigError(Exception):
@@ -79,6 +85,10 @@ class Settings:
     # Who is asked what he has seen of the log, before anything is written.
     witnesses: tuple[ConfiguredWitness, ...] = ()
     log_level: str = "INFO"
+    # From where /metrics may be read, never through a proxy.
+    metrics_networks: tuple[IpNetwork, ...] = LOOPBACK
+    # While this file exists /health/ready says that no new work is wanted here.
+    drain_file: Path | None = None
     # 0 starts no background thread in this process.
     sweeper_interval_seconds: float = 1.0
 
@@ -151,6 +161,8 @@ class Settings:
             log_level=read.one_of(
                 "LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")
             ),
+            metrics_networks=read.networks("METRICS_NETWORKS", LOOPBACK),
+            drain_file=read.path("DRAIN_FILE"),
             sweeper_interval_seconds=read.number(
                 "SWEEPER_INTERVAL_SECONDS", 1.0, 0.0, 3600.0
             ),
@@ -283,6 +295,20 @@ class _Reader:
                     f"commas; {origin!r} is not one (there is no wildcard)."
                 )
         return origins
+
+    def networks(
+        self, name: str, default: tuple[IpNetwork, ...]
+    ) -> tuple[IpNetwork, ...]:
+        try:
+            return tuple(map(ip_network, self.words(name))) or default
+        except ValueError as error:
+            raise ConfigError(
+                f"{name} takes networks like 10.0.0.0/8, separated by commas: {error}."
+            ) from error
+
+    def path(self, name: str) -> Path | None:
+        text = self.text(name, "")
+        return Path(text) if text else None
 
     def vkeys(self, name: str) -> tuple[str, ...]:
         vkeys = self.words(name)

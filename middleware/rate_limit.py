@@ -25,7 +25,9 @@ from utils.addresses import caller_at
 # The problems that say: somebody has tried a password.
 GUESSES = frozenset({LoginFailedError.slug, WrongPasswordError.slug})
 # Asked by machines, by everybody, or before anybody is known.
-UNLIMITED = frozenset({"health.live", "health.health"})
+UNLIMITED = frozenset(
+    {"health.live", "health.health", "health.ready", "metrics.metrics"}
+)
 
 
 class PostgresStorage(Storage):

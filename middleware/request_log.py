@@ -7,35 +7,48 @@ import time
 
 from flask import Flask, Response, g, request
 
+from utils import trace_context
+from utils.logger import log_context
+
 logger = logging.getLogger("request")
 
 # What a caller may name his request; anything else could forge a log line or a header.
 SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Asked every few seconds by machines.
-QUIET = frozenset({"health.live", "health.health"})
+QUIET = frozenset({"health.live", "health.health", "health.ready", "metrics.metrics"})
 
 
 def init_app(app: Flask) -> None:
     app.before_request(_begin)
     app.after_request(_end)
+    app.teardown_request(_forget)
 
 
 def _begin() -> None:
     g.started = time.perf_counter()
     given = request.headers.get("X-Request-ID", "")
     g.request_id = given if SANE_ID.fullmatch(given) else secrets.token_hex(8)
+    g.trace = trace_context.begin(request.headers.get("traceparent", ""))
+    # Every line that is written until the end of the request says whose it is.
+    g.log_token = log_context.set(
+        {
+            "request_id": g.request_id,
+            "trace_id": g.trace.trace_id,
+            "span_id": g.trace.span_id,
+        }
+    )
 
 
 def _end(response: Response) -> Response:
-    request_id = g.get("request_id", "")
-    response.headers["X-Request-ID"] = request_id
+    response.headers["X-Request-ID"] = g.get("request_id", "")
+    response.headers["traceresponse"] = g.trace.header
     quiet = request.endpoint in QUIET and response.status_code < 400  # noqa: PLR2004
     principal = g.get("principal")
     logger.log(
         logging.DEBUG if quiet else logging.INFO,
         "request",
         extra={
-            "request_id": request_id,
+            "parent_span_id": g.trace.parent_id,
             "user_id": str(principal.id) if principal else None,
             "method": request.method,
             # The pattern, not the path: ids stay out, and lines can be counted.
@@ -45,3 +58,10 @@ def _end(response: Response) -> Response:
         },
     )
     return response
+
+
+def _forget(_: BaseException | None) -> None:
+    # The thread goes on to somebody else's request.
+    token = g.pop("log_token", None)
+    if token is not None:
+        log_context.reset(token)

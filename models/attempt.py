@@ -170,6 +170,13 @@ LIST_RUNNING_OF_EXAM = (
 """
 )
 
+LIST_ENDED_BY_DEADLINE = """
+    SELECT id FROM attempts
+     WHERE exam_id = %(exam_id)s AND status = 'submitted' AND ended_by = 'deadline'
+       AND ended_at > %(since)s
+     ORDER BY id
+"""
+
 COUNT_USED = """
     SELECT count(*) FROM attempts
      WHERE exam_id = %(exam_id)s AND student_id = %(student_id)s
@@ -234,6 +241,14 @@ def find_held(tx: Transaction, session_id: UUID) -> UUID | None:
 
 def lock_running_of_exam(tx: Transaction, exam_id: UUID) -> list[Attempt]:
     return tx.all(Attempt, LIST_RUNNING_OF_EXAM, {"exam_id": exam_id})
+
+
+def list_ended_by_deadline(
+    tx: Transaction, exam_id: UUID, since: datetime
+) -> list[UUID]:
+    """List the attempts of an exam whose time ran out after `since`."""
+    names = {"exam_id": exam_id, "since": since}
+    return [row.id for row in tx.all(_Id, LIST_ENDED_BY_DEADLINE, names)]
 
 
 def count_used(tx: Transaction, exam_id: UUID, student_id: UUID) -> int:

@@ -62,6 +62,7 @@ NOTICED = """
 RECOMPUTE_WITH_NOTICE = MOVE_WITH_NOTICE + ENTITLED + NOTICED + RUNNING
 
 OF_ATTEMPT = RECOMPUTE + " AND attempts.id = %(id)s " + RETURNING
+OF_ATTEMPTS = RECOMPUTE + " AND attempts.id = ANY(%(ids)s) " + RETURNING
 OF_STUDENT = (
     RECOMPUTE_WITH_NOTICE
     + " AND attempts.exam_id = %(exam_id)s AND attempts.student_id = %(student_id)s "

@@ -16,7 +16,7 @@ from models.attempt import (
     EndedBy,
     PlacedQuestion,
 )
-from models.attempt_deadline import OF_ATTEMPT
+from models.attempt_deadline import OF_ATTEMPT, OF_ATTEMPTS
 from models.database import Transaction, as_json
 
 
@@ -83,6 +83,12 @@ EXTEND = """
      WHERE id = %(id)s AND status IN ('in_progress', 'paused');
 """
 EXTEND_AND_SET_DEADLINE = EXTEND + OF_ATTEMPT
+
+EXTEND_MANY = """
+    UPDATE attempts SET extended_seconds = extended_seconds + %(seconds)s
+     WHERE id = ANY(%(ids)s) AND status IN ('in_progress', 'paused');
+"""
+EXTEND_MANY_AND_SET_DEADLINES = EXTEND_MANY + OF_ATTEMPTS
 
 # What the deadline ended was over at the deadline, whenever somebody came to note it.
 END = """
@@ -181,6 +187,12 @@ def unpause(tx: Transaction, attempt_id: UUID) -> Attempt:
 def extend(tx: Transaction, attempt_id: UUID, seconds: int) -> Attempt:
     names = {"id": attempt_id, "seconds": seconds}
     return tx.one(Attempt, EXTEND_AND_SET_DEADLINE, names)
+
+
+def extend_many(tx: Transaction, ids: Sequence[UUID], seconds: int) -> list[Attempt]:
+    """Extend running attempts by the same time, in any order."""
+    names = {"ids": list(ids), "seconds": seconds}
+    return tx.all(Attempt, EXTEND_MANY_AND_SET_DEADLINES, names)
 
 
 def end(

@@ -73,6 +73,11 @@ class AuditEvent(DescribedEnum):
         "A proctor was taken off an exam.",
     )
 
+    EXAM_EXTRA_TIME_GRANTED = (
+        "exam.extra_time_granted",
+        "All who sit an exam got time back after an incident.",
+    )
+
     ATTEMPT_STARTED = "attempt.started", "A student started an attempt."
     ATTEMPT_RESUMED = "attempt.resumed", "A student came back to a running attempt."
     ATTEMPT_TAKEN_OVER = (

@@ -23,6 +23,7 @@ from psycopg2 import errorcodes, extensions, extras
 from pydantic import TypeAdapter
 
 from models.audit_entry import NewEntry, PendingEntry
+from utils import metrics
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +78,10 @@ class DatabaseUnavailableError(Exception):
     Whether an interrupted commit took place is unknown: whatever is sent again must
     be idempotent.
     """
+
+
+class PoolBusyError(DatabaseUnavailableError):
+    """Every connection is lent out. The database itself may be well."""
 
 
 class LogSuspendedError(Exception):
@@ -312,7 +317,7 @@ class Database:
     """A bounded pool that heals itself and survives a fork.
 
     At most `pool_size` connections; who finds none waits `pool_wait_seconds` and then
-    gets DatabaseUnavailableError. A connection is opened outside every lock, checked
+    gets PoolBusyError. A connection is opened outside every lock, checked
     before use when it sat idle, and thrown away when anything about it is in doubt.
     """
 
@@ -327,6 +332,7 @@ class Database:
         self._pid = os.getpid()
         self._turns = threading.BoundedSemaphore(self.settings.pool_size)
         self._idle: deque[_Pooled] = deque()
+        metrics.POOL_LIMIT.inc(self.settings.pool_size)
 
     @contextmanager
     def transaction(self, *, is_aside: bool = False) -> Iterator[Transaction]:
@@ -365,10 +371,10 @@ class Database:
         if self._pid != os.getpid():
             self._forget()
         turns = self._turns
-        if not turns.acquire(timeout=self.settings.pool_wait_seconds):
-            raise DatabaseUnavailableError("every connection is busy")
+        if not turns.acquire(blocking=False):
+            self._wait_for(turns)
         try:
-            with _translated():
+            with metrics.POOL_IN_USE.track_inprogress(), _translated():
                 pooled = self._borrow()
                 try:
                     yield pooled.connection
@@ -376,6 +382,13 @@ class Database:
                     self._give_back(pooled)
         finally:
             turns.release()
+
+    def _wait_for(self, turns: threading.BoundedSemaphore) -> None:
+        with metrics.POOL_WAITING.track_inprogress():
+            if turns.acquire(timeout=self.settings.pool_wait_seconds):
+                return
+        metrics.POOL_TIMEOUTS.inc()
+        raise PoolBusyError("every connection is busy")
 
     def _borrow(self) -> _Pooled:
         while True:
@@ -440,16 +453,19 @@ def _translated() -> Iterator[None]:
     except psycopg2.IntegrityError as error:
         raise ConstraintError(error.diag.constraint_name or "unnamed") from error
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+        metrics.DATABASE_FAILURES.labels("away").inc()
         logger.warning("database unavailable", extra={"cause": _in_one_line(error)})
         raise DatabaseUnavailableError("the database did not answer") from error
     except psycopg2.Error as error:
         if error.pgcode == LOG_SUSPENDED:
             raise LogSuspendedError from error
         if error.pgcode in TRANSIENT:
+            metrics.DATABASE_FAILURES.labels("busy").inc()
             raise DatabaseUnavailableError("the database is busy") from error
         # A bare DatabaseError without a code is no answer of the server's at all:
         # psycopg2 says so when the connection breaks in the middle of a message.
         if type(error) is psycopg2.DatabaseError and error.pgcode is None:
+            metrics.DATABASE_FAILURES.labels("away").inc()
             raise DatabaseUnavailableError("the database hung up") from error
         raise
 

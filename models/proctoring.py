@@ -193,6 +193,13 @@ LIST_KNOWN: LiteralString = """
        AND client_event_id = ANY (%(client_event_ids)s)
 """
 
+# Server's events alone have `incident`: a client's payload is of its own event types.
+LIST_COMPENSATED: LiteralString = """
+    SELECT DISTINCT attempt_id FROM proctoring_events
+     WHERE attempt_id = ANY (%(attempt_ids)s) AND event_type = 'session.extended'
+       AND payload ->> 'incident' = %(incident)s
+"""
+
 COUNT: LiteralString = """
     SELECT event_class, severity, count(*) AS count
       FROM proctoring_events
@@ -223,6 +230,11 @@ class EventFilter:
 @dataclass(frozen=True, slots=True)
 class _ClientEventId:
     client_event_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class _AttemptId:
+    attempt_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +299,15 @@ def list_known(
     return frozenset(
         row.client_event_id for row in tx.all(_ClientEventId, LIST_KNOWN, names)
     )
+
+
+def list_compensated(
+    tx: Transaction, attempt_ids: Sequence[UUID], incident: str
+) -> frozenset[UUID]:
+    """Return those of the attempts that were extended because of this incident."""
+    names = {"attempt_ids": list(attempt_ids), "incident": incident}
+    rows = tx.all(_AttemptId, LIST_COMPENSATED, names)
+    return frozenset(row.attempt_id for row in rows)
 
 
 def list_page(

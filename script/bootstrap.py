@@ -95,7 +95,8 @@ def can_install() -> bool:
 
 def fetch_pip() -> None:
     try:
-        with urllib.request.urlopen(PIP_URL, timeout=60) as response:
+        # The address is a constant, and what comes is checked by its hash.
+        with urllib.request.urlopen(PIP_URL, timeout=60) as response:  # nosec B310
             content = response.read()
     except OSError as error:
         sys.exit(

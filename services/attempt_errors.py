@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from models.attempt import Attempt, AttemptStatus, EndedBy
@@ -193,6 +194,9 @@ class GradesInvalidError(errors.UnprocessableError):
 
     def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
         super().__init__("Nothing was graded: some grades do not fit.", problems)
+
+
+MAX_EXTENDED_SECONDS: Final = 86_400
 
 
 class ExtensionTooLongError(errors.UnprocessableError):

@@ -1,11 +1,14 @@
 """Whether the parts that the API needs are there."""
 
+import time
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from pathlib import Path
+from typing import Final, Literal
 
-from models import health
-from models.database import Database, DatabaseUnavailableError
+from models import health, operations
+from models.database import Database, DatabaseUnavailableError, PoolBusyError
+from models.operations import Operations
 from services.log_watch import LogCheck, LogWatch
 
 VERSION = "0.1.0"
@@ -13,6 +16,10 @@ VERSION = "0.1.0"
 State = Literal["ok", "unavailable"]
 # Reading goes on, writing does not.
 ReadOnly = Literal["read_only"]
+ReadyState = Literal["ready", "draining", "unavailable"]
+
+# Balancers ask often, and every process is asked: one answer holds for so long.
+READY_FOR_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +34,36 @@ class Health:
     server_time: datetime | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    status: ReadyState
+    # For whoever has to find out why not.
+    reason: str | None
+
+
+READY: Final = Readiness(status="ready", reason=None)
+
+
 class HealthService:
-    def __init__(self, database: Database, watch: LogWatch) -> None:
+    """`drain_file`: while it exists, this host wants no new work.
+
+    `schema_version` is the newest migration that this code knows.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        watch: LogWatch,
+        *,
+        schema_version: int,
+        drain_file: Path | None,
+    ) -> None:
         self._database = database
         self._watch = watch
+        self._schema_version = schema_version
+        self._drain_file = drain_file
+        self._readiness = READY
+        self._asked_at = float("-inf")
 
     def check(self) -> Health:
         """Ask the database one small question. Never raises for its absence."""
@@ -61,3 +94,43 @@ class HealthService:
             log_check=log_check,
             server_time=found.server_time,
         )
+
+    def ready(self) -> Readiness:
+        """Say whether a balancer should send requests here. Never raises."""
+        if self._drain_file is not None and self._drain_file.exists():
+            return Readiness(status="draining", reason="this host is being drained")
+        now = time.monotonic()
+        if now - self._asked_at > READY_FOR_SECONDS:
+            self._readiness = self._find_out()
+            self._asked_at = now
+        return self._readiness
+
+    def _find_out(self) -> Readiness:
+        try:
+            with self._database.read() as tx:
+                found = health.probe(tx)
+        except PoolBusyError:
+            # There is much to do. Sent elsewhere, it would be as much there.
+            return READY
+        except DatabaseUnavailableError:
+            reason = "the database does not answer"
+        else:
+            if found.is_standby:
+                reason = "the database is a standby: it takes no writes"
+                return Readiness(status="unavailable", reason=reason)
+            # A newer schema than ours is what a release leaves that is rolled back.
+            if found.schema_version >= self._schema_version:
+                return READY
+            reason = (
+                f"the schema is of version {found.schema_version}, and this code needs"
+                f" {self._schema_version}: python -m database.migrate"
+            )
+        return Readiness(status="unavailable", reason=reason)
+
+    def look(self) -> Operations | None:
+        """Return how the work stands; None if the database does not say."""
+        try:
+            with self._database.read() as tx:
+                return operations.look(tx)
+        except DatabaseUnavailableError:
+            return None

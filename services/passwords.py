@@ -12,6 +12,7 @@ from typing import Final
 import bcrypt
 
 from services import errors
+from utils import metrics
 
 MIN_BYTES: Final = 12
 # bcrypt reads no more; what it would not read is refused instead of cut off.
@@ -145,9 +146,15 @@ class PasswordHasher:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         if not self._places.acquire(blocking=False):
+            metrics.HASHING_REFUSALS.inc()
             raise HashingBusyError
         try:
-            with self._turns:
-                yield
+            with metrics.HASHING_WAITING.track_inprogress():
+                self._turns.acquire()
+            try:
+                with metrics.HASHING_IN_USE.track_inprogress():
+                    yield
+            finally:
+                self._turns.release()
         finally:
             self._places.release()

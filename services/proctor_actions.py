@@ -4,7 +4,6 @@ Each reads the locked row, so that the refusal names the state that forbids the 
 """
 
 from dataclasses import dataclass
-from typing import Final
 from uuid import UUID
 
 from models import attempt_board, attempt_steps
@@ -18,6 +17,7 @@ from services import attempt_ending, audit
 from services.access import require_exam
 from services.attempt_access import lock_attempt
 from services.attempt_errors import (
+    MAX_EXTENDED_SECONDS,
     AttemptNotFoundError,
     AttemptStepError,
     ExtensionTooLongError,
@@ -26,8 +26,6 @@ from services.attempt_errors import (
 )
 from services.attempt_reopening import reopen
 from services.server_events import record_server_event
-
-MAX_EXTENDED_SECONDS: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

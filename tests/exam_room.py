@@ -148,6 +148,14 @@ class ExamRoom:
         )
         return student
 
+    def assign(self, student: Principal) -> None:
+        """Assign a student of another exam to this one too."""
+        self._run(
+            "INSERT INTO exam_assignments (exam_id, student_id) VALUES (%s, %s)",
+            self.exam_id,
+            student.id,
+        )
+
     def new_proctor(self) -> Principal:
         """Make a proctor who watches the exam."""
         proctor = self.new_user(Role.PROCTOR)

@@ -64,6 +64,8 @@ def test_production_starts_with_two_strong_secrets() -> None:
         ("WITNESS_POLICY_FILE", "."),
         ("WITNESSES", f"{WITNESS}=https://board.example.edu"),
         ("LOG_LEVEL", "LOUD"),
+        ("METRICS_NETWORKS", "everybody"),
+        ("METRICS_NETWORKS", "10.0.0.1/8"),
         ("SWEEPER_INTERVAL_SECONDS", "soon"),
     ],
 )

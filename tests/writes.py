@@ -201,6 +201,9 @@ WRITES: Mapping[str, Write] = {
         },
         is_owned=True,
     ),
+    "attempt_actions.grant_extra_time": Write(
+        who="ada", body=REASON | {"incident": "the fire alarm", "minutes": 10}
+    ),
     "analysis.compute_analysis": Write(who="ada", body=OTHER_POLICY),
     "analysis.record_note": Write(
         who="bob", body={"text": "He asked for water."}, is_owned=True

@@ -1,6 +1,15 @@
 """IP addresses as they come in: from a socket, or from a proxy's header."""
 
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+
+IpNetwork = IPv4Network | IPv6Network
 
 # What one customer of a provider gets at least (RFC 6177): every address in it is his.
 IPV6_CALLER_BITS = 64

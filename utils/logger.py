@@ -3,10 +3,15 @@
 import json
 import logging
 import sys
+from collections.abc import Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 # What every LogRecord has; anything else was passed as `extra` and is data.
 STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
+
+# What every line says that is written on behalf of one request: its names.
+log_context: ContextVar[Mapping[str, str]] = ContextVar("log_context")
 
 
 class JsonFormatter(logging.Formatter):
@@ -22,6 +27,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        line |= log_context.get({})
         line |= {k: v for k, v in record.__dict__.items() if k not in STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

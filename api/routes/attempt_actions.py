@@ -19,6 +19,8 @@ from api.schemas.attempts import (
     MAX_ANSWERS_BYTES,
     BoardQuery,
     ExtendRequest,
+    ExtraTimeRequest,
+    ExtraTimeResponse,
     GradedAttemptResponse,
     GradesRequest,
     ManagedAttemptResponse,
@@ -29,6 +31,7 @@ from models.answer import HandMark
 from models.page import Page
 from models.principal import Principal, Role
 from services.evidence_views import What
+from services.extra_time import Granted, Incident
 from services.grade_service import GradedAttempt
 from services.proctor_actions import ManagedAttempt
 
@@ -92,6 +95,21 @@ def extend_attempt(
     return services().proctor_actions.extend_attempt(
         staff, attempt_id, body.minutes, body.reason
     )
+
+
+@bp.post("/<uuid:exam_id>/extra-time")
+@returns(ExtraTimeResponse)
+@may_fail(404)
+@authenticated(Role.ADMIN)
+@accepts(ExtraTimeRequest)
+def grant_extra_time(
+    body: ExtraTimeRequest, admin: Principal, exam_id: UUID
+) -> Granted:
+    """Give everybody who sits an exam the time back that an incident took."""
+    incident = Incident(
+        name=body.incident, reason=body.reason, minutes=body.minutes, since=body.since
+    )
+    return services().extra_time.grant(incident, admin, exam_id)
 
 
 @bp.post("/attempts/<uuid:attempt_id>/terminate")

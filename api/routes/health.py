@@ -4,7 +4,7 @@ from flask import Blueprint
 
 from api.context import services
 from api.contract import Reply, may_fail, public, returns
-from api.schemas.health import HealthResponse, LiveResponse
+from api.schemas.health import HealthResponse, LiveResponse, ReadyResponse
 
 bp = Blueprint("health", __name__)
 
@@ -28,3 +28,13 @@ def health() -> Reply:
 def live() -> LiveResponse:
     """Say that the process answers. Asks nothing else, the database included."""
     return LiveResponse(status="ok")
+
+
+@bp.get("/health/ready")
+@may_fail(503)
+@returns(ReadyResponse, or_status=(503,))
+@public
+def ready() -> Reply:
+    """Say whether new requests should be sent here: 503, with why, while not."""
+    found = services().health.ready()
+    return Reply(found, 200 if found.status == "ready" else 503)

@@ -18,7 +18,7 @@ from models.attempt import AttemptStatus, EndedBy, ReviewStatus
 from models.attempt_board import Connection
 from models.question_storage import QuestionView
 from models.question_types import QuestionKind
-from models.wire import Integer, Text, WireModel
+from models.wire import Instant, Integer, Line, Text, WireModel
 from models.wire import Number as WireNumber
 
 MAX_ANSWERS = 500
@@ -62,6 +62,29 @@ class ReasonRequest(WireModel):
 class ExtendRequest(WireModel):
     minutes: Annotated[Integer, Field(ge=1, le=1440)]
     reason: Reason
+
+
+class ExtraTimeRequest(WireModel):
+    incident: Annotated[Line, StringConstraints(min_length=1, max_length=100)] = Field(
+        description="Your name for what happened. Every attempt gets time back once for"
+        " a name, however often this is sent."
+    )
+    minutes: Annotated[Integer, Field(ge=1, le=1440)]
+    reason: Reason
+    since: Instant | None = Field(
+        default=None,
+        description="When it began, within the last 24 hours. Attempts whose time ran"
+        " out after that are reopened, with what they had left then.",
+    )
+
+
+class ExtraTimeResponse(ResponseModel):
+    extended: list[UUID]
+    reopened: list[UUID]
+    already_granted: list[UUID]
+    not_reopened: list[UUID] = Field(
+        description="Their students sit another exam, or somebody has to decide."
+    )
 
 
 class ReopenRequest(WireModel):

@@ -24,3 +24,8 @@ class HealthResponse(ResponseModel):
 
 class LiveResponse(ResponseModel):
     status: Literal["ok"]
+
+
+class ReadyResponse(ResponseModel):
+    status: Literal["ready", "draining", "unavailable"]
+    reason: str | None

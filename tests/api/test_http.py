@@ -1,25 +1,31 @@
 """What holds for every endpoint: errors, bodies, headers, names of requests."""
 
 import json
+import logging
 import re
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from psycopg2.extensions import connection
 from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
 from app import create_app
 from config import Settings
 from config.config import RateLimits
+from models.database import Database
+from tests.audit_trail import run
 from utils.logger import configure_logging
 
 LOGIN = "/api/auth/login"
+READY = {"status": "ready", "reason": None}
 MEMBERS = {"type", "title", "status", "detail", "instance", "request_id"}
 
 
@@ -289,6 +295,80 @@ def test_health_says_what_works(client: FlaskClient) -> None:
     assert response.json["status"] == response.json["database"] == "ok"
 
 
+@pytest.fixture
+def drain_file(tmp_path: Path) -> Path:
+    return tmp_path / "drain"
+
+
+def test_a_host_is_ready_until_somebody_drains_it(
+    settings: Settings, drain_file: Path
+) -> None:
+    client = create_app(replace(settings, drain_file=drain_file)).test_client()
+
+    before = client.get("/health/ready")
+    drain_file.touch()
+    draining = client.get("/health/ready")
+    others = [client.get(path).status_code for path in ("/health", "/health/live")]
+    drain_file.unlink()
+    after = client.get("/health/ready")
+
+    assert (before.status_code, before.json) == (200, READY)
+    assert draining.status_code == 503
+    assert draining.json is not None
+    assert draining.json["status"] == "draining"
+    assert others == [200, 200]
+    assert (after.status_code, after.json) == (200, READY)
+
+
+def test_a_host_without_its_database_is_not_ready(settings: Settings) -> None:
+    nowhere = replace(settings.database, host="127.0.0.1", port=1)
+    client = create_app(replace(settings, database=nowhere)).test_client()
+
+    response = client.get("/health/ready")
+
+    assert response.status_code == 503
+    assert response.json is not None
+    assert response.json["status"] == "unavailable"
+
+
+def test_code_is_not_ready_for_a_schema_that_is_older_than_it(
+    client: FlaskClient, sql: connection
+) -> None:
+    run(
+        sql,
+        "DELETE FROM schema_migrations"
+        " WHERE version = (SELECT max(version) FROM schema_migrations)",
+    )
+
+    response = client.get("/health/ready")
+
+    assert response.status_code == 503
+    assert "database.migrate" in response.text
+
+
+def test_code_is_ready_for_a_schema_that_is_newer_than_it(
+    client: FlaskClient, sql: connection
+) -> None:
+    run(
+        sql,
+        "INSERT INTO schema_migrations (version, name, sha256)"
+        " VALUES (9999, 'of_the_future', repeat('0', 64))",
+    )
+
+    assert client.get("/health/ready").status_code == 200
+
+
+def test_a_busy_host_is_ready(app: Flask) -> None:
+    """Its requests, sent elsewhere, would be as many there."""
+    database: Database = app.extensions["database"]
+    with ExitStack() as held:
+        for _ in range(database.settings.pool_size):
+            held.enter_context(database.read())
+        response = app.test_client().get("/health/ready")
+
+    assert response.status_code == 200
+
+
 def test_health_keeps_its_shape_when_the_database_is_away(settings: Settings) -> None:
     nowhere = replace(settings.database, host="127.0.0.1", port=1)
     client = create_app(replace(settings, database=nowhere)).test_client()
@@ -338,14 +418,52 @@ def test_a_failure_of_ours_tells_nothing_about_it(
     assert "secret" in caplog.text
 
 
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def lines_of(output: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def test_every_line_of_a_request_belongs_to_the_trace_of_its_caller(
+    app: Flask, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def explode() -> str:
+        raise ZeroDivisionError
+
+    app.add_url_rule("/explode", "explode", explode)
+    configure_logging("INFO")
+    client = app.test_client()
+    response = client.get(
+        "/explode", headers={"traceparent": PARENT, "X-Request-ID": "one"}
+    )
+    client.get("/nowhere", headers={"X-Request-ID": "two"})
+    logging.getLogger("elsewhere").warning("after the requests")
+    lines = lines_of(capsys.readouterr().out)
+
+    first = [line for line in lines if line.get("request_id") == "one"]
+    (second,) = [line for line in lines if line.get("request_id") == "two"]
+    (after,) = [line for line in lines if line["logger"] == "elsewhere"]
+    assert [line["message"] for line in first] == ["unhandled exception", "request"]
+    assert {line["trace_id"] for line in first} == {"0af7651916cd43dd8448eb211c80319c"}
+    (span_id,) = {str(line["span_id"]) for line in first}
+    assert first[-1]["parent_span_id"] == "b7ad6b7169203331"
+    assert response.headers["traceresponse"] == (
+        f"00-0af7651916cd43dd8448eb211c80319c-{span_id}-01"
+    )
+    assert re.fullmatch("[0-9a-f]{32}", str(second["trace_id"]))
+    assert second["trace_id"] != first[0]["trace_id"]
+    assert "trace_id" not in after
+
+
 def test_each_request_is_one_json_line(
     client: FlaskClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure_logging("INFO")
     client.get("/nowhere\n{}", headers={"X-Request-ID": "one"})
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    lines = lines_of(capsys.readouterr().out)
 
     (line,) = [line for line in lines if line.get("request_id") == "one"]
     assert line["status"] == 404
     assert line["method"] == "GET"
-    assert line["ms"] >= 0
+    assert float(str(line["ms"])) >= 0

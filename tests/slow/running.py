@@ -95,18 +95,20 @@ def running_api(
     *,
     application: str = "app:app",
     workers: int = 4,
-    threads: int = 8,
-    keep_alive_seconds: int = 2,
     environment: Mapping[str, str] | None = None,
+    api_socket: Path | None = None,
 ) -> Iterator[RunningApi]:
-    """Run gunicorn on a database that is given as DB_* variables."""
+    """Run gunicorn as it is deployed, on a database that is given as DB_* variables.
+
+    It listens on a port of its own, and on `api_socket` for a proxy if there is one.
+    """
     port = free_port()
+    beside = ("--bind", f"unix:{api_socket}") if api_socket else ()
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "gunicorn", application, "--no-control-socket"),
-            *("--bind", f"127.0.0.1:{port}", "--log-level", "warning"),
-            *("--worker-class", "gthread", "--workers", str(workers)),
-            *("--threads", str(threads), "--keep-alive", str(keep_alive_seconds)),
+            *(sys.executable, "-m", "gunicorn", application),
+            *("--config", str(PROJECT / "deploy" / "gunicorn.conf.py")),
+            *("--bind", f"127.0.0.1:{port}", *beside, "--workers", str(workers)),
         ],
         cwd=PROJECT,
         env={**os.environ, **ENVIRONMENT, **database, **(environment or {})},

@@ -1,0 +1,271 @@
+"""Time given back to all who sit an exam: ExtraTime."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+from uuid import UUID, uuid4
+
+import pytest
+from psycopg2.extensions import connection
+
+from models.attempt import Attempt, AttemptStatus
+from models.database import Database
+from models.principal import Principal
+from services.access import ExamNotFoundError
+from services.attempt_errors import ExtensionTooLongError
+from services.attempt_service import AttemptService
+from services.deadlines import end_overdue_attempts
+from services.extra_time import ExtraTime, Incident, IncidentTooOldError
+from services.proctor_actions import ProctorActions
+from tests.at_once import at_once
+from tests.audit_trail import scalar
+from tests.exam_room import ExamRoom
+
+OUTAGE = Incident(name="power", reason="The power was away.", minutes=20, since=None)
+
+
+@pytest.fixture
+def extra_time(database: Database) -> ExtraTime:
+    return ExtraTime(database)
+
+
+def start(attempts: AttemptService, room: ExamRoom, student: Principal) -> Attempt:
+    return attempts.start_attempt(student, room.exam_id, take_over=False).paper.attempt
+
+
+def now(sql: connection) -> datetime:
+    found: datetime = scalar(sql, "SELECT clock_timestamp()")
+    return found
+
+
+def entries(sql: connection) -> int:
+    return int(scalar(sql, "SELECT count(*) FROM audit_log"))
+
+
+def test_all_that_run_get_the_time_and_no_other(
+    sql: connection,
+    room: ExamRoom,
+    attempts: AttemptService,
+    actions: ProctorActions,
+    extra_time: ExtraTime,
+) -> None:
+    alice, bea, cleo = (room.new_student() for _ in range(3))
+    running, paused, done = (start(attempts, room, who) for who in (alice, bea, cleo))
+    actions.pause_attempt(room.admin, paused.id, "fire alarm")
+    attempts.submit_attempt(cleo, done.id)
+    elsewhere = ExamRoom(sql)
+    other = start(attempts, elsewhere, elsewhere.new_student())
+
+    granted = extra_time.grant(OUTAGE, room.admin, room.exam_id)
+
+    def gained(student: Principal, before: Attempt) -> timedelta:
+        after = attempts.read_attempt(student, before.id).attempt
+        return after.deadline_at - before.deadline_at
+
+    assert set(granted.extended) == {running.id, paused.id}
+    assert (granted.reopened, granted.already_granted, granted.not_reopened) == (
+        [],
+        [],
+        [],
+    )
+    assert gained(alice, running) == gained(bea, paused) == timedelta(minutes=20)
+    assert gained(cleo, done) == timedelta()
+    assert room.event_types(running.id) == ["attempt.started", "attempt.extended"]
+    assert room.event_types(other.id) == ["attempt.started"]
+    assert room.observed(running.id) == ["session.started", "session.extended"]
+    assert scalar(
+        sql,
+        "SELECT payload::jsonb -> 'attempts' FROM audit_log"
+        " WHERE event_type = 'exam.extra_time_granted' AND entity_id = %s",
+        str(room.exam_id),
+    ) == len(granted.extended)
+
+
+def test_the_same_incident_again_gives_nothing_and_leaves_no_trace(
+    sql: connection, room: ExamRoom, attempts: AttemptService, extra_time: ExtraTime
+) -> None:
+    alice = room.new_student()
+    own = start(attempts, room, alice)
+    extra_time.grant(OUTAGE, room.admin, room.exam_id)
+    before, written = attempts.read_attempt(alice, own.id).attempt, entries(sql)
+
+    again = extra_time.grant(OUTAGE, room.admin, room.exam_id)
+
+    assert (again.extended, again.already_granted) == ([], [own.id])
+    assert attempts.read_attempt(alice, own.id).attempt.deadline_at == (
+        before.deadline_at
+    )
+    assert entries(sql) == written
+
+
+def test_who_comes_back_late_gets_it_when_it_is_sent_again(
+    room: ExamRoom, attempts: AttemptService, extra_time: ExtraTime
+) -> None:
+    first = start(attempts, room, room.new_student())
+    extra_time.grant(OUTAGE, room.admin, room.exam_id)
+    late = start(attempts, room, room.new_student())
+
+    again = extra_time.grant(OUTAGE, room.admin, room.exam_id)
+
+    assert (again.extended, again.already_granted) == ([late.id], [first.id])
+
+
+def test_another_incident_is_made_good_as_well(
+    room: ExamRoom, attempts: AttemptService, extra_time: ExtraTime
+) -> None:
+    alice = room.new_student()
+    own = start(attempts, room, alice)
+    extra_time.grant(OUTAGE, room.admin, room.exam_id)
+
+    extra_time.grant(replace(OUTAGE, name="fire"), room.admin, room.exam_id)
+
+    after = attempts.read_attempt(alice, own.id).attempt
+    assert after.extended_seconds == 2400
+    assert after.deadline_at - own.deadline_at == timedelta(minutes=40)
+
+
+def test_ten_who_press_the_button_at_once_give_it_once(
+    room: ExamRoom, attempts: AttemptService, extra_time: ExtraTime
+) -> None:
+    students = [room.new_student() for _ in range(5)]
+    own = [start(attempts, room, student) for student in students]
+    press = partial(extra_time.grant, OUTAGE, room.admin, room.exam_id)
+
+    granted = at_once([press] * 10)
+
+    given = [attempt_id for each in granted for attempt_id in each.extended]
+    assert sorted(given) == sorted(each.id for each in own)
+    for student, before in zip(students, own, strict=True):
+        after = attempts.read_attempt(student, before.id).attempt
+        assert after.extended_seconds == 1200
+
+
+def test_who_was_ended_by_the_clock_gets_what_he_had_left(
+    sql: connection,
+    room: ExamRoom,
+    attempts: AttemptService,
+    database: Database,
+    extra_time: ExtraTime,
+) -> None:
+    """Twenty minutes of outage; one had five minutes left, one had ended before."""
+    alice, bea, cleo = (room.new_student() for _ in range(3))
+    cut_off, before, running = (
+        start(attempts, room, who) for who in (alice, bea, cleo)
+    )
+    room.let_time_pass(cut_off.id, 3600 + 15 * 60)
+    room.let_time_pass(before.id, 3600 + 30 * 60)
+    assert end_overdue_attempts(database) == 2
+    outage = replace(OUTAGE, since=now(sql) - timedelta(minutes=20))
+
+    granted = extra_time.grant(outage, room.admin, room.exam_id)
+
+    assert granted.extended == [running.id]
+    assert granted.reopened == [cut_off.id]
+    own = attempts.read_attempt(alice, cut_off.id).attempt
+    assert own.status is AttemptStatus.IN_PROGRESS
+    assert own.seconds_remaining == pytest.approx(300, abs=5)
+    assert attempts.read_attempt(bea, before.id).attempt.status is (
+        AttemptStatus.SUBMITTED
+    )
+    assert room.event_types(cut_off.id)[-2:] == ["attempt.ended", "attempt.reopened"]
+
+    again = extra_time.grant(outage, room.admin, room.exam_id)
+
+    assert (again.extended, again.reopened) == ([], [])
+    assert set(again.already_granted) == {running.id, cut_off.id}
+
+
+def test_whose_time_is_over_and_whom_nobody_has_ended_yet_loses_nothing(
+    sql: connection, room: ExamRoom, attempts: AttemptService, extra_time: ExtraTime
+) -> None:
+    """The sweeper of a host that is back has not come to him."""
+    alice = room.new_student()
+    own = start(attempts, room, alice)
+    room.let_time_pass(own.id, 3600 + 15 * 60)
+    outage = replace(OUTAGE, since=now(sql) - timedelta(minutes=20))
+
+    granted = extra_time.grant(outage, room.admin, room.exam_id)
+
+    assert granted.extended == [own.id]
+    after = attempts.read_attempt(alice, own.id).attempt
+    assert after.seconds_remaining == pytest.approx(300, abs=5)
+
+
+def test_who_would_be_over_all_the_same_is_left_to_the_sweeper_and_reopened_then(
+    sql: connection,
+    room: ExamRoom,
+    attempts: AttemptService,
+    database: Database,
+    extra_time: ExtraTime,
+) -> None:
+    alice = room.new_student()
+    own = start(attempts, room, alice)
+    room.let_time_pass(own.id, 3600 + 55 * 60)
+    outage = replace(OUTAGE, since=now(sql) - timedelta(hours=1))
+
+    first = extra_time.grant(outage, room.admin, room.exam_id)
+    end_overdue_attempts(database)
+    second = extra_time.grant(outage, room.admin, room.exam_id)
+
+    assert (first.extended, first.reopened) == ([], [])
+    assert second.reopened == [own.id]
+    after = attempts.read_attempt(alice, own.id).attempt
+    assert after.seconds_remaining == pytest.approx(300, abs=5)
+
+
+def test_who_sits_another_exam_by_now_is_named_and_left_alone(
+    sql: connection,
+    room: ExamRoom,
+    attempts: AttemptService,
+    database: Database,
+    extra_time: ExtraTime,
+) -> None:
+    alice = room.new_student()
+    own = start(attempts, room, alice)
+    room.let_time_pass(own.id, 3600 + 15 * 60)
+    end_overdue_attempts(database)
+    elsewhere = ExamRoom(sql)
+    elsewhere.assign(alice)
+    start(attempts, elsewhere, alice)
+    outage = replace(OUTAGE, since=now(sql) - timedelta(minutes=20))
+
+    granted = extra_time.grant(outage, room.admin, room.exam_id)
+
+    assert granted.not_reopened == [own.id]
+    assert granted.reopened == []
+
+
+def test_more_than_a_day_in_all_is_given_to_nobody(
+    sql: connection,
+    room: ExamRoom,
+    attempts: AttemptService,
+    actions: ProctorActions,
+    extra_time: ExtraTime,
+) -> None:
+    own = [start(attempts, room, room.new_student()) for _ in range(2)]
+    actions.extend_attempt(room.admin, own[1].id, 1430, "reasons")
+    written = entries(sql)
+
+    with pytest.raises(ExtensionTooLongError):
+        extra_time.grant(OUTAGE, room.admin, room.exam_id)
+
+    assert entries(sql) == written
+
+
+@pytest.mark.parametrize("hours", [-1, 25])
+def test_an_incident_of_last_week_or_of_tomorrow_reopens_nothing(
+    sql: connection, room: ExamRoom, extra_time: ExtraTime, hours: int
+) -> None:
+    incident = replace(OUTAGE, since=now(sql) - timedelta(hours=hours))
+
+    with pytest.raises(IncidentTooOldError):
+        extra_time.grant(incident, room.admin, room.exam_id)
+
+
+def test_an_exam_that_is_not_there_is_not_found(
+    room: ExamRoom, extra_time: ExtraTime
+) -> None:
+    nowhere: UUID = uuid4()
+
+    with pytest.raises(ExamNotFoundError):
+        extra_time.grant(OUTAGE, room.admin, nowhere)

@@ -1,0 +1,162 @@
+"""A backup that is taken under load restores to what it says, or the drill says no."""
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection
+
+from database.seed import seed_if_empty
+from models.database import Database
+from services.checkpoint_files import read_keys
+from tests.audit_trail import append, run
+from tests.checkpoints import files_in, sign
+from tests.databases import connection_to
+from tests.exam_room import ExamRoom
+from tests.slow.running import PROJECT
+from tests.waiting import until
+
+
+@pytest.fixture
+def sql(durable_dsn: str) -> Iterator[connection]:
+    seed_if_empty(durable_dsn)
+    with closing(psycopg2.connect(durable_dsn)) as session:
+        session.autocommit = True
+        yield session
+
+
+@pytest.fixture
+def database(durable_dsn: str) -> Iterator[Database]:
+    with closing(Database(connection_to(durable_dsn))) as pool:
+        yield pool
+
+
+@contextmanager
+def writing(database: Database) -> Iterator[list[int]]:
+    """Append without a pause."""
+    is_over, written = threading.Event(), list[int]()
+
+    def write() -> None:
+        while not is_over.is_set():
+            written.extend(append(database, 5))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        until(lambda: bool(written))
+        yield written
+    finally:
+        is_over.set()
+        writer.join()
+
+
+def back_up(database: Mapping[str, str], directory: Path) -> Path:
+    done = subprocess.run(
+        [PROJECT / "script" / "backup", directory],
+        env={**os.environ, **database},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return Path(done.stdout.strip())
+
+
+def drill(dump: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PROJECT / "script" / "restore-drill", dump, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_backup_under_load_restores_to_what_was_there(
+    sql: connection,
+    database: Database,
+    database_variables: Mapping[str, str],
+    tmp_path: Path,
+) -> None:
+    ExamRoom(sql).new_student()
+    files = files_in(tmp_path, sql)
+    append(database, 300)
+    signed = sign(database.settings, files)
+    assert signed is not None
+    (vkey,) = (period.vkey for period in read_keys(files.keys).periods)
+    with writing(database) as written:
+        dump = back_up(database_variables, tmp_path / "backups")
+        at_the_dump = len(written)
+        until(lambda: len(written) > at_the_dump)
+
+    done = drill(dump, "--vkey", vkey)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "FAILED" not in done.stdout
+    assert "internally_consistent" in done.stdout
+    assert "signed by the log's key" in done.stdout
+    assert f"its first {signed.size} entries have the root" in done.stdout
+    described = json.loads(dump.with_suffix(".json").read_text())
+    assert described["rows"]["audit_log"] == described["head"]["next_seq"]
+    assert sorted(path.suffix for path in dump.parent.iterdir()) == [".dump", ".json"]
+    assert dump.stat().st_mode & 0o077 == 0
+
+    # A witness has seen more than was backed up, and that is said.
+    newer = sign(database.settings, files)
+    assert newer is not None
+    note = tmp_path / "note"
+    note.write_text(newer.note)
+    lost = drill(dump, "--checkpoint", note)
+    assert lost.returncode == 1
+    missing = newer.size - described["head"]["next_seq"]
+    assert f"the last {missing} came after this backup" in lost.stdout
+
+
+def test_a_log_that_was_changed_before_the_backup_fails_the_drill(
+    sql: connection,
+    database: Database,
+    database_variables: Mapping[str, str],
+    tmp_path: Path,
+) -> None:
+    append(database, 50)
+    run(sql, "ALTER TABLE audit_log DISABLE TRIGGER ALL")
+    run(sql, "UPDATE audit_log SET actor_id = 'nobody' WHERE seq = 17")
+    run(sql, "ALTER TABLE audit_log ENABLE TRIGGER ALL")
+
+    done = drill(back_up(database_variables, tmp_path))
+
+    assert done.returncode == 1
+    assert "the audit log holds: " in done.stdout
+    assert "'seq': 17" in done.stdout
+
+
+def test_a_file_that_is_not_what_was_written_is_not_restored(
+    sql: connection, database_variables: Mapping[str, str], tmp_path: Path
+) -> None:
+    assert not sql.closed
+    dump = back_up(database_variables, tmp_path)
+    with dump.open("rb+") as file:
+        file.truncate(dump.stat().st_size - 100)
+
+    done = drill(dump)
+
+    assert done.returncode == 1
+    assert "its SHA-256 is another one" in done.stdout
+
+
+def test_a_backup_of_nothing_leaves_no_file(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [PROJECT / "script" / "backup", tmp_path],
+        env={**os.environ, "DB_HOST": "127.0.0.1", "DB_PORT": "1"},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("backup: ")
+    assert list(tmp_path.iterdir()) == []

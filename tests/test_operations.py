@@ -1,0 +1,78 @@
+"""What docs/operations.md tells people to type is there to be typed."""
+
+import os
+import re
+
+import pytest
+from flask import Flask
+from psycopg2.extensions import connection
+from werkzeug.exceptions import MethodNotAllowed, NotFound
+
+from tests.audit_trail import run
+from tests.manual import MANUAL, ROOT, blocks
+
+# What these change is of the whole server, which other tests use at this moment.
+OF_THE_SERVER = re.compile("ALTER SYSTEM|pg_reload_conf")
+
+
+def statements() -> list[str]:
+    parts = [part.strip() for block in blocks("sql") for part in block.split(";")]
+    return [part for part in parts if part and not OF_THE_SERVER.search(part)]
+
+
+def test_the_queries_answer(sql: connection) -> None:
+    found = statements()
+
+    assert len(found) >= 10
+    for statement in found:
+        run(sql, statement.replace("%", "%%") if "%s" in statement else statement)
+
+
+def test_the_requests_go_to_what_there_is(app: Flask) -> None:
+    adapter = app.url_map.bind("localhost")
+    some_id = "019ab1c2-0000-7000-8000-000000000001"
+    requests = re.findall(
+        r"curl (?:-fsS )?(?:-X (\w+) )?\"?\$API([^\"?\s]*)", "".join(blocks("bash"))
+    )
+    assert len(requests) > 15
+
+    lost = []
+    for method, path in requests:
+        try:
+            adapter.match(re.sub(r"\$\w+", some_id, path), method=method or "GET")
+        except (NotFound, MethodNotAllowed):
+            lost.append((method, path))
+
+    assert lost == []
+
+
+def test_the_files_and_variables_that_it_names_are_there() -> None:
+    paths = set(re.findall(r"\b(?:script|deploy|tests)/[\w./-]*\w", MANUAL))
+    missing = {path for path in paths if not (ROOT / path).exists()}
+    # These are what an operator makes.
+    assert {path for path in missing if not path.startswith("deploy/secrets")} == set()
+    for path in paths:
+        # The one is sourced, the others are run.
+        if path.startswith("script/") and path != "script/try":
+            assert os.access(ROOT / path, os.X_OK), path
+
+
+@pytest.mark.parametrize(
+    "day",
+    [
+        "An outage during an exam",
+        "Unlock a student in the middle of an exam",
+        "The signing key is lost, or the checkpointer refuses",
+        "Restore from a backup",
+        "Roll back a release",
+        "The disk is full",
+        "A clock is wrong",
+        "The database fails over",
+        "Somebody attacks the login",
+        "A worker hangs",
+    ],
+)
+def test_every_bad_day_has_its_page(day: str) -> None:
+    (page,) = re.findall(rf"(?ms)^## {re.escape(day)}\n(.*?)(?=^## |\Z)", MANUAL)
+
+    assert "```" in page
