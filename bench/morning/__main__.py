@@ -46,7 +46,7 @@ SCENARIOS = {
         students=1000,
         start_seconds=30,
         work_seconds=60,
-        storm_logins=600,
+        storm_logins=450,
         storm_seconds=60,
     ),
 }
@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--seconds", type=float, help="of work")
         command.add_argument("--start-seconds", type=float)
+        command.add_argument("--submit-seconds", type=float)
         command.add_argument("--workers", type=int, default=2)
         command.add_argument("--rounds", type=int, default=12, help="bcrypt's cost")
         command.add_argument(
@@ -92,6 +93,7 @@ def _plans(options: argparse.Namespace) -> list[Plan]:
         "compression": options.compression,
         "work_seconds": options.seconds,
         "start_seconds": options.start_seconds,
+        "submit_seconds": options.submit_seconds,
     }
     plan = replace(
         SCENARIOS[name], **{key: value for key, value in changes.items() if value}

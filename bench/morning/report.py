@@ -144,7 +144,8 @@ def write(outcome: Outcome, record: Record, directory: Path) -> Path:
 
 def _page(outcome: Outcome, record: Record, charts: list[str]) -> str:
     plan = outcome.plan
-    title = f"{plan.name}: {plan.students:,} students, {plan.compression:g} times as dense as life"
+    density = f"{plan.compression:g} times as dense as life"
+    title = f"{plan.name}: {plan.students:,} students, {density}"
     tables = []
     for seen in outcome.phases:
         rows = "".join(

@@ -108,8 +108,8 @@ def _student(plan: Plan, rng: Random) -> Timetable:
         does.append(Appointment(rng.uniform(0, plan.log_in_seconds), Action.LOG_IN))
     start = plan.phase("start")
     starts_at = rng.uniform(start.begins, start.ends)
-    looked_for = rng.uniform(0, LOOK_SECONDS / plan.compression)
-    looks_at = max(start.begins, starts_at - looked_for)
+    earliest = max(start.begins, starts_at - LOOK_SECONDS / plan.compression)
+    looks_at = rng.uniform(earliest, starts_at)
     does += [Appointment(looks_at, Action.LOOK), Appointment(starts_at, Action.START)]
     hands_in = [phase for phase in plan.phases if phase.name == "submit"]
     ends_at = plan.phases[-1].ends
