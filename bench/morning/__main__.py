@@ -76,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--seconds", type=float, help="of work")
         command.add_argument("--start-seconds", type=float)
         command.add_argument("--submit-seconds", type=float)
+        if name == "storm":
+            command.add_argument("--storm-seconds", type=float)
+            command.add_argument("--storm-logins", type=int)
         command.add_argument("--workers", type=int, default=2)
         command.add_argument("--rounds", type=int, default=12, help="bcrypt's cost")
         command.add_argument(
@@ -94,6 +97,8 @@ def _plans(options: argparse.Namespace) -> list[Plan]:
         "work_seconds": options.seconds,
         "start_seconds": options.start_seconds,
         "submit_seconds": options.submit_seconds,
+        "storm_seconds": getattr(options, "storm_seconds", None),
+        "storm_logins": getattr(options, "storm_logins", None),
     }
     plan = replace(
         SCENARIOS[name], **{key: value for key, value in changes.items() if value}

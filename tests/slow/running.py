@@ -96,6 +96,7 @@ def running_api(
     *,
     application: str = "app:app",
     workers: int = 4,
+    keep_alive_seconds: int | None = None,
     environment: Mapping[str, str] | None = None,
     api_socket: Path | None = None,
     output: BinaryIO | None = None,
@@ -106,7 +107,9 @@ def running_api(
     it writes to `output`, or else where we write.
     """
     port = free_port()
-    beside = ("--bind", f"unix:{api_socket}") if api_socket else ()
+    beside = ["--bind", f"unix:{api_socket}"] if api_socket else []
+    if keep_alive_seconds is not None:
+        beside += ["--keep-alive", str(keep_alive_seconds)]
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "gunicorn", application),
