@@ -106,6 +106,7 @@ def serving(dsn: str, jwt_key: str) -> Iterator[int]:
         database_variables(dsn),
         application="bench.noop_app:make_app()",
         workers=2,
+        keep_alive_seconds=60,
         environment=environment,
     ) as api:
         yield api.port

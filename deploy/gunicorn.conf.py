@@ -22,12 +22,13 @@ workers = int(os.environ.get("WEB_CONCURRENCY", os.cpu_count() or 2))
 # A few more than DB_POOL_SIZE (10): hashing and rendering need no connection, and who
 # waits for one at the pool is served in order.
 threads = 12
-# What a worker accepts beyond its threads waits in it although another may be free.
-worker_connections = 128
+# So few more than threads: a worker that has its hands full leaves the next connection
+# to the other one. With 128, one had a queue while threads of the other were idle.
+worker_connections = 16
 backlog = 1024
 
-# Longer than nginx keeps an idle connection to us (30 s).
-keepalive = 75
+# nginx opens a connection for each request (it says why); this is for others.
+keepalive = 2
 # The main loop's silence only: a slow request does not count. Every one is bounded by
 # the database's timeouts.
 timeout = 30

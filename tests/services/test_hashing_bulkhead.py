@@ -1,8 +1,10 @@
 """A storm of logins: some wait, the rest are told to come back, nobody else notices."""
 
+import os
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from threading import Thread
 
 import bcrypt
 import pytest
@@ -36,7 +38,7 @@ def test_as_many_as_there_is_room_for_are_served() -> None:
 
 def test_room_is_made_again() -> None:
     hasher = PasswordHasher(rounds=4, concurrency=1, queue=0)
-    at_work = Thread(target=hasher.verify, args=(PASSWORD, SLOW))
+    at_work = threading.Thread(target=hasher.verify, args=(PASSWORD, SLOW))
     at_work.start()
 
     def is_full() -> bool:
@@ -50,6 +52,19 @@ def test_room_is_made_again() -> None:
     at_work.join()
 
     assert not is_full()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no niceness there")
+def test_hashing_gives_way_to_every_other_thread() -> None:
+    hasher = PasswordHasher(rounds=4, concurrency=1, queue=0)
+    before = set(threading.enumerate())
+
+    hasher.verify(PASSWORD, None)
+
+    (hashing,) = set(threading.enumerate()) - before
+    ours = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    theirs = os.getpriority(os.PRIO_PROCESS, hashing.native_id or 0)
+    assert theirs == min(ours + 10, 19)
 
 
 def test_what_fails_gives_its_place_back() -> None:

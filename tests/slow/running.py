@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 import requests
@@ -95,15 +96,20 @@ def running_api(
     *,
     application: str = "app:app",
     workers: int = 4,
+    keep_alive_seconds: int | None = None,
     environment: Mapping[str, str] | None = None,
     api_socket: Path | None = None,
+    output: BinaryIO | None = None,
 ) -> Iterator[RunningApi]:
     """Run gunicorn as it is deployed, on a database that is given as DB_* variables.
 
-    It listens on a port of its own, and on `api_socket` for a proxy if there is one.
+    It listens on a port of its own, and on `api_socket` for a proxy if there is one;
+    it writes to `output`, or else where we write.
     """
     port = free_port()
-    beside = ("--bind", f"unix:{api_socket}") if api_socket else ()
+    beside = ["--bind", f"unix:{api_socket}"] if api_socket else []
+    if keep_alive_seconds is not None:
+        beside += ["--keep-alive", str(keep_alive_seconds)]
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "gunicorn", application),
@@ -112,6 +118,8 @@ def running_api(
         ],
         cwd=PROJECT,
         env={**os.environ, **ENVIRONMENT, **database, **(environment or {})},
+        stdout=output,
+        stderr=output,
     )
     api = RunningApi(port, process)
     try:

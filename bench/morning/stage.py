@@ -1,0 +1,188 @@
+"""All of it for one morning: a database with its people, gunicorn, and nginx."""
+
+import secrets
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import bcrypt
+import psutil
+import psycopg2
+from psycopg2.extensions import connection
+from psycopg2.extras import execute_values
+
+from bench.morning.student import Account
+from bench.morning.timetable import Plan
+from bench.stage import fresh_database
+from models.principal import Principal, Role
+from services.tokens import ACCESS, Tokens
+from tests.exam_room import CAPITAL, ESSAY, PRODUCT, ExamRoom
+from tests.slow.proxy import HOST, RunningProxy, running_proxy
+from tests.slow.running import RunningApi, database_variables, running_api
+from utils.uuid7 import uuid7
+
+PASSWORD = "a long and lonely password 1"  # noqa: S105 (of people who do not exist)
+QUESTIONS = (*[CAPITAL] * 14, *[PRODUCT] * 4, *[ESSAY] * 2)
+TOKEN_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cast:
+    """Who comes: students of the exam, and people who only log in."""
+
+    exam_id: str
+    students: Sequence[Account]
+    crowd: Sequence[Account]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    dsn: str
+    cast: Cast
+    api: RunningApi
+    proxy: RunningProxy
+
+    def processes(self) -> dict[str, psutil.Process]:
+        """Return the first process of each part; the others are its children."""
+        with closing(psycopg2.connect(self.dsn)) as sql, sql.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            (row,) = cursor.fetchall()
+            postmaster = psutil.Process(row[0]).parent()
+        assert postmaster is not None
+        return {
+            "gunicorn": psutil.Process(self.api.process.pid),
+            "PostgreSQL": postmaster,
+            "nginx": psutil.Process(self.proxy.process.pid),
+        }
+
+
+@contextmanager
+def staged(plan: Plan, *, rounds: int, workers: int, log: Path) -> Iterator[Stage]:
+    """Set up everything of production but the distance; `rounds` is bcrypt's cost."""
+    jwt_key = secrets.token_urlsafe(48)
+    production = {
+        "SECRET_KEY": secrets.token_urlsafe(48),
+        "JWT_SECRET_KEY": jwt_key,
+        "JWT_ACCESS_TOKEN_EXPIRES": str(TOKEN_SECONDS),
+        "BCRYPT_ROUNDS": str(rounds),
+        "PASSWORD_HASHING_QUEUE": "4",
+        "SWEEPER_INTERVAL_SECONDS": "1",
+        "LOG_LEVEL": "INFO",
+        "TRUSTED_PROXIES": "1",
+        "TRUSTED_HOSTS": f"{HOST},127.0.0.1",
+        # As strict as ever, for students who live so much faster.
+        "RATELIMIT_DEFAULT": f"{round(100 * max(1.0, plan.compression))} per minute",
+        "RATELIMIT_EVENTS": f"{round(120 * max(1.0, plan.compression))} per minute",
+        # All who mistype share one address here; nobody does.
+        "RATELIMIT_LOGIN_FAILURES": "5 per minute",
+        "RATELIMIT_LOGIN_FAILURES_ADDRESS": "50 per minute",
+    }
+    with fresh_database() as dsn, tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o711)
+        cast = seed(dsn, plan, jwt_key, rounds)
+        api_socket = Path(directory) / "gunicorn.sock"
+        with (
+            log.open("wb") as output,
+            running_api(
+                database_variables(dsn),
+                workers=workers,
+                environment=production,
+                api_socket=api_socket,
+                output=output,
+            ) as api,
+            running_proxy(api_socket) as proxy,
+        ):
+            yield Stage(dsn=dsn, cast=cast, api=api, proxy=proxy)
+
+
+def seed(dsn: str, plan: Plan, jwt_key: str, rounds: int) -> Cast:
+    """Store an exam and its people: one bcrypt hash for all of them, at its full cost.
+
+    Whoever does not log in that morning has a token of a session before it.
+    """
+    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(rounds)).decode()
+    with closing(psycopg2.connect(dsn)) as sql:
+        sql.autocommit = True
+        room = ExamRoom(sql, questions=QUESTIONS, duration_minutes=180)
+        students = _store_people(sql, "student", plan.students, hashed)
+        crowd = _store_people(sql, "visitor", plan.storm_logins, hashed)
+        with sql.cursor() as cursor:
+            execute_values(
+                cursor,
+                "INSERT INTO exam_assignments (exam_id, student_id) VALUES %s",
+                [(str(room.exam_id), str(student.id)) for student in students.values()],
+            )
+            cursor.execute("ANALYZE")
+        tokens = {} if plan.log_in_seconds else _tokens(sql, students, jwt_key)
+    return Cast(
+        exam_id=str(room.exam_id),
+        students=[
+            Account(email=email, password=PASSWORD, token=tokens.get(email))
+            for email in students
+        ],
+        crowd=[Account(email=email, password=PASSWORD) for email in crowd],
+    )
+
+
+def _store_people(
+    sql: connection, kind: str, count: int, password_hash: str
+) -> dict[str, Principal]:
+    """Return them by e-mail address; each has a session."""
+    people = {
+        f"{kind}{number:05}@example.edu": Principal(
+            id=uuid7(),
+            role=Role.STUDENT,
+            session_id=uuid7(),
+            must_change_password=False,
+        )
+        for number in range(count)
+    }
+    with sql.cursor() as cursor:
+        execute_values(
+            cursor,
+            "INSERT INTO users (id, email, email_canonical, full_name, role,"
+            " password_hash) VALUES %s",
+            [
+                (
+                    str(who.id),
+                    email,
+                    email,
+                    email.split("@")[0],
+                    "student",
+                    password_hash,
+                )
+                for email, who in people.items()
+            ],
+        )
+        execute_values(
+            cursor,
+            "INSERT INTO sessions (id, user_id, expires_at) VALUES %s",
+            [(str(who.session_id), str(who.id)) for who in people.values()],
+            template="(%s, %s, clock_timestamp() + interval '7 days')",
+        )
+    return people
+
+
+def _tokens(
+    sql: connection, people: dict[str, Principal], jwt_key: str
+) -> dict[str, str]:
+    tokens = Tokens(
+        jwt_key, None, access_seconds=TOKEN_SECONDS, refresh_seconds=TOKEN_SECONDS
+    )
+    with sql.cursor() as cursor:
+        cursor.execute("SELECT extract(epoch FROM clock_timestamp())::bigint")
+        (row,) = cursor.fetchall()
+    now = int(row[0])
+    return {
+        email: tokens.issue(
+            ACCESS,
+            user_id=who.id,
+            session_id=who.session_id,
+            token_id=secrets.token_hex(8),
+            issued_at=now,
+            expires_at=now + TOKEN_SECONDS,
+        )
+        for email, who in people.items()
+    }

@@ -1,0 +1,125 @@
+"""Who does what at which second: drawn before anything is sent."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from random import Random
+
+BEAT_SECONDS = 15.0
+SAVE_SECONDS = 30.0
+# So long before he starts, at most, a student looks at the list of his exams.
+LOOK_SECONDS = 8.0
+
+
+class Action(StrEnum):
+    LOG_IN = "POST auth/login"
+    LOOK = "GET exams/available"
+    START = "POST exams/…/start"
+    BEAT = "POST proctoring/events"
+    SAVE = "PUT attempts/…/answers"
+    SUBMIT = "POST attempts/…/submit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """A part of the morning, in seconds from its beginning."""
+
+    name: str
+    begins: float
+    ends: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One morning. A phase of no seconds does not take place.
+
+    `compression` divides the time that students take between requests: 1 is life, 10
+    has each of them do in one minute what takes ten.
+    """
+
+    name: str
+    students: int
+    # 0: they have logged in before, and have tokens.
+    log_in_seconds: float = 0.0
+    start_seconds: float = 60.0
+    work_seconds: float = 60.0
+    # So many more, who have no exam, log in while the others go on working.
+    storm_logins: int = 0
+    storm_seconds: float = 0.0
+    submit_seconds: float = 0.0
+    compression: float = 1.0
+    seed: int = 1
+
+    @property
+    def phases(self) -> Sequence[Phase]:
+        named = (
+            ("log in", self.log_in_seconds),
+            ("start", self.start_seconds),
+            ("work", self.work_seconds),
+            ("storm", self.storm_seconds),
+            ("submit", self.submit_seconds),
+        )
+        phases = []
+        begins = 0.0
+        for name, seconds in named:
+            if seconds > 0:
+                ends = begins + seconds
+                phases.append(Phase(name=name, begins=begins, ends=ends))
+                begins = ends
+        return phases
+
+    def phase(self, name: str) -> Phase:
+        return next(phase for phase in self.phases if phase.name == name)
+
+    def phase_at(self, second: float) -> str:
+        return next(
+            (phase.name for phase in self.phases if second < phase.ends),
+            self.phases[-1].name,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Appointment:
+    at: float
+    action: Action
+
+
+Timetable = Sequence[Appointment]
+
+
+def draw(plan: Plan) -> tuple[list[Timetable], list[Timetable]]:
+    """Return what each student does, and then what each of the storm does."""
+    rng = Random(plan.seed)
+    students = [_student(plan, rng) for _ in range(plan.students)]
+    crowd: list[Timetable] = []
+    if plan.storm_logins:
+        storm = plan.phase("storm")
+        # They come in the first half, so that there is always somebody who waits.
+        crowd = [
+            [Appointment(storm.begins + share / 2 * plan.storm_seconds, Action.LOG_IN)]
+            for share in (n / plan.storm_logins for n in range(plan.storm_logins))
+        ]
+    return students, crowd
+
+
+def _student(plan: Plan, rng: Random) -> Timetable:
+    does = []
+    if plan.log_in_seconds:
+        does.append(Appointment(rng.uniform(0, plan.log_in_seconds), Action.LOG_IN))
+    start = plan.phase("start")
+    starts_at = rng.uniform(start.begins, start.ends)
+    earliest = max(start.begins, starts_at - LOOK_SECONDS / plan.compression)
+    looks_at = rng.uniform(earliest, starts_at)
+    does += [Appointment(looks_at, Action.LOOK), Appointment(starts_at, Action.START)]
+    hands_in = [phase for phase in plan.phases if phase.name == "submit"]
+    ends_at = plan.phases[-1].ends
+    if hands_in:
+        ends_at = rng.uniform(hands_in[0].begins, hands_in[0].ends)
+        does.append(Appointment(ends_at, Action.SUBMIT))
+    for action, every in ((Action.BEAT, BEAT_SECONDS), (Action.SAVE, SAVE_SECONDS)):
+        period = every / plan.compression
+        at = starts_at + rng.uniform(0, period)
+        while at < ends_at:
+            does.append(Appointment(at, action))
+            at += period
+    return sorted(does, key=lambda each: each.at)
