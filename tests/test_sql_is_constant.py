@@ -16,7 +16,7 @@ SERVER = ("api", "checkpointer", "middleware", "models", "services", "utils")
 # Whose first argument is a statement.
 RUNS_SQL = {"append_at_once", "copy_expert", "execute", "executemany", "mogrify"}
 # The same of a Transaction (`tx`), under names that others have as well.
-RUNS_SQL_OF_TX = {"all", "one", "one_or_none", "scalar"}
+RUNS_SQL_OF_TX = {"all", "one", "one_or_none"}
 STATEMENT = re.compile(
     r"\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|COPY|DECLARE|FETCH|CREATE|ALTER"
     r"|DROP|GRANT|REVOKE|SET|TRUNCATE)\s"
@@ -74,9 +74,7 @@ def run_by(tree: ast.Module) -> Iterator[ast.expr]:
                 func=ast.Attribute(value=receiver, attr=name), args=[first, *others]
             ):
                 is_tx = isinstance(receiver, ast.Name) and receiver.id == "tx"
-                if name in RUNS_SQL:
-                    yield first
-                elif name == "scalar" and is_tx:
+                if name in RUNS_SQL or (name == "scalar" and is_tx):
                     yield first
                 elif name in RUNS_SQL_OF_TX and is_tx and others:
                     # The type of the row comes before the statement.
@@ -116,7 +114,7 @@ def test_no_statement_is_put_together_of_what_is_no_constant() -> None:
     "line",
     [
         'tx.execute(f"SELECT 1 FROM {table}")',
-        'tx.execute("SELECT 1 FROM users WHERE name = \'%s\'" % name)',
+        "tx.execute(\"SELECT 1 FROM users WHERE name = '%s'\" % name)",
         'tx.all(Row, "SELECT 1 FROM users ORDER BY " + order)',
         'tx.all(Row, SELECT + f" ORDER BY {order}")',
         'tx.scalar(SELECT + " WHERE id = " + wanted)',
