@@ -19,6 +19,7 @@ from models.database import (
     DatabaseUnavailableError,
     Transaction,
 )
+from tests.audit_trail import run
 from tests.waiting import until
 
 INSERT_USER = """
