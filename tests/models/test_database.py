@@ -1,6 +1,7 @@
 """The pool and the transaction, against a real server that misbehaves on request."""
 
 import os
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -389,6 +390,25 @@ def test_a_server_that_is_away_is_reported_at_once(
         read_one(Database(settings))
 
     assert time.monotonic() - began < settings.connect_timeout_seconds
+
+
+def test_a_server_that_says_nothing_is_given_up(
+    connection_settings: ConnectionSettings,
+) -> None:
+    """R4: it takes the connection, and that was all."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        settings = replace(
+            connection_settings,
+            host="127.0.0.1",
+            port=silent.getsockname()[1],
+            # The least that libpq knows.
+            connect_timeout_seconds=2,
+        )
+        began = time.monotonic()
+        with pytest.raises(DatabaseUnavailableError):
+            read_one(Database(settings))
+
+    assert time.monotonic() - began < 5
 
 
 def test_types_arrive_as_python_means_them(database: Database) -> None:
