@@ -33,6 +33,7 @@ from services.open_questions import Edition, OpenQuestions
 from services.paper import Paper
 from services.proctoring_policy import ProctoringPolicy
 from services.server_events import record_server_event
+from utils import start_slots
 from utils.uuid7 import uuid7
 
 
@@ -142,7 +143,7 @@ def _begin(
 ) -> Paper | None:
     now = exam.now(tx)
     if not _is_open(its_exam, now):
-        raise ExamNotOpenError(its_exam, now)
+        raise ExamNotOpenError(its_exam, now, _slot(tx, student, its_exam, now))
     if attempt.count_used(tx, its_exam.id, student.id) >= its_exam.max_attempts:
         raise NoAttemptsLeftError(its_exam)
     # Locked, so these are the questions of this version and of no other.
@@ -190,6 +191,24 @@ def _begin(
         questions=paper.arrange(layout, asked),
         answers=(),
         next_sequence=1,
+    )
+
+
+def _slot(
+    tx: Transaction, student: Principal, its_exam: Exam, now: datetime
+) -> datetime | None:
+    """Return when he is to start an exam that has not opened yet."""
+    starts_at, ends_at = its_exam.starts_at, its_exam.ends_at
+    is_to_come = its_exam.status is ExamStatus.SCHEDULED
+    if not is_to_come or starts_at is None or ends_at is None or starts_at <= now:
+        return None
+    return start_slots.start_at(
+        its_exam.id,
+        student.id,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        duration=timedelta(minutes=its_exam.duration_minutes),
+        assigned=assignment.count(tx, its_exam.id),
     )
 
 
