@@ -115,6 +115,7 @@ def test_the_end_of_the_log_is_missed_without_a_witness(
     assert seen_by == "this database"
 
 
+@pytest.mark.tampers
 @pytest.mark.parametrize(
     "damage",
     [
