@@ -106,8 +106,8 @@ NOT_EXPORTED: Final = {
     "legal_holds": (
         "that data must be kept, and why, is in the entries of whom it is about",
         (
-            "attempt_id exam_id id placed_at placed_by reason release_reason released_at"
-            " released_by user_id"
+            "attempt_id exam_id id placed_at placed_by reason release_reason"
+            " released_at released_by user_id"
         ),
     ),
     "merkle_tiles": ("hashes of the whole log", "hashes level tile_index"),
@@ -124,8 +124,8 @@ NOT_EXPORTED: Final = {
     "verification_runs": (
         "the verifier's notes; who had it run is an entry of his",
         (
-            "alive_at cancel_requested deep ended_at entries_checked entries_total failure"
-            " id requested_by result started_at state"
+            "alive_at cancel_requested deep ended_at entries_checked entries_total"
+            " failure id requested_by result started_at state"
         ),
     ),
 }
