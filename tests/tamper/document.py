@@ -11,18 +11,18 @@ DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "tampering.md"
 ABOUT: Final = """\
 # What finds what
 
-Each attack below is made for real, by the superuser of the database, with triggers off,
-on a copy of a database in use; then the finders look. `script/tamper` shows the same with
-places and numbers, and fails if anybody finds more or less than stands here; so does a
-test.
+Each attack below is made for real, by the superuser of the database, with triggers
+off, on a copy of a database in use; then the finders look. `script/tamper` shows the
+same with places and numbers, and fails if anybody finds more or less than stands here;
+so does a test.
 
 | finder | |
 |---|---|
 """
 ATTACKS_HEAD: Final = """
 An attacker who hashes entries anew also empties the tables of tiles and checkpoints,
-which he owns, unless the row says otherwise. **nobody** is the honest answer where no log
-can tell.
+which he owns, unless the row says otherwise. **nobody** is the honest answer where no
+log can tell.
 
 """
 DECEPTIONS_HEAD: Final = """
