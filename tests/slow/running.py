@@ -140,3 +140,12 @@ def kill_postgres(server: embedded.Server) -> None:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(family, timeout=10)
+
+
+def restart_postgres(server: embedded.Server) -> None:
+    """Start it as whoever watches over it would; the fixture stops it in the end."""
+    again = embedded.start(server.home)
+    again.claim.close()
+    if again.process is not None:
+        # It outlives this object: Popen need not warn when it is forgotten.
+        again.process.returncode = 0
