@@ -109,7 +109,9 @@ def running_api(
     port = free_port()
     beside = ["--bind", f"unix:{api_socket}"] if api_socket else []
     if keep_alive_seconds is not None:
+        # It keeps no more than this beside its threads.
         beside += ["--keep-alive", str(keep_alive_seconds)]
+        beside += ["--worker-connections", "1000"]
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "gunicorn", application),
