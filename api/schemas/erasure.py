@@ -11,7 +11,6 @@ from api.schemas.base import ResponseModel, Time
 from models.retention import RetentionClass
 from models.wire import WireModel
 
-
 # Two numbers, as a list: readers of schemas stumble over tuples.
 Ends = Annotated[list[int], Field(min_length=2, max_length=2)]
 
