@@ -80,7 +80,7 @@ def _payload(number: int) -> str:
     return json.dumps({"events": [event]}, separators=(",", ":"))
 
 
-def measure(dsn: str) -> Verified:
+def measure(dsn: str, processes: int = 1) -> Verified:
     """Verify all there is, and hash as many bytes as that took with nothing else."""
     with closing(psycopg2.connect(dsn)) as session, session.cursor() as cursor:
         cursor.execute(SIZES, {"leaf": LEAF_BYTES, "commitment": COMMITMENT_BYTES})
@@ -90,7 +90,7 @@ def measure(dsn: str) -> Verified:
         for start in range(0, len(sizes), CHUNK)
     )
     began = time.perf_counter()
-    verification = verify(connection_to(dsn))
+    verification = verify(connection_to(dsn), processes=processes)
     verified = time.perf_counter() - began
     if not verification.valid or verification.entries_checked != len(sizes):
         raise RuntimeError(f"the log does not verify: {verification}")

@@ -465,7 +465,8 @@ def _close(connection: extensions.connection) -> None:
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
-        yield
+        with _without_rows():
+            yield
     except psycopg2.IntegrityError as error:
         raise ConstraintError(error.diag.constraint_name or "unnamed") from error
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
@@ -483,6 +484,21 @@ def _translated() -> Iterator[None]:
         if type(error) is psycopg2.DatabaseError and error.pgcode is None:
             metrics.DATABASE_FAILURES.labels("away").inc()
             raise DatabaseUnavailableError("the database hung up") from error
+        raise
+
+
+@contextmanager
+def _without_rows() -> Iterator[None]:
+    """Leave of a refusal its first line.
+
+    The others say what is in the row, "Failing row contains (…)": answers, hashes of
+    passwords. Whatever is not expected gets into the log of the process.
+    """
+    try:
+        yield
+    except psycopg2.Error as error:
+        if error.diag.message_primary is not None:
+            error.args = (f"{error.pgcode}: {error.diag.message_primary}",)
         raise
 
 

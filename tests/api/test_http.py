@@ -204,6 +204,26 @@ def test_every_reply_has_the_headers_that_protect_it(client: FlaskClient) -> Non
         assert "Set-Cookie" not in headers
 
 
+def test_a_page_of_ours_runs_no_script_but_ours(client: FlaskClient) -> None:
+    for path in ("/docs", "/problems/not-found"):
+        page = client.get(path)
+        policy = page.headers["Content-Security-Policy"]
+        directives = dict(each.strip().split(" ", 1) for each in policy.split(";"))
+
+        assert directives["default-src"] == "'none'"
+        assert directives["script-src"] == "'self'"
+        assert not re.search(r"<script(?![^>]* src=)|\son\w+=", page.text)
+
+
+def test_nobody_gets_a_debugger(app: Flask, client: FlaskClient) -> None:
+    """S72."""
+    assert not app.debug
+    assert not app.testing
+    for path in ("/console", "/?__debugger__=yes&cmd=resource&f=debugger.js"):
+        assert_problem(client.get(path), 404, "not-found")
+    assert_problem(client.open(LOGIN, method="TRACE"), 405, "method-not-allowed")
+
+
 def test_no_foreign_origin_is_allowed_unless_configured(client: FlaskClient) -> None:
     for origin in ("https://evil.example", "null"):
         response = client.get("/health", headers={"Origin": origin})

@@ -85,6 +85,21 @@ def test_an_id_that_is_none_is_not_found(
 
 
 @pytest.mark.parametrize("segment", ODD_SEGMENTS)
+def test_an_id_that_is_none_is_asked_of_nobody(
+    settings: Settings, cast: Cast, segment: str
+) -> None:
+    """S54: a database that is away is not missed."""
+    nowhere = replace(settings.database, host="127.0.0.1", port=1)
+    speaker = Speaker(
+        create_app(replace(settings, database=nowhere)), cast.tokens["ada"]
+    )
+    segment = segment.replace("{exam_id}", cast.ids["exam_id"])
+
+    assert_problem(speaker.get(f"/api/exams/{cast.ids['exam_id']}"), 503)
+    assert_problem(speaker.get(f"/api/exams/{segment}"), 404)
+
+
+@pytest.mark.parametrize("segment", ODD_SEGMENTS)
 def test_the_trail_of_nothing_is_empty_or_not_found(
     ada: Speaker, cast: Cast, segment: str
 ) -> None:

@@ -1,6 +1,7 @@
 """The pool and the transaction, against a real server that misbehaves on request."""
 
 import os
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from models.database import (
     DatabaseUnavailableError,
     Transaction,
 )
+from tests.audit_trail import run
 from tests.waiting import until
 
 INSERT_USER = """
@@ -164,6 +166,67 @@ def test_the_application_has_no_right_to(database: Database, forbidden: str) -> 
         tx.execute(forbidden)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("search_path", "public"),
+        ("statement_timeout", "5s"),
+        ("lock_timeout", "2s"),
+        ("idle_in_transaction_session_timeout", "10s"),
+        ("TimeZone", "UTC"),
+    ],
+)
+def test_every_connection_has_its_bounds(
+    database: Database, sql: connection, name: str, value: str
+) -> None:
+    """S71, R8: whatever somebody has made the database's default."""
+    other = {"search_path": "pg_temp", "TimeZone": "Asia/Tokyo"}.get(name, "0")
+    run_for_all(sql, f"SET {name} = '{other}'")
+
+    with database.bookkeeping() as tx:
+        assert tx.scalar("SELECT current_setting(%(name)s)", {"name": name}) == value
+
+
+def run_for_all(sql: connection, setting: str) -> None:
+    """Change a default of this test's database."""
+    with sql.cursor() as cursor:
+        cursor.execute("SELECT format('ALTER DATABASE %I ', current_database())")
+        ((alter,),) = cursor.fetchall()
+        cursor.execute(alter + setting)
+
+
+MIGHTY_ROLES = """
+    SELECT rolname FROM pg_roles
+     WHERE rolname LIKE 'proctoring%'
+       AND (rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication
+            OR rolbypassrls OR rolcanlogin)
+"""
+OWNERS = """
+    SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class
+     WHERE relnamespace = 'public'::regnamespace
+"""
+DEFINERS = """
+    SELECT proname, coalesce(proconfig::text, '') ~ 'search_path=pg_catalog'
+      FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef
+"""
+
+
+def test_the_roles_can_do_nothing_but_what_they_are_granted(sql: connection) -> None:
+    """S71: groups without a password, none above the rights; the API owns nothing."""
+    assert run(sql, MIGHTY_ROLES) == []
+    assert ("proctoring_app",) not in run(sql, OWNERS)
+
+
+def test_a_function_with_the_rights_of_its_owner_looks_where_it_was_told(
+    sql: connection,
+) -> None:
+    """S71: a table of the same name in front of ours deceives none of them."""
+    definers = run(sql, DEFINERS)
+
+    assert definers
+    assert [name for name, is_pinned in definers if not is_pinned] == []
+
+
 def test_who_finds_no_connection_waits_and_then_gives_up(
     connection_settings: ConnectionSettings,
 ) -> None:
@@ -233,6 +296,56 @@ def test_a_statement_that_takes_too_long_is_cut_off(
         assert read_one(database) == 1
 
 
+def test_a_lock_of_somebody_else_is_not_waited_for_without_end(
+    connection_settings: ConnectionSettings, sql: connection
+) -> None:
+    """R8."""
+    settings = replace(connection_settings, lock_timeout_seconds=0.1)
+    with closing(Database(settings)) as database:
+        sql.autocommit = False
+        with sql.cursor() as cursor:
+            cursor.execute("LOCK TABLE users")
+        began = time.monotonic()
+        with pytest.raises(DatabaseUnavailableError), database.transaction() as tx:
+            insert_user(tx)
+
+        assert time.monotonic() - began < settings.statement_timeout_seconds
+        sql.rollback()
+        sql.autocommit = True
+        assert read_one(database) == 1
+
+
+def test_of_two_who_wait_for_each_other_one_is_told_to_come_back(
+    database: Database, sql: connection
+) -> None:
+    """R9: PostgreSQL ends one of them, and the other goes on."""
+    with sql.cursor() as cursor:
+        cursor.execute("CREATE TABLE two (id int PRIMARY KEY, n int)")
+        cursor.execute("INSERT INTO two VALUES (1, 0), (2, 0)")
+        cursor.execute("GRANT ALL ON two TO proctoring_app")
+    both_have_one = threading.Barrier(2)
+
+    def add(*ids: int) -> bool:
+        try:
+            with database.transaction() as tx:
+                for each in ids:
+                    tx.execute(
+                        "UPDATE two SET n = n + 1 WHERE id = %(id)s", {"id": each}
+                    )
+                    if each == ids[0]:
+                        both_have_one.wait(10)
+                tx.queue_entry(entry())
+        except DatabaseUnavailableError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda ids: add(*ids), [(1, 2), (2, 1)]))
+
+    assert sorted(done) == [False, True]
+    assert scalar(sql, "SELECT sum(n) FROM two") == 2
+
+
 def test_no_connection_is_left_in_a_transaction(
     database: Database, sql: connection
 ) -> None:
@@ -277,6 +390,25 @@ def test_a_server_that_is_away_is_reported_at_once(
         read_one(Database(settings))
 
     assert time.monotonic() - began < settings.connect_timeout_seconds
+
+
+def test_a_server_that_says_nothing_is_given_up(
+    connection_settings: ConnectionSettings,
+) -> None:
+    """R4: it takes the connection, and that was all."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        settings = replace(
+            connection_settings,
+            host="127.0.0.1",
+            port=silent.getsockname()[1],
+            # The least that libpq knows.
+            connect_timeout_seconds=2,
+        )
+        began = time.monotonic()
+        with pytest.raises(DatabaseUnavailableError):
+            read_one(Database(settings))
+
+    assert time.monotonic() - began < 5
 
 
 def test_types_arrive_as_python_means_them(database: Database) -> None:

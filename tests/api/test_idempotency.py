@@ -1,0 +1,118 @@
+"""An Idempotency-Key: one request, however often it is sent (S67)."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import pytest
+from psycopg2.extensions import connection
+from werkzeug.test import TestResponse
+
+from models.principal import Role
+from tests.at_once import at_once
+from tests.audit_trail import run, scalar
+from tests.exams import Json, body, entries, new_exam
+from tests.logins import slug_of
+from tests.personas import Api, Enrol, Persona
+
+KEY = {"Idempotency-Key": "exam-1"}
+EXAM: Json = new_exam(title="Once")
+
+
+def create(api: Api, who: Persona, exam: Json = EXAM) -> TestResponse:
+    return api.as_(who).post("/api/exams", json=exam, headers=KEY)
+
+
+def titles(sql: connection) -> Sequence[object]:
+    return [title for (title,) in run(sql, "SELECT title FROM exams ORDER BY title")]
+
+
+def test_a_storm_of_retries_has_one_effect(
+    api: Api, ada: Persona, sql: connection
+) -> None:
+    answers = at_once([partial(create, api, ada) for _ in range(20)])
+
+    made = [answer for answer in answers if answer.status_code == 201]
+    others = [answer for answer in answers if answer.status_code != 201]
+    assert made
+    assert len({answer.text for answer in made}) == 1
+    # Who comes while the first is under way is told to read what came of it.
+    assert {slug_of(answer) for answer in others} <= {"request-already-carried-out"}
+    assert titles(sql) == ["Once"]
+    assert len(entries(sql, "exam.created")) == 1
+
+
+def test_a_key_is_not_good_for_another_body(
+    api: Api, ada: Persona, sql: connection
+) -> None:
+    body(create(api, ada), 201)
+
+    other = create(api, ada, new_exam(title="Twice"))
+
+    assert slug_of(other) == "idempotency-key-reused"
+    assert other.status_code == 422
+    assert titles(sql) == ["Once"]
+
+
+def test_work_whose_answer_was_never_kept_is_not_done_again(
+    api: Api, ada: Persona, sql: connection
+) -> None:
+    """The process died between the commit and the keeping of the answer."""
+    body(create(api, ada), 201)
+    run(sql, "UPDATE idempotency_keys SET status = NULL, body = NULL")
+
+    again = create(api, ada)
+
+    assert again.status_code == 409
+    assert slug_of(again) == "request-already-carried-out"
+    assert titles(sql) == ["Once"]
+
+
+def test_what_was_refused_may_be_tried_again_with_its_key(
+    api: Api, ada: Persona, sql: connection
+) -> None:
+    body(create(api, ada, new_exam(duration_minutes=-1)), 422)
+
+    body(create(api, ada), 201)
+
+    assert titles(sql) == ["Once"]
+
+
+@pytest.mark.parametrize(("hours", "made"), [(23, 1), (25, 2)])
+def test_a_key_is_remembered_for_a_day(
+    api: Api, ada: Persona, sql: connection, hours: int, made: int
+) -> None:
+    body(create(api, ada), 201)
+    run(
+        sql,
+        "UPDATE idempotency_keys SET created_at = created_at - make_interval(hours"
+        " => %s)",
+        hours,
+    )
+
+    body(create(api, ada), 201)
+
+    assert scalar(sql, "SELECT count(*) FROM exams") == made
+
+
+def test_a_key_is_of_one_user(
+    api: Api, ada: Persona, enrol_as: Enrol, sql: connection
+) -> None:
+    """Another admin's key of the same text is another key."""
+    other = enrol_as("grace", Role.ADMIN)
+
+    first = body(create(api, ada), 201)
+    second = body(create(api, other), 201)
+
+    assert first["id"] != second["id"]
+    assert titles(sql) == ["Once", "Once"]
+
+
+def test_a_key_is_of_one_address(api: Api, ada: Persona) -> None:
+    """The same key on another path asks for something else."""
+    exam = body(create(api, ada), 201)
+
+    copy = body(
+        api.as_(ada).post(f"/api/exams/{exam['id']}/duplicate", headers=KEY), 201
+    )
+
+    assert copy["id"] != exam["id"]

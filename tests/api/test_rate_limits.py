@@ -1,0 +1,87 @@
+"""Each kind of request has the limit that its setting names (S70)."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+import pytest
+from psycopg2.extensions import connection
+from werkzeug.test import TestResponse
+
+from config import Settings
+from tests.databases import connection_to, copy_of, settings_for
+from tests.exams import Json
+from tests.personas import Speaker
+from tests.scene import Scene, playing
+from tests.writes import WRITES
+
+# Only wrong passwords are counted.
+WRONG_LOGIN: Json = {"email": "alice@example.edu", "password": "not that one"}
+WRONG_CHANGE: Json = {
+    "current_password": "not that one",
+    "new_password": "another horse battery staple",
+}
+EXPORT_OF_ANOTHER = "/api/users/{user_id}/data-export?reason=a+letter"
+
+
+@pytest.fixture
+def settings(
+    scene: Scene, database_server: str, administrator: connection
+) -> Iterator[Settings]:
+    """Of a copy of the scene, with limits that nobody reaches."""
+    with copy_of(scene.template, administrator, database_server) as copy:
+        yield settings_for(connection_to(copy))
+
+
+def assert_two_are_let_through(answers: list[TestResponse]) -> None:
+    assert [answer.status_code == 429 for answer in answers] == [False, False, True]
+    assert answers[2].get_json()["type"] == "/problems/too-many-requests"
+    assert 1 <= int(answers[2].headers["Retry-After"]) <= 3601
+
+
+@pytest.mark.parametrize(
+    ("limit", "endpoint"),
+    [
+        ("default", "exams.duplicate_exam"),
+        ("register", "auth.register"),
+        ("refresh", "auth.refresh"),
+        ("events", "proctoring.record_event"),
+        ("events", "proctoring.record_events"),
+    ],
+)
+def test_of_three_the_third_is_refused(
+    settings: Settings, scene: Scene, limit: str, endpoint: str
+) -> None:
+    limits = replace(settings.rate_limits, **{limit: "2 per hour"})
+    with playing(replace(settings, rate_limits=limits)) as app:
+        answers = [WRITES[endpoint].send(app, scene.cast) for _ in range(3)]
+
+    assert_two_are_let_through(answers)
+
+
+@pytest.mark.parametrize(
+    ("limit", "who", "path", "sent"),
+    [
+        ("login_failures", "anonymous", "/api/auth/login", WRONG_LOGIN),
+        ("login_failures_address", "anonymous", "/api/auth/login", WRONG_LOGIN),
+        ("login_failures", "alice", "/api/auth/change-password", WRONG_CHANGE),
+        ("data_exports", "alice", "/api/auth/me/data-export", None),
+        ("data_exports", "ada", EXPORT_OF_ANOTHER, None),
+    ],
+)
+def test_of_three_guesses_or_exports_the_third_is_refused(
+    settings: Settings,
+    scene: Scene,
+    limit: str,
+    who: str,
+    path: str,
+    sent: Json | None,
+) -> None:
+    limits = replace(settings.rate_limits, **{limit: "2 per hour"})
+    with playing(replace(settings, rate_limits=limits)) as app:
+        speaker = Speaker(app, scene.cast.tokens[who])
+        path = path.format(**scene.cast.ids)
+        ask = speaker.get if sent is None else partial(speaker.post, json=sent)
+        answers = [ask(path) for _ in range(3)]
+
+    assert_two_are_let_through(answers)
