@@ -49,6 +49,7 @@ from middleware import (
     request_log,
     request_metrics,
     security_headers,
+    server_load,
 )
 from models.database import Database
 from services import background
@@ -80,6 +81,7 @@ from services.receipt_service import ReceiptService
 from services.results_service import ResultsService
 from services.retention_service import RetentionService
 from services.review_service import ReviewService
+from services.server_load import ServerLoad
 from services.sitting_service import SittingService
 from services.sweeper import Job, Sweeper
 from services.timestamp_service import TimestampService
@@ -153,6 +155,8 @@ def create_app(settings: Settings) -> Flask:
     app.extensions["log_watch"] = watch
     trust = Trust(log_keys=log_keys, witnesses=settings.witnesses)
     blockchain = BlockchainService(database, trust)
+    load = ServerLoad(settings.server_threads, database.is_waited_for)
+    app.extensions["server_load"] = load
     services = Services(
         attempts=AttemptService(database),
         accounts=AccountService(database, passwords),
@@ -190,13 +194,14 @@ def create_app(settings: Settings) -> Flask:
         results=ResultsService(database),
         timestamps=TimestampService(database),
         proctor_actions=ProctorActions(database),
-        proctoring=ProctoringService(database),
+        proctoring=ProctoringService(database, load),
         proctoring_reads=ProctoringReads(database),
         analysis=AnalysisService(database),
         reviews=ReviewService(database),
     )
     app.extensions["services"] = services
 
+    server_load.init_app(app, load)
     request_metrics.init_app(app)
     request_log.init_app(app)
     inside.init_app(

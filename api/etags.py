@@ -1,6 +1,7 @@
 """ETag, If-Match and If-None-Match (RFC 9110 sections 8.8.3 and 13.1).
 
-An entity tag is the version that a row counts: `ETag: "7"`.
+An entity tag is the version that a row counts: `ETag: "7"`. That of a paper is a name
+of its own.
 """
 
 from collections.abc import Callable
@@ -74,6 +75,16 @@ def _expected(*, is_required: bool) -> ExpectedVersions:
 def tagged(content: object, version: int, status: int | None = None) -> Reply:
     """Return a reply that says which version it shows."""
     return Reply(content, status, {"ETag": f'"{version}"'})
+
+
+def tagged_unless_known(content: object, tag: str) -> Reply:
+    """Return the content with its tag, or 304 before it is rendered to who has it.
+
+    For a GET under `if_none_match`.
+    """
+    is_known = request.if_none_match.contains_weak(tag)
+    shown = Response(status=304) if is_known else content
+    return Reply(shown, 304 if is_known else None, {"ETag": f'"{tag}"'})
 
 
 def if_none_match(handler: Callable[P, Response]) -> Callable[P, Response]:

@@ -22,6 +22,11 @@ REF = "#/components/schemas/{model}"
 PROBLEM = {
     "application/problem+json": {"schema": {"$ref": REF.format(model="Problem")}}
 }
+DESCRIPTION = (
+    "Proctored online exams with a tamper-evident audit log. Every reply has a header "
+    "`Backoff`: 0, or for how many seconds a client is to leave out what is not "
+    "essential (heartbeats, looking again). Answers and submissions never wait."
+)
 NULL: Json = {"type": "null"}
 PATH_SCHEMAS: dict[str, Json] = {
     "uuid": {"type": "string", "format": "uuid"},
@@ -100,7 +105,7 @@ def build(app: Flask) -> Json:
         "info": {
             "title": "Smart Proctoring System",
             "version": VERSION,
-            "description": "Proctored online exams with a tamper-evident audit log.",
+            "description": DESCRIPTION,
         },
         "paths": paths,
         "components": {

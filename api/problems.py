@@ -110,7 +110,7 @@ def domain_error(error: errors.DomainError) -> Response:
     # The rate limits count some of them.
     g.problem_slug = error.slug
     response = problem(status, error.slug, error.title, str(error), **_extra(error))
-    if isinstance(error, errors.LimitError):
+    if error.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(error.retry_after_seconds)
     return response
 

@@ -89,6 +89,8 @@ class Settings:
     metrics_networks: tuple[IpNetwork, ...] = LOOPBACK
     # While this file exists /health/ready says that no new work is wanted here.
     drain_file: Path | None = None
+    # How many requests one process works on at once.
+    server_threads: int = 8
     # 0 starts no background thread in this process.
     sweeper_interval_seconds: float = 1.0
 
@@ -163,6 +165,7 @@ class Settings:
             ),
             metrics_networks=read.networks("METRICS_NETWORKS", LOOPBACK),
             drain_file=read.path("DRAIN_FILE"),
+            server_threads=read.integer("SERVER_THREADS", 8, 1, 1000),
             sweeper_interval_seconds=read.number(
                 "SWEEPER_INTERVAL_SECONDS", 1.0, 0.0, 3600.0
             ),

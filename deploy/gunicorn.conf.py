@@ -8,6 +8,7 @@ figures. WEB_CONCURRENCY and GUNICORN_BIND change the two that depend on the mac
 
 import os
 from pathlib import Path
+from typing import Any
 
 # Only nginx of the same machine may speak to us: a unix socket, or loopback. systemd's
 # socket activation comes before this.
@@ -59,3 +60,8 @@ accesslog = None
 errorlog = "-"
 loglevel = "warning"
 proc_name = "proctoring"
+
+
+def post_fork(_: object, worker: Any) -> None:  # Any: gunicorn has no types.
+    """Tell the application how many threads it has, wherever that was set."""
+    os.environ["SERVER_THREADS"] = str(worker.cfg.threads)

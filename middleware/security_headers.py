@@ -8,8 +8,11 @@ from flask import Flask, Response, request
 DEFAULT_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 CORS_METHODS = "GET, POST, PUT, PATCH, DELETE"
-CORS_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-Match, X-Request-ID"
-CORS_EXPOSED = "ETag, Location, Retry-After, X-Request-ID"
+CORS_HEADERS = (
+    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match,"
+    " X-Request-ID"
+)
+CORS_EXPOSED = "Backoff, ETag, Location, Retry-After, X-Request-ID"
 
 
 def init_app(app: Flask, cors_origins: Sequence[str]) -> None:

@@ -44,6 +44,10 @@ FOR_SHARE: LiteralString = " FOR SHARE"
 
 FOR_CHANGE: LiteralString = " FOR NO KEY UPDATE"
 
+COUNT: LiteralString = (
+    "SELECT count(*) FROM exam_assignments WHERE exam_id = %(exam_id)s"
+)
+
 INSERT_MISSING: LiteralString = """
     WITH added AS (
         INSERT INTO exam_assignments
@@ -138,6 +142,11 @@ def get_listed(tx: Transaction, exam_id: UUID, student_id: UUID) -> ListedAssign
     """Read one that is there."""
     names = {"exam_id": exam_id, "student_id": student_id, "after": None, "limit": 1}
     return tx.one(ListedAssignment, LIST_BY_EXAM, names)
+
+
+def count(tx: Transaction, exam_id: UUID) -> int:
+    """Count the students of an exam."""
+    return int(tx.scalar(COUNT, {"exam_id": exam_id}))
 
 
 def update(

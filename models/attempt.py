@@ -207,8 +207,6 @@ LIST_OF_STUDENT = (
 """
 )
 
-GET_LAYOUT = "SELECT layout FROM attempts WHERE id = %(id)s"
-
 
 @dataclass(frozen=True, slots=True)
 class _Id:
@@ -281,12 +279,3 @@ def list_of_student(
 ) -> list[Attempt]:
     names = {"student_id": student_id, "exam_id": exam_id, "before": before}
     return tx.all(Attempt, LIST_OF_STUDENT, names | {"limit": limit})
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    layout: list[PlacedQuestion]
-
-
-def get_layout(tx: Transaction, attempt_id: UUID) -> list[PlacedQuestion]:
-    return tx.one(_Layout, GET_LAYOUT, {"id": attempt_id}).layout

@@ -338,6 +338,7 @@ class Database:
         self.settings = settings
         # Whoever compares sees that what answers may be another server by now.
         self.connections_opened = 0
+        self._lock = threading.Lock()
         self._forget()
 
     def _forget(self) -> None:
@@ -345,6 +346,7 @@ class Database:
         self._pid = os.getpid()
         self._turns = threading.BoundedSemaphore(self.settings.pool_size)
         self._idle: deque[_Pooled] = deque()
+        self._waiting = 0
         metrics.POOL_LIMIT.inc(self.settings.pool_size)
 
     @contextmanager
@@ -396,12 +398,26 @@ class Database:
         finally:
             turns.release()
 
+    def is_waited_for(self) -> bool:
+        """Say whether somebody waits for a connection at this moment."""
+        return self._waiting > 0
+
     def _wait_for(self, turns: threading.BoundedSemaphore) -> None:
-        with metrics.POOL_WAITING.track_inprogress():
+        with metrics.POOL_WAITING.track_inprogress(), self._one_more_waiting():
             if turns.acquire(timeout=self.settings.pool_wait_seconds):
                 return
         metrics.POOL_TIMEOUTS.inc()
         raise PoolBusyError("every connection is busy")
+
+    @contextmanager
+    def _one_more_waiting(self) -> Iterator[None]:
+        with self._lock:
+            self._waiting += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waiting -= 1
 
     def _borrow(self) -> _Pooled:
         while True:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import LiteralString
@@ -10,6 +10,7 @@ from uuid import UUID
 
 from models.database import Transaction
 from models.exam import ExamStatus
+from utils import start_slots
 
 
 class StartBlock(StrEnum):
@@ -27,6 +28,7 @@ class Sitting:
     """One student's view of one exam."""
 
     id: UUID
+    student_id: UUID
     title: str
     description: str
     instructions: str
@@ -44,9 +46,22 @@ class Sitting:
     # His attempt that runs, and whether it is one of this exam.
     running_attempt_id: UUID | None
     is_running_here: bool
+    assigned_count: int
     question_count: int
     total_points: Decimal
     server_time: datetime
+
+    @property
+    def start_at(self) -> datetime:
+        """When he is to start, so that not all start at once. It binds nobody."""
+        return start_slots.start_at(
+            self.id,
+            self.student_id,
+            starts_at=self.starts_at,
+            ends_at=self.ends_at,
+            duration=timedelta(minutes=self.duration_minutes),
+            assigned=self.assigned_count,
+        )
 
     @property
     def attempts_left(self) -> int:
@@ -79,8 +94,9 @@ class Sitting:
 
 
 SITTINGS: LiteralString = """
-    SELECT exams.id, exams.title, exams.description, exams.instructions, exams.status,
-           exams.starts_at, exams.ends_at, exams.duration_minutes,
+    SELECT exams.id, assigned.student_id, exams.title, exams.description,
+           exams.instructions, exams.status, exams.starts_at, exams.ends_at,
+           exams.duration_minutes,
            assigned.extra_time_minutes, assigned.time_multiplier,
            (ceil(exams.duration_minutes * assigned.time_multiplier)
             + assigned.extra_time_minutes)::integer AS allowed_minutes,
@@ -91,6 +107,8 @@ SITTINGS: LiteralString = """
                AND attempts.status <> 'voided') AS attempts_used,
            running.id AS running_attempt_id,
            coalesce(running.exam_id = exams.id, false) AS is_running_here,
+           (SELECT count(*) FROM exam_assignments AS anybody
+             WHERE anybody.exam_id = exams.id) AS assigned_count,
            content.question_count, content.total_points,
            clock_timestamp() AS server_time
       FROM exam_assignments AS assigned

@@ -38,6 +38,7 @@ LOGIN_ROLE = "proctoring_api"
 SEEDED_EMAIL = "admin@gmail.com"
 SEEDED_PASSWORD = "StrongPassword123!"  # noqa: S105 (public: it only opens a dialogue)
 
+THREADS = "8"
 START_TIMEOUT_SECONDS = 60.0
 # gunicorn lets requests end for this long; then it is killed.
 STOP_TIMEOUT_SECONDS = 15.0
@@ -201,10 +202,10 @@ def gunicorn(
         [
             *(sys.executable, "-m", "gunicorn", "app:app"),
             *("--bind", f"{ADDRESS}:{port}", "--log-level", "warning"),
-            *("--worker-class", "gthread", "--workers", "2", "--threads", "8"),
+            *("--worker-class", "gthread", "--workers", "2", "--threads", THREADS),
             *("--graceful-timeout", "10", "--no-control-socket"),
         ],
-        env=dict(prepared.environ),
+        env={**prepared.environ, "SERVER_THREADS": THREADS},
         # Ctrl-C is for us alone; gunicorn is then asked to end in order.
         start_new_session=True,
         stdout=output,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from math import ceil
 from typing import Final
 from uuid import UUID
 
@@ -23,8 +24,18 @@ class ExamNotOpenError(errors.ConflictError):
     slug = "exam-not-open"
     title = "Exam not open"
 
-    def __init__(self, exam: Exam, now: datetime) -> None:
-        super().__init__(_why_not_open(exam, now), current_status=exam.status)
+    def __init__(
+        self, exam: Exam, now: datetime, start_at: datetime | None = None
+    ) -> None:
+        """`start_at` is when its student is to try again, if there is such a time."""
+        super().__init__(
+            _why_not_open(exam, now),
+            current_status=exam.status,
+            # Rounded up: whoever comes too early has to come again.
+            retry_after_seconds=None
+            if start_at is None
+            else ceil((start_at - now).total_seconds()),
+        )
 
 
 def _why_not_open(exam: Exam, now: datetime) -> str:

@@ -33,7 +33,8 @@ from services.attempt_errors import (
 from services.attempt_start import Started
 from services.event_intake import CONCURRENT_CODE
 from services.exam_session_security import require_hold
-from services.paper import Paper
+from services.open_questions import OpenQuestions
+from services.paper import Paper, Sheet
 from services.server_events import record_server_event
 
 
@@ -69,6 +70,7 @@ class Receipt:
 class AttemptService:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._questions = OpenQuestions()
 
     def start_attempt(
         self, student: Principal, exam_id: UUID, *, take_over: bool
@@ -79,7 +81,9 @@ class AttemptService:
         """
         try:
             with self._database.transaction() as tx:
-                return attempt_start.start(tx, student, exam_id, take_over=take_over)
+                return attempt_start.start(
+                    tx, student, exam_id, self._questions, take_over=take_over
+                )
         except ConstraintError as error:
             if error.constraint != "attempts_deadline_check":
                 raise
@@ -95,7 +99,20 @@ class AttemptService:
             own = _own(attempt.get(tx, attempt_id), student, attempt_id)
             if own.is_running:
                 require_hold(own, student.session_id)
-            return paper.read(tx, own)
+            return paper.read(tx, own, self._questions)
+
+    def read_sheet(self, student: Principal, attempt_id: UUID) -> Sheet:
+        """Return the questions alone, which stay as they are while the attempt runs.
+
+        Raises AttemptNotFoundError, AttemptHeldElsewhereError, and AttemptOverError
+        once it has ended.
+        """
+        with self._database.read() as tx:
+            own = _own(attempt.get(tx, attempt_id), student, attempt_id)
+            if not own.is_running:
+                raise AttemptOverError(own)
+            require_hold(own, student.session_id)
+            return paper.read_sheet(tx, own, self._questions)
 
     def list_attempts(
         self,

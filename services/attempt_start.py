@@ -11,7 +11,6 @@ from models import (
     attempt_activity,
     attempt_steps,
     exam,
-    question,
     session,
 )
 from models.attempt import Attempt, EndedBy
@@ -30,9 +29,11 @@ from services.attempt_errors import (
 )
 from services.event_intake import CONCURRENT_CODE
 from services.exam_session_security import HandOver, displaced_by, hand_over
+from services.open_questions import Edition, OpenQuestions
 from services.paper import Paper
 from services.proctoring_policy import ProctoringPolicy
 from services.server_events import record_server_event
+from utils import start_slots
 from utils.uuid7 import uuid7
 
 
@@ -43,7 +44,12 @@ class Started:
 
 
 def start(
-    tx: Transaction, student: Principal, exam_id: UUID, *, take_over: bool
+    tx: Transaction,
+    student: Principal,
+    exam_id: UUID,
+    questions: OpenQuestions,
+    *,
+    take_over: bool,
 ) -> Started:
     """Begin an attempt, or go on with the one that runs.
 
@@ -61,7 +67,7 @@ def start(
         attempt_ending.end(tx, [running], EndedBy.DEADLINE, audit.SYSTEM)
         running = None
     if running is None:
-        begun = _begin(tx, student, its_exam)
+        begun = _begin(tx, student, its_exam, questions)
         if begun is not None:
             return Started(begun, is_new=True)
         # He has started it elsewhere at this very moment, and that is committed now.
@@ -71,7 +77,7 @@ def start(
     if running.exam_id != exam_id:
         raise AnotherAttemptRunningError(running)
     held = _go_on(tx, student, its_exam, running, take_over=take_over)
-    return Started(paper.read(tx, held), is_new=False)
+    return Started(paper.read(tx, held, questions), is_new=False)
 
 
 def _lock_exam(tx: Transaction, exam_id: UUID) -> Exam:
@@ -132,15 +138,21 @@ def _open(tx: Transaction, found: Exam) -> None:
     )
 
 
-def _begin(tx: Transaction, student: Principal, its_exam: Exam) -> Paper | None:
+def _begin(
+    tx: Transaction, student: Principal, its_exam: Exam, questions: OpenQuestions
+) -> Paper | None:
     now = exam.now(tx)
     if not _is_open(its_exam, now):
-        raise ExamNotOpenError(its_exam, now)
+        raise ExamNotOpenError(its_exam, now, _slot(tx, student, its_exam, now))
     if attempt.count_used(tx, its_exam.id, student.id) >= its_exam.max_attempts:
         raise NoAttemptsLeftError(its_exam)
-    questions = question.list_open_by_exam(tx, its_exam.id)
+    # Locked, so these are the questions of this version and of no other.
+    edition = Edition(
+        exam_id=its_exam.id, version=its_exam.version, frozen_at=its_exam.frozen_at
+    )
+    asked = questions.of(tx, edition)
     attempt_id = uuid7()
-    layout = paper.draw_layout(its_exam, questions, attempt_id)
+    layout = paper.draw_layout(its_exam, asked, attempt_id)
     begun = attempt_steps.insert(
         tx,
         NewAttempt(
@@ -150,7 +162,7 @@ def _begin(tx: Transaction, student: Principal, its_exam: Exam) -> Paper | None:
             session_id=student.session_id,
             max_attempts=its_exam.max_attempts,
             layout=layout,
-            max_score=sum((each.points for each in questions), Decimal(0)),
+            max_score=sum((each.points for each in asked.values()), Decimal(0)),
         ),
     )
     if begun is None:
@@ -176,9 +188,27 @@ def _begin(tx: Transaction, student: Principal, its_exam: Exam) -> Paper | None:
     )
     return Paper(
         attempt=begun,
-        questions=paper.arrange(layout, questions),
+        questions=paper.arrange(layout, asked),
         answers=(),
         next_sequence=1,
+    )
+
+
+def _slot(
+    tx: Transaction, student: Principal, its_exam: Exam, now: datetime
+) -> datetime | None:
+    """Return when he is to start an exam that has not opened yet."""
+    starts_at, ends_at = its_exam.starts_at, its_exam.ends_at
+    is_to_come = its_exam.status is ExamStatus.SCHEDULED
+    if not is_to_come or starts_at is None or ends_at is None or starts_at <= now:
+        return None
+    return start_slots.start_at(
+        its_exam.id,
+        student.id,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        duration=timedelta(minutes=its_exam.duration_minutes),
+        assigned=assignment.count(tx, its_exam.id),
     )
 
 

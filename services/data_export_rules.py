@@ -187,6 +187,7 @@ RULES: Final[Mapping[str, Rule]] = {
     AuditEvent.EXAM_STATUS_CHANGED: _nothing,
     AuditEvent.EXAM_QUESTIONS_CHANGED: _nothing,
     AuditEvent.EXAM_QUESTIONS_IMPORTED: _nothing,
+    AuditEvent.EXAM_EXTRA_TIME_GRANTED: _nothing,
     AuditEvent.EXAM_ASSIGNED: _only_him,
     AuditEvent.EXAM_UNASSIGNED: _only_him,
     AuditEvent.EXAM_ASSIGNMENT_CHANGED: _only_him,

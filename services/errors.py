@@ -14,6 +14,8 @@ class DomainError(Exception):
 
     slug: ClassVar[str]
     title: ClassVar[str]
+    # When trying again will help, if waiting is all that is needed.
+    retry_after_seconds: int | None = None
 
 
 class NotFoundError(DomainError):
@@ -29,8 +31,10 @@ class ConflictError(DomainError):
         *,
         current_status: str | None = None,
         allowed_actions: Sequence[str] = (),
+        retry_after_seconds: int | None = None,
     ) -> None:
         super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
         self.current_status = current_status
         self.allowed_actions = tuple(allowed_actions)
 

@@ -22,7 +22,7 @@ from models.proctoring_report import (
     misfit,
 )
 from models.report_context import ReportContext
-from services import errors
+from services import errors, heartbeats
 from services.attempt_errors import AttemptNotFoundError
 from services.event_intake import Batch, parse_policy
 from services.event_recording import RecordedBatch, record_batch
@@ -32,6 +32,7 @@ from services.proctoring_errors import (
     EventLimitReachedError,
     InvalidEventError,
 )
+from services.server_load import ServerLoad
 from utils.uuid7 import uuid7s
 
 # So many numbers above the first hole are looked at, to name this many holes.
@@ -95,15 +96,19 @@ _Judged = ProctoringEvent | _Refused
 
 
 class ProctoringService:
-    def __init__(self, database: Database) -> None:
+    """`load` sheds heartbeats when there is too much to do; without it all come in."""
+
+    def __init__(self, database: Database, load: ServerLoad | None = None) -> None:
         self._database = database
+        self._load = load
 
     def record_event(self, student: Principal, new: NewEvent) -> RecordedEvent:
         """Store one event. Sent again, it gives what is stored.
 
-        Raises AttemptNotFoundError, EventIdReusedError, EventLimitReachedError and
-        what `Batch.judge` raises.
+        Raises AttemptNotFoundError, EventIdReusedError, EventLimitReachedError,
+        HeartbeatNotTakenError and what `Batch.judge` raises.
         """
+        self._shed([new])
         with self._database.transaction() as tx:
             report = _take_in(tx, student, new.attempt_id, [new])
         (result,) = _results(report)
@@ -114,9 +119,10 @@ class ProctoringService:
     def record_events(self, student: Principal, new: NewEvents) -> BatchReceipt:
         """Store the events that can be stored; a bad one does not lose the others.
 
-        Raises AttemptNotFoundError, and AttemptClosedError if the attempt ended too
-        long ago for any event.
+        Raises AttemptNotFoundError, AttemptClosedError if the attempt ended too long
+        ago for any event, and HeartbeatNotTakenError if all are heartbeats.
         """
+        self._shed(new.events)
         with self._database.transaction() as tx:
             report = _take_in(tx, student, new.attempt_id, new.events)
             missing = _missing(tx, report)
@@ -128,6 +134,10 @@ class ProctoringService:
             deadline_at=context.deadline_at,
             seconds_remaining=context.seconds_remaining,
         )
+
+    def _shed(self, reports: Sequence[ReportedEvent | JsonValue]) -> None:
+        if self._load is not None:
+            heartbeats.shed(self._load, reports)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

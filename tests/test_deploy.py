@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from runpy import run_path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg2
 import pytest
 import yaml
+from gunicorn.config import Config as GunicornConfig  # type: ignore[import-untyped]
 from psycopg2.extensions import connection, parse_dsn
 
 from checkpointer.__main__ import _parser as checkpointer_parser
@@ -123,6 +125,20 @@ def test_systemd_waits_longer_than_gunicorn_does() -> None:
     )
 
     assert int(wait) > GUNICORN["graceful_timeout"] + int(drain)
+
+
+def test_the_application_is_told_how_many_threads_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also when the command line has another number than the file."""
+    monkeypatch.setenv("SERVER_THREADS", "1")
+    gunicorn = GunicornConfig()
+    gunicorn.set("threads", 5)
+    gunicorn.set("post_fork", GUNICORN["post_fork"])
+
+    gunicorn.post_fork(None, SimpleNamespace(cfg=gunicorn))
+
+    assert os.environ["SERVER_THREADS"] == "5"
 
 
 def test_nginx_and_the_socket_agree() -> None:

@@ -125,7 +125,7 @@ def test_nothing_is_written_while_the_log_contradicts_what_was_signed(
     assert last_seq(sql) == before
     # And by itself the server does nothing, as long as it stays so.
     jobs = background.jobs(app.extensions["database"])
-    assert [job.run() for job in jobs if job.name != "prune"] == [0, 0, 0]
+    assert {job.run() for job in jobs if job.name != "prune"} == {0}
     assert watch.writers() == set()
 
 

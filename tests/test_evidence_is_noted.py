@@ -43,6 +43,12 @@ NOT_EVIDENCE: Final = {
     "blockchain.verify": "numbers of entries, and what is wrong with them",
     "blockchain.list_event_types": "the catalogue",
     "transparency.prove_inclusion": "hashes",
+    "verifications.list_verifications": "runs of the verifier",
+    "verifications.get_verification": "numbers of entries, and what is wrong with them",
+    "erasures.list_erasures": "that something was erased, and why; what it was is gone",
+    "erasures.get_erasure": "the same, of one person",
+    "legal_holds.list_holds": "what must be kept, and nothing of what it is",
+    "retention.list_rules": "for how long things are kept",
     "evidence.list_views": "who of the staff has looked, not what there was to see",
 }
 # Without it nobody is in the list.

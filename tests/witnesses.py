@@ -5,6 +5,7 @@ import http.client
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -219,3 +220,9 @@ class Process:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
+            until(self._is_silent)
+
+    def _is_silent(self) -> bool:
+        """The worker dies too, and until then the port is taken."""
+        with socket.socket() as caller:
+            return caller.connect_ex(("127.0.0.1", self.port)) != 0

@@ -60,6 +60,11 @@ RATE_LIMIT_REFUSALS = Counter(
     "proctoring_rate_limit_refusals", "Requests over a rate limit.", ["route"]
 )
 
+HEARTBEATS_SHED = Counter(
+    "proctoring_heartbeats_shed",
+    "Reports of nothing that were sent away because there was too much to do (503).",
+)
+
 HASHING_IN_USE = _gauge(
     "proctoring_hashing_in_use", "Passwords that are being hashed at this moment."
 )

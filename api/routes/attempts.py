@@ -17,6 +17,7 @@ from api.contract import (
     queries,
     returns,
 )
+from api.etags import if_none_match, tagged_unless_known
 from api.schemas.attempts import (
     MAX_ANSWERS_BYTES,
     AnswersRequest,
@@ -25,6 +26,7 @@ from api.schemas.attempts import (
     PaperResponse,
     ReceiptResponse,
     SavedResponse,
+    SheetResponse,
     StartRequest,
     SubmitRequest,
 )
@@ -75,6 +77,21 @@ def list_own_attempts(query: OwnAttemptsQuery, student: Principal) -> Page[Attem
 def read_own_attempt(student: Principal, attempt_id: UUID) -> Paper:
     """Return one's own attempt, and while it runs its questions and saved answers."""
     return services().attempts.read_attempt(student, attempt_id)
+
+
+@bp.get("/attempts/<uuid:attempt_id>/paper")
+@if_none_match
+@returns(SheetResponse)
+@may_fail(404, 409)
+@authenticated(Role.STUDENT)
+def read_sheet(student: Principal, attempt_id: UUID) -> Reply:
+    """Return the questions of one's own running attempt, and nothing that changes.
+
+    Whoever keeps them asks with If-None-Match whether they still are what he has to
+    answer (304).
+    """
+    sheet = services().attempts.read_sheet(student, attempt_id)
+    return tagged_unless_known(sheet, sheet.tag)
 
 
 @bp.put("/attempts/<uuid:attempt_id>/answers")

@@ -191,6 +191,15 @@ class PaperResponse(AttemptResponse):
     seconds_remaining: int
 
 
+class SheetResponse(ResponseModel):
+    """What a running attempt asks. It has a strong ETag."""
+
+    attempt_id: UUID
+    questions: list[PaperQuestionResponse] = Field(
+        description="In this student's order."
+    )
+
+
 class SavedVersionResponse(ResponseModel):
     question_id: UUID
     client_version: int = Field(description="The stored one, whoever sent it.")

@@ -1,7 +1,7 @@
 """Bodies about what is erased, what is held, and how long data are kept."""
 
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import AliasPath, Field
@@ -10,6 +10,9 @@ from api.paging import PageQuery
 from api.schemas.base import ResponseModel, Time
 from models.retention import RetentionClass
 from models.wire import WireModel
+
+# Two numbers, as a list: readers of schemas stumble over tuples.
+Ends = Annotated[list[int], Field(min_length=2, max_length=2)]
 
 
 class ErasureQuery(WireModel):
@@ -39,7 +42,7 @@ class ErasureResponse(ResponseModel):
         description="How many rows of each class of data.",
     )
     entry_count: int = Field(description="Entries of the log that were emptied.")
-    entries: list[tuple[int, int]] = Field(
+    entries: list[Ends] = Field(
         validation_alias=AliasPath("facts", "entries"),
         description="Which they are: the first and the last of each range.",
     )

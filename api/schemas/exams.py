@@ -132,6 +132,11 @@ class AvailableExamResponse(ResponseModel):
     status: ExamStatus
     starts_at: Time
     ends_at: Time
+    start_at: Time = Field(
+        description="When your client is to call start: at starts_at, or up to 30 "
+        "seconds later if many sit the exam. It costs no time, and it binds nobody: "
+        "from starts_at on a start is taken whenever it comes."
+    )
     duration_minutes: int
     extra_time_minutes: int
     time_multiplier: Number

@@ -79,10 +79,21 @@ NOT_EXPORTED: Final = {
         "points at the newest analysis, which is there",
         "analysis_id attempt_id checked_at exam_id risk_score",
     ),
-    "audit_head": ("where the log ends", "hash log_id next_seq origin recorded_at"),
+    "audit_head": (
+        "where the log ends",
+        "hash log_id next_seq origin recorded_at suspension",
+    ),
+    "audit_suspensions": (
+        "what showed that the log is not the one that was signed",
+        "found_at id lifted_by log_root log_size note root seen_by size",
+    ),
+    "checkpoint_timestamps": (
+        "signatures of the whole log, of authorities",
+        "id is_chain_verified note received_at response size stamped_at tsa_url",
+    ),
     "checkpoints": (
         "signatures of the whole log",
-        "cosigned_at cosigned_note note root signed_at size",
+        "cosigned_at cosigned_note note root signed_at size witnessed_at",
     ),
     "evidence_views": (
         "what staff has just looked at; the looks are entries",
@@ -92,13 +103,31 @@ NOT_EXPORTED: Final = {
         "copies of answers, kept for a day",
         "body body_hash created_at key route scope status",
     ),
+    "legal_holds": (
+        "that data must be kept, and why, is in the entries of whom it is about",
+        (
+            "attempt_id exam_id id placed_at placed_by reason release_reason"
+            " released_at released_by user_id"
+        ),
+    ),
     "merkle_tiles": ("hashes of the whole log", "hashes level tile_index"),
     "questions": (
         "nobody's, and others sit them",
         "answer_key body exam_id id kind points position text",
     ),
     "rate_limits": ("counters of minutes", "expires_at hits key"),
+    "retention_rules": (
+        "for how long things are kept; who changed it is an entry of his",
+        "applied_on data_class days updated_at updated_by",
+    ),
     "schema_migrations": ("the schema's own", "applied_at name sha256 version"),
+    "verification_runs": (
+        "the verifier's notes; who had it run is an entry of his",
+        (
+            "alive_at cancel_requested deep ended_at entries_checked entries_total"
+            " failure id requested_by result started_at state"
+        ),
+    ),
 }
 COLUMNS: Final = """
     SELECT table_name, column_name FROM information_schema.columns

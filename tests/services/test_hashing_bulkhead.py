@@ -15,7 +15,8 @@ from config import Settings
 from services.passwords import HashingBusyError, PasswordHasher
 from tests.at_once import at_once
 from tests.audit_trail import run
-from tests.logins import log_in, logged, slug_of
+from tests.exams import body
+from tests.logins import is_let_in, log_in, logged, refresh, slug_of, tokens_of
 from tests.personas import PASSWORD, Api, Persona
 from tests.waiting import until
 
@@ -105,3 +106,23 @@ def test_other_routes_answer_while_logins_wait(
         assert 1 <= int(refused.headers["Retry-After"]) <= 5
     # Nobody has guessed wrong.
     assert logged(sql, "auth.login_failed") == []
+
+
+def test_who_is_logged_in_stays_so_while_nobody_can_log_in(
+    settings: Settings, alice: Persona, mallory: Persona, sql: connection
+) -> None:
+    """S22, R14: a refresh hashes no password, so it waits for no place among those."""
+    app = create_app(replace(settings, hashing_concurrency=1, hashing_queue=0))
+    api = Api(app)
+    given = tokens_of(api, mallory)
+    run(sql, "UPDATE users SET password_hash = %s WHERE id = %s", SLOW, str(alice.id))
+
+    with ThreadPoolExecutor(1) as pool:
+        at_work = pool.submit(log_in, api, alice.email)
+        until(lambda: log_in(api, mallory.email).status_code == 503)
+        for _ in range(5):
+            given = body(refresh(api, given["refresh_token"]))
+        assert not at_work.done(), "it was no storm"
+
+    assert is_let_in(api, given["access_token"])
+    assert at_work.result().status_code == 200

@@ -17,6 +17,7 @@ from services.witnessing import ConfiguredWitness
 from tests.at_once import at_once
 from tests.audit_trail import append, append_together, run, scalar
 from tests.old_copies import Witnessed, suspensions, witnessed
+from tests.waiting import until
 from tests.witnesses import Log, serving
 from utils.checkpoint import Checkpoint
 from utils.signed_note import COSIGNATURE, ED25519, Note, Signer, verified
@@ -115,6 +116,7 @@ def test_the_end_of_the_log_is_missed_without_a_witness(
     assert seen_by == "this database"
 
 
+@pytest.mark.tampers
 @pytest.mark.parametrize(
     "damage",
     [
@@ -298,11 +300,12 @@ def test_a_database_that_was_away_may_be_another_one(
     watch.check_if_due()
     assert suspensions(log.sql) == []
 
-    run(
-        log.sql,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    others = (
+        " FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
+    run(log.sql, "SELECT pg_terminate_backend(pid)" + others)
+    until(lambda: scalar(log.sql, "SELECT count(*)" + others) == 0)
     with database.read() as tx:
         audit_suspension.is_suspended(tx)
     watch.check_if_due()

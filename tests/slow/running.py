@@ -109,7 +109,9 @@ def running_api(
     port = free_port()
     beside = ["--bind", f"unix:{api_socket}"] if api_socket else []
     if keep_alive_seconds is not None:
+        # It keeps no more than this beside its threads.
         beside += ["--keep-alive", str(keep_alive_seconds)]
+        beside += ["--worker-connections", "1000"]
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "gunicorn", application),
@@ -140,3 +142,12 @@ def kill_postgres(server: embedded.Server) -> None:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(family, timeout=10)
+
+
+def restart_postgres(server: embedded.Server) -> None:
+    """Start it as whoever watches over it would; the fixture stops it in the end."""
+    again = embedded.start(server.home)
+    again.claim.close()
+    if again.process is not None:
+        # It outlives this object: Popen need not warn when it is forgotten.
+        again.process.returncode = 0

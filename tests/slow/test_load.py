@@ -17,7 +17,7 @@ from tests.slow.exam_morning import (
     sit_exam,
     verify_log,
 )
-from tests.slow.running import RunningApi, kill_postgres, running_api
+from tests.slow.running import RunningApi, kill_postgres, restart_postgres, running_api
 
 STUDENTS = 200
 AT_ONCE = 48
@@ -30,15 +30,6 @@ def seeded_api(
     seed_if_empty(durable_dsn)
     with running_api(database_variables) as api:
         yield api
-
-
-def restart(server: embedded.Server) -> None:
-    """Start it as whoever watches over it would; the fixture stops it in the end."""
-    again = embedded.start(server.home)
-    again.claim.close()
-    if again.process is not None:
-        # It outlives this object: Popen need not warn when it is forgotten.
-        again.process.returncode = 0
 
 
 def sit_all(api: RunningApi, exam_id: str, emails: Sequence[str]) -> list[Acknowledged]:
@@ -135,7 +126,7 @@ def test_a_killed_database_and_a_killed_worker_lose_nothing_acknowledged(
         # Every few seconds of the students' work, alternately.
         while not is_over.wait(3):
             kill_postgres(durable_server)
-            restart(durable_server)
+            restart_postgres(durable_server)
             downtimes.append(seeded_api.wait_until_healthy())
             if is_over.wait(2):
                 break
@@ -160,6 +151,6 @@ def test_the_service_returns_by_itself_after_the_database_was_away(
     kill_postgres(durable_server)
     with pytest.raises(TimeoutError):
         seeded_api.wait_until_healthy(patience_seconds=1)
-    restart(durable_server)
+    restart_postgres(durable_server)
 
     assert seeded_api.wait_until_healthy() < 30

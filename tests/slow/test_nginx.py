@@ -355,6 +355,7 @@ def test_a_tile_is_asked_for_once(
     assert "immutable" in second.headers["cache-control"]
     assert second.headers["x-request-id"] == "second"
     assert "x-ratelimit-remaining" not in second.headers
+    assert "backoff" not in second.headers
     lines = wait_for_lines(proxy.access_log, 2)
     assert sorted(line["cache"] for line in lines) == ["HIT", "MISS"]
 

@@ -1,5 +1,6 @@
 """Every attack on the evidence is found, by exactly those who can: `script/tamper`."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from psycopg2.extensions import connection
 from tests.tamper.__main__ import look
 from tests.tamper.attacks import ATTACKS, Attack
 from tests.tamper.deceptions import DECEPTIONS, Deception
+from tests.tamper.document import DOCUMENT, rendered
 from tests.tamper.finders import FINDERS
 from tests.tamper.system import System, running
 
@@ -40,3 +42,9 @@ def test_an_attack_on_the_database_is_found(system: System, attack: Attack) -> N
 def test_a_deception_is_found(system: System, deception: Deception) -> None:
     with system.attacked() as copy:
         assert deception.deceive(copy) is not None
+
+
+def test_the_page_says_what_is_found() -> None:
+    if "UPDATE_DOCS" in os.environ:
+        DOCUMENT.write_text(rendered(), encoding="utf-8")
+    assert DOCUMENT.read_text(encoding="utf-8") == rendered()

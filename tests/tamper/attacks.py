@@ -44,6 +44,16 @@ def rewritten(statement: str, place: str = "victim") -> Spoil:
     return spoil
 
 
+def cut(place: str) -> Spoil:
+    """Cut the log off before that entry, and all that would tell."""
+
+    def spoil(copy: Attacked) -> None:
+        copy.sql(CUT.format(place=_places(copy)[place]))
+        copy.forget_what_was_signed()
+
+    return spoil
+
+
 def _places(copy: Attacked) -> dict[str, int]:
     first, second = copy.system.sizes
     return {
@@ -70,6 +80,29 @@ def _history_anew(copy: Attacked) -> None:
     copy.rehash(0)
 
 
+def _rewritten_alone(copy: Attacked) -> None:
+    copy.sql("CREATE TEMP TABLE c AS SELECT * FROM checkpoints")
+    copy.sql("CREATE TEMP TABLE t AS SELECT * FROM merkle_tiles")
+    rewritten(EDIT.format(change="payload = replace(payload, '1', '2')"))(copy)
+    copy.sql("INSERT INTO checkpoints SELECT * FROM c")
+    copy.sql("INSERT INTO merkle_tiles SELECT * FROM t")
+
+
+def _erased_and_back(copy: Attacked) -> None:
+    """Let the program erase an entry, and put back what suits."""
+    sql(
+        """
+        SET ROLE proctoring_audit;
+        SELECT audit_redact(
+            'user', 'x', 'system',
+            '{{"entries":[[{victim},{victim}]],"legal_basis":"a letter"}}');
+        RESET ROLE;
+        UPDATE audit_log SET payload = '{{}}', payload_salt = sha256('salt')
+         WHERE seq = {victim};
+        """
+    )(copy)
+
+
 def _other_code(copy: Attacked) -> None:
     """Replace the function that hashes, and let the application go on."""
     copy.sql(
@@ -81,6 +114,12 @@ def _other_code(copy: Attacked) -> None:
     )
 
 
+CUT: Final = """
+    DELETE FROM audit_log WHERE seq >= {place};
+    UPDATE audit_head
+       SET next_seq = {place}, hash = last.hash, recorded_at = last.recorded_at
+      FROM audit_log AS last WHERE last.seq = {place} - 1
+"""
 EDIT: Final = "UPDATE audit_log SET {change} WHERE seq = {{victim}}"
 FORGED: Final = """
     INSERT INTO audit_log (seq, recorded_at, xid, flags, schema_version, event_type,
@@ -101,13 +140,13 @@ ATTACKS: Final = (
         number=1,
         name="a column of an entry is edited",
         spoil=sql(EDIT.format(change="actor_id = 'nobody'")),
-        found_by={CHAIN, ANCHOR, SIGNER},
+        found_by={CHAIN, SIGNER},
     ),
     Attack(
         number=1,
         name="a payload is edited",
         spoil=sql(EDIT.format(change="payload = replace(payload, '1', '2')")),
-        found_by={CHAIN, ANCHOR, SIGNER},
+        found_by={CHAIN, SIGNER},
     ),
     Attack(
         number=1,
@@ -136,22 +175,14 @@ ATTACKS: Final = (
     Attack(
         number=4,
         name="the end is cut off, behind what was witnessed",
-        spoil=sql(
-            "DELETE FROM audit_log WHERE seq >= {unseen};"
-            " UPDATE audit_head SET next_seq = {unseen}, (hash, recorded_at) ="
-            " (SELECT hash, recorded_at FROM audit_log WHERE seq = {unseen} - 1)"
-        ),
+        spoil=cut("unseen"),
         found_by={ROWS},
         note="only because the rows of what was cut are still there",
     ),
     Attack(
         number=4,
         name="the end is cut off, before what was witnessed",
-        spoil=sql(
-            "DELETE FROM audit_log WHERE seq >= {between};"
-            " UPDATE audit_head SET next_seq = {between}, (hash, recorded_at) ="
-            " (SELECT hash, recorded_at FROM audit_log WHERE seq = {between} - 1)"
-        ),
+        spoil=cut("between"),
         found_by={ANCHOR, SIGNER, ROWS},
     ),
     Attack(
@@ -197,13 +228,19 @@ ATTACKS: Final = (
             " WHERE audit_log.seq IN ({victim}, {victim} - 1)"
             "   AND other.seq = 2 * {victim} - 1 - audit_log.seq"
         ),
-        found_by={CHAIN, ANCHOR, SIGNER},
+        found_by={CHAIN, SIGNER},
     ),
     Attack(
         number=8,
         name="an entry is edited, and the whole chain from there hashed anew",
         spoil=rewritten(EDIT.format(change="payload = replace(payload, '1', '2')")),
         found_by={ANCHOR, SIGNER, RECEIPT},
+    ),
+    Attack(
+        number=8,
+        name="the same, and the tree's and the signer's tables are left alone",
+        spoil=_rewritten_alone,
+        found_by={CHAIN, ANCHOR, SIGNER, RECEIPT},
     ),
     Attack(
         number=9,
@@ -320,7 +357,7 @@ ATTACKS: Final = (
                 " entity_type = entity_type || substring(entity_id FOR 1)"
             )
         ),
-        found_by={CHAIN, ANCHOR, SIGNER},
+        found_by={CHAIN, SIGNER},
     ),
     Attack(
         number=22,
@@ -328,7 +365,7 @@ ATTACKS: Final = (
         spoil=sql(
             EDIT.format(change="entity_id = entity_type, entity_type = entity_id")
         ),
-        found_by={CHAIN, ANCHOR, SIGNER},
+        found_by={CHAIN, SIGNER},
     ),
     Attack(
         number=22,
@@ -338,6 +375,12 @@ ATTACKS: Final = (
             " UPDATE audit_log SET actor_id = ''"
             " WHERE event_type = 'auth.login_failed' AND seq < {unseen}"
         ),
-        found_by={CHAIN, ANCHOR, SIGNER},
+        found_by={CHAIN, SIGNER},
+    ),
+    Attack(
+        number=23,
+        name="an erased entry says something again, which is made up",
+        spoil=_erased_and_back,
+        found_by={CHAIN, ROWS, SIGNER},
     ),
 )

@@ -8,13 +8,14 @@ from typing import Final
 
 from checkpointer.__main__ import ROLE
 from models.database import Database
+from services.audit_anchors import Trust
 from services.audit_findings import CheckResult, Finding
-from services.audit_verification import verify
+from services.audit_verification import Outside, verify
 from services.checkpoint_files import read_keys
 from services.checkpointer import Checkpointer, RefusedError
 from services.receipt_service import ReceiptService
 from services.witnessing import Witnessing
-from tests.tamper.attacks import CHAIN, RECEIPT, ROWS, SIGNER
+from tests.tamper.attacks import ANCHOR, CHAIN, RECEIPT, ROWS, SIGNER
 from tests.tamper.system import Attacked
 
 # What is found, in a few words; None if nothing is.
@@ -30,6 +31,19 @@ def in_the_rows(copy: Attacked) -> str | None:
     """`verify?deep=true`: other tables against the log."""
     found = verify(copy.settings, deep=True).errors
     return _places(each for each in found if each.reason.startswith("domain_"))
+
+
+def by_an_anchor(copy: Attacked) -> str | None:
+    """`flask audit verify --witness`: the log against what a witness has seen."""
+    trust = Trust(
+        log_keys=read_keys(copy.files.keys).verifiers,
+        witnesses=(copy.system.configured,),
+    )
+    outside = Outside(anchors=trust.ask(), log_keys=trust.log_keys)
+    found = verify(copy.settings, outside=outside)
+    refused = [each for each in found.anchors if each.result is not CheckResult.PASSED]
+    # It names the witness, and when that signed: of no news here.
+    return refused[0].detail.partition(" of which ")[0][:60] if refused else None
 
 
 def by_the_signer(copy: Attacked) -> str | None:
@@ -67,6 +81,7 @@ def _shortly(message: str) -> str:
 FINDERS: Final[Mapping[str, Finder]] = {
     CHAIN: in_the_chain,
     ROWS: in_the_rows,
+    ANCHOR: by_an_anchor,
     SIGNER: by_the_signer,
     RECEIPT: by_the_receipt,
 }

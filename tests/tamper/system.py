@@ -31,6 +31,7 @@ from tests.reports import observed, record
 from tests.scene import Cast, play
 from tests.slow.running import free_port
 from tests.witnesses import Log, Process, Running
+from utils.witness_policy import WitnessPolicy
 
 # Gives every entry from {first} on the hashes that it ought to have, and the head too.
 # Whoever owns the database has all that it takes: the functions, and the salts.
@@ -68,6 +69,7 @@ NO_RULES: Final = """
     ALTER TABLE audit_log DISABLE TRIGGER ALL;
     ALTER TABLE audit_head DISABLE TRIGGER ALL;
     ALTER TABLE checkpoints DISABLE TRIGGER ALL;
+    ALTER TABLE checkpoint_timestamps DISABLE TRIGGER ALL;
     ALTER TABLE merkle_tiles DISABLE TRIGGER ALL;
 """
 
@@ -96,6 +98,14 @@ class System:
     @property
     def configured(self) -> ConfiguredWitness:
         return ConfiguredWitness(self.witness.key, self.witness.url)
+
+    @property
+    def policy(self) -> WitnessPolicy:
+        """What whoever checks asks for: the log's key, and this witness."""
+        (log,) = read_keys(self.files.keys).verifiers
+        return WitnessPolicy.parse(
+            f"log {log}\nwitness board {self.witness.key}\nquorum board\n"
+        )
 
     @contextmanager
     def attacked(self, database: str | None = None) -> Iterator["Attacked"]:
@@ -139,6 +149,11 @@ class Attacked:
     def rehash(self, first: int) -> None:
         """Make all hashes from `first` on right again, and the head."""
         self.sql(REHASH.format(first=first))
+        self.forget_what_was_signed()
+
+    def forget_what_was_signed(self) -> None:
+        """Take out of the database what would contradict: he owns that too."""
+        self.sql("TRUNCATE checkpoint_timestamps, checkpoints, merkle_tiles")
 
     def application(self) -> Settings:
         """How the API would be started on this database."""
