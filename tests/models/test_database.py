@@ -316,16 +316,19 @@ def test_a_lock_of_somebody_else_is_not_waited_for_without_end(
 
 
 def test_of_two_who_wait_for_each_other_one_is_told_to_come_back(
-    database: Database, sql: connection
+    connection_settings: ConnectionSettings, sql: connection
 ) -> None:
-    """R9: PostgreSQL ends one of them, and the other goes on."""
+    """R9: PostgreSQL ends one of them after a second, and the other goes on."""
+    patient = replace(
+        connection_settings, lock_timeout_seconds=20, statement_timeout_seconds=20
+    )
     with sql.cursor() as cursor:
         cursor.execute("CREATE TABLE two (id int PRIMARY KEY, n int)")
         cursor.execute("INSERT INTO two VALUES (1, 0), (2, 0)")
         cursor.execute("GRANT ALL ON two TO proctoring_app")
     both_have_one = threading.Barrier(2)
 
-    def add(*ids: int) -> bool:
+    def add(database: Database, *ids: int) -> bool:
         try:
             with database.transaction() as tx:
                 for each in ids:
@@ -339,8 +342,8 @@ def test_of_two_who_wait_for_each_other_one_is_told_to_come_back(
             return False
         return True
 
-    with ThreadPoolExecutor(2) as pool:
-        done = list(pool.map(lambda ids: add(*ids), [(1, 2), (2, 1)]))
+    with closing(Database(patient)) as database, ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda ids: add(database, *ids), [(1, 2), (2, 1)]))
 
     assert sorted(done) == [False, True]
     assert scalar(sql, "SELECT sum(n) FROM two") == 2
@@ -408,7 +411,7 @@ def test_a_server_that_says_nothing_is_given_up(
         with pytest.raises(DatabaseUnavailableError):
             read_one(Database(settings))
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
 
 
 def test_types_arrive_as_python_means_them(database: Database) -> None:
