@@ -12,6 +12,8 @@ class Window:
     expires_at: float
 
 
+# A window is never longer than one that begins now: after a clock went back, those of
+# before would else last until it is where it was.
 HIT = """
     INSERT INTO rate_limits AS kept (key, hits, expires_at)
     VALUES (%(key)s, %(amount)s,
@@ -20,7 +22,8 @@ HIT = """
        SET hits = excluded.hits + CASE WHEN kept.expires_at > clock_timestamp()
                                        THEN kept.hits ELSE 0 END,
            expires_at = CASE WHEN kept.expires_at > clock_timestamp()
-                             THEN kept.expires_at ELSE excluded.expires_at END
+                             THEN LEAST(kept.expires_at, excluded.expires_at)
+                             ELSE excluded.expires_at END
     RETURNING hits, extract(epoch FROM expires_at)::float8 AS expires_at
 """
 

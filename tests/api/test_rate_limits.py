@@ -59,6 +59,23 @@ def test_of_three_the_third_is_refused(
     assert_two_are_let_through(answers)
 
 
+def test_a_clock_that_goes_back_makes_no_limit_longer(
+    settings: Settings, scene: Scene
+) -> None:
+    """R17: seen from there, what was counted before ends a day too late."""
+    limits = replace(settings.rate_limits, default="2 per hour")
+    with playing(replace(settings, rate_limits=limits)) as app:
+        ask = partial(Speaker(app, scene.cast.tokens["ada"]).get, "/api/exams")
+        first = ask()
+        with app.extensions["database"].bookkeeping() as tx:
+            tx.execute(
+                "UPDATE rate_limits SET expires_at = expires_at + interval '1 d'"
+            )
+        answers = [first, ask(), ask()]
+
+    assert_two_are_let_through(answers)
+
+
 @pytest.mark.parametrize(
     ("limit", "who", "path", "sent"),
     [

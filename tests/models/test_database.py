@@ -414,6 +414,38 @@ def test_a_server_that_says_nothing_is_given_up(
     assert time.monotonic() - began < 10
 
 
+def test_a_server_that_takes_nobody_more_is_reported(
+    connection_settings: ConnectionSettings, sql: connection
+) -> None:
+    """R7: 53300."""
+    name = f"guest_{uuid4().hex}"
+    run(sql, f"CREATE ROLE {name} LOGIN PASSWORD 'guest' CONNECTION LIMIT 0")
+    settings = replace(connection_settings, user=name, password="guest")
+    try:
+        with pytest.raises(DatabaseUnavailableError) as refused:
+            read_one(Database(settings))
+    finally:
+        run(sql, f"DROP ROLE {name}")
+
+    assert "too many connections" in str(refused.value.__cause__)
+
+
+def test_a_statement_for_which_there_is_no_room_is_to_be_tried_again(
+    connection_settings: ConnectionSettings, sql: connection
+) -> None:
+    """R7: a limit on files (53400) stands for a disk that is full (53100)."""
+    run_for_all(sql, "SET temp_file_limit = '1kB'")
+    run_for_all(sql, "SET work_mem = '64kB'")
+    with closing(Database(connection_settings)) as database:
+        with pytest.raises(DatabaseUnavailableError), database.read() as tx:
+            tx.scalar(
+                "SELECT count(*) FROM (SELECT g FROM generate_series(1, 99999) g"
+                " ORDER BY md5(g::text) OFFSET 1) sorted"
+            )
+
+        assert read_one(database) == 1
+
+
 def test_types_arrive_as_python_means_them(database: Database) -> None:
     with database.read() as tx:
         assert tx.scalar("SELECT '\\x00ff'::bytea") == b"\x00\xff"
