@@ -56,8 +56,8 @@ class MalformedRequestError(Exception):
 class InvalidRequestError(Exception):
     """The request was read and does not fit the schema (422).
 
-    A ValidationError that reaches us bare came from a database row: that is our fault,
-    and a 500.
+    A ValidationError that reaches us bare is about what we made ourselves: that is our
+    fault, and a 500.
     """
 
     def __init__(

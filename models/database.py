@@ -20,7 +20,7 @@ from typing import Any, LiteralString, TypeVar
 
 import psycopg2
 from psycopg2 import errorcodes, extensions, extras
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from models.audit_entry import NewEntry, PendingEntry
 from utils import metrics
@@ -97,6 +97,13 @@ class ConstraintError(Exception):
     def __init__(self, constraint: str) -> None:
         super().__init__(constraint)
         self.constraint = constraint
+
+
+class RowError(Exception):
+    """A row does not fit the type that it is read as: a defect."""
+
+    def __init__(self, row_type: type[Any], places: Sequence[object]) -> None:
+        super().__init__(f"{row_type!r} does not fit at {places}")
 
 
 def as_json(value: object) -> extras.Json:
@@ -213,9 +220,15 @@ class Transaction:
     def all(
         self, row_type: type[Row], sql: LiteralString, params: Params | None = None
     ) -> list[Row]:
+        """Return every row as a `row_type`. Raises RowError for one that is none."""
         self._run(sql, params)
         validate = _adapter(row_type).validate_python
-        return [validate(row) for row in self._cursor.fetchall()]
+        try:
+            return [validate(row) for row in self._cursor.fetchall()]
+        except ValidationError as error:
+            what = error.errors(include_input=False, include_url=False)
+            # Without its cause, which shows the value to the log of the process.
+            raise RowError(row_type, [each["loc"] for each in what]) from None
 
     def one_or_none(
         self, row_type: type[Row], sql: LiteralString, params: Params | None = None

@@ -23,6 +23,7 @@ from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ, connection
 from database.administration import admin_dsn, environment
 from script import postgres_programs
 from script.postgres_programs import ProgramError
+from utils.safe_files import OWNER_ONLY
 
 TABLES = """
     SELECT relname FROM pg_class
@@ -65,6 +66,8 @@ def back_up(dsn: str, directory: Path) -> Path:
         name = f"proctoring-{datetime.now(UTC):%Y%m%dT%H%M%S}"
         draft = directory / f".{name}.draft"
         try:
+            # Nobody else reads it while it is being written.
+            draft.touch(OWNER_ONLY, exist_ok=False)
             snapshot = _one(session, "SELECT pg_export_snapshot()")
             postgres_programs.run(
                 pg_dump,
@@ -72,7 +75,6 @@ def back_up(dsn: str, directory: Path) -> Path:
                 f"--file={draft}",
                 dsn=dsn,
             )
-            draft.chmod(0o600)
             description |= {
                 "server_version": version,
                 "bytes": draft.stat().st_size,
@@ -82,6 +84,7 @@ def back_up(dsn: str, directory: Path) -> Path:
             # The description comes last: a dump without one is none.
             dump = directory / f"{name}.dump"
             _settle(draft, dump)
+            draft.touch(OWNER_ONLY, exist_ok=False)
             draft.write_text(json.dumps(description, indent=2) + "\n")
             _settle(draft, description_of(dump))
         finally:

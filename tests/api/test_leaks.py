@@ -184,3 +184,20 @@ def test_a_failure_of_the_database_shows_no_row_to_the_log(
     assert PASSWORD_HASH not in lines
     assert "$2b$" not in lines
     assert alice.email not in lines
+
+
+@pytest.mark.usefixtures("_no_log_afterwards")
+def test_a_row_that_does_not_fit_shows_no_value_to_the_log(
+    api: Api, alice: Persona, sql: connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """S60: the name of the column is enough to find out."""
+    run(sql, "ALTER TABLE users DROP CONSTRAINT users_role_check")
+    run(sql, "UPDATE users SET role = %s", CANARY)
+    configure_logging("DEBUG")
+
+    answer = api.as_(alice).get("/api/auth/me")
+
+    lines = capsys.readouterr().out
+    assert answer.status_code == 500
+    assert "role" in lines
+    assert CANARY not in lines

@@ -187,7 +187,7 @@ def test_where_nobody_is_there_is_no_timestamp() -> None:
         "ftp://tsa.example",
         "file:///etc/passwd",
         "http://",
-        "http://user:word@tsa.example",
+        "http://user:word@tsa.example",  # pragma: allowlist secret
         "http://tsa.example/#x",
         "http://tsa.example/a b",
         "http://tsa.example/\n",

@@ -252,7 +252,7 @@ def test_the_program_asks_its_authorities(
     ("option", "text"),
     [
         ("--tsa", "tsa.example"),
-        ("--tsa", "http://user:word@tsa.example"),
+        ("--tsa", "http://user:word@tsa.example"),  # pragma: allowlist secret
         ("--tsa-ca", "/nowhere/at/all"),
         ("--tsa-ca", __file__),
     ],

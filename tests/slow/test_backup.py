@@ -5,7 +5,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psycopg2
@@ -146,6 +146,32 @@ def test_a_file_that_is_not_what_was_written_is_not_restored(
 
     assert done.returncode == 1
     assert "its SHA-256 is another one" in done.stdout
+
+
+def test_nobody_else_reads_a_backup_while_it_is_written(
+    sql: connection, database_variables: Mapping[str, str], tmp_path: Path
+) -> None:
+    """Nor afterwards: it has everybody's answers, in a folder that others may read."""
+    assert not sql.closed
+    tmp_path.chmod(0o755)
+    modes, is_over = set[int](), threading.Event()
+
+    def watch() -> None:
+        while not is_over.is_set():
+            for file in (*tmp_path.glob(".*.draft"), *tmp_path.glob("*.dump")):
+                with suppress(FileNotFoundError):
+                    modes.add(file.stat().st_mode & 0o777)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        dump = back_up(database_variables, tmp_path)
+    finally:
+        is_over.set()
+        watcher.join()
+
+    assert dump.stat().st_mode & 0o777 == 0o600
+    assert modes == {0o600}
 
 
 def test_a_backup_of_nothing_leaves_no_file(tmp_path: Path) -> None:
