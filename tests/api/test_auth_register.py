@@ -80,6 +80,8 @@ def test_of_many_at_once_one_gets_the_address(api: Api, sql: connection) -> None
         "ﬁsh@example.edu",
         "İ@example.edu",
         "zero\u200bwidth@example.edu",
+        # In full width, which a browser's address bar would show alike.
+        "a@\uff45xample.edu",
         "no-at.example.edu",
         "@example.edu",
         "a@localhost",
