@@ -33,6 +33,8 @@ from utils.canonical_text import to_base64
 FEW: Final = 10_000
 PROOFS: Final = 300
 PROCESSES: Final = (1, 2)
+# As the checkpointer does without being told.
+INTERVAL_SECONDS: Final = 1.0
 # Prints the largest memory that a verification needed, its own processes' included.
 MEMORY: Final = """
 import resource, sys
@@ -154,11 +156,11 @@ def _signing(
             ingest.singles(50)
             ratios = []
             for _ in range(rounds):
-                alone = ingest.singles(200).ours
-                with house.signing():
+                alone = ingest.singles(400).ours
+                with house.signing(INTERVAL_SECONDS):
                     house.wait_for_the_witness(house.origin)
-                    ratios.append(ingest.singles(200).ours / alone)
-            with house.signing():
+                    ratios.append(ingest.singles(400).ours / alone)
+            with house.signing(INTERVAL_SECONDS):
                 waits = [_receipt_seconds(port, each) for each in students[8:]]
         finally:
             house.process.kill()

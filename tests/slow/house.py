@@ -101,10 +101,12 @@ class House:
             check=False,
         )
 
-    def start_signing(self) -> subprocess.Popen[bytes]:
+    def start_signing(self, interval_seconds: float = 0.1) -> subprocess.Popen[bytes]:
         witness = f"{self.witness.key}={self.witness.url}"
         return subprocess.Popen(
-            self.checkpointer("run", "--interval", "0.1", "--witness", witness),
+            self.checkpointer(
+                *("run", "--interval", str(interval_seconds), "--witness", witness)
+            ),
             cwd=PROJECT,
             env={"PATH": os.environ["PATH"], **self.database},
             stdout=subprocess.DEVNULL,
@@ -112,8 +114,8 @@ class House:
         )
 
     @contextmanager
-    def signing(self) -> Iterator[None]:
-        process = self.start_signing()
+    def signing(self, interval_seconds: float = 0.1) -> Iterator[None]:
+        process = self.start_signing(interval_seconds)
         try:
             yield
         finally:
