@@ -43,6 +43,8 @@ from utils.witness_policy import WitnessPolicy
 
 HOME: Final = Path(".local", "checkpointer")
 ROLE: Final = "proctoring_checkpointer"
+# Storing many tiles at once may take longer than a request.
+STATEMENT_TIMEOUT_SECONDS: Final = 60.0
 FAILED: Final = 1
 REFUSED: Final = 3
 
@@ -174,8 +176,7 @@ def _database() -> Iterator[Database]:
         database_from_env(environment()),
         role=ROLE,
         pool_size=2,
-        # Storing many tiles at once may take longer than a request.
-        statement_timeout_seconds=60.0,
+        statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS,
     )
     with closing(Database(settings)) as database:
         yield database

@@ -18,4 +18,16 @@ ALTER ROLE proctoring_api PASSWORD :'api';
 ALTER ROLE proctoring_checkpoints PASSWORD :'checkpoints';
 GRANT proctoring_app TO proctoring_api;
 GRANT proctoring_checkpointer TO proctoring_checkpoints;
+
+-- What models/database.py asks of each session, and checks: a pooler in transaction mode
+-- passes none of it on, so here it is once more, as the logins' own.
+ALTER ROLE proctoring_api SET role = proctoring_app;
+ALTER ROLE proctoring_checkpoints SET role = proctoring_checkpointer;
+ALTER ROLE proctoring_api SET statement_timeout = '5s';
+ALTER ROLE proctoring_checkpoints SET statement_timeout = '1min';
+SELECT format('ALTER ROLE %I SET %s', login, setting)
+  FROM unnest(ARRAY['proctoring_api', 'proctoring_checkpoints']) AS login,
+       unnest(ARRAY['search_path = public', 'timezone = ''UTC''',
+                    'synchronous_commit = on', 'lock_timeout = ''2s''',
+                    'idle_in_transaction_session_timeout = ''10s''']) AS setting \gexec
 SQL

@@ -60,7 +60,8 @@ BOUNDS: LiteralString = "SELECT min(seq), max(seq) FROM public.audit_log"
 NEXT_FROM: LiteralString = "SELECT min(seq) FROM public.audit_log WHERE seq >= %(seq)s"
 BEGIN: LiteralString = (
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
-    " SET LOCAL idle_in_transaction_session_timeout = 0"
+    " SET LOCAL idle_in_transaction_session_timeout = 0;"
+    " SET LOCAL statement_timeout = %(timeout)s"
 )
 TOO_LONG: Final = "reading took too long"
 EXPORT: LiteralString = "SELECT pg_export_snapshot(), clock_timestamp()"
@@ -109,7 +110,8 @@ class Snapshot:
         self._ends_at = time.monotonic() + timeout_seconds if timeout_seconds else None
         self.tree = StoredTree(self.all)
         self._cursor = connection.cursor()
-        self._cursor.execute(BEGIN)
+        # Of this transaction, not of the session, which may be lent by a pooler.
+        self._cursor.execute(BEGIN, {"timeout": str(int(timeout_seconds * 1000))})
         if imported is not None:
             self._cursor.execute(sql.SQL(IMPORT).format(snapshot=sql.Literal(imported)))
         self._cursor.execute(EXPORT)
@@ -234,9 +236,7 @@ def snapshot(
     DatabaseUnavailableError.
     """
     try:
-        with closing(
-            settings.connect(statement_timeout_seconds=timeout_seconds)
-        ) as connection:
+        with closing(settings.connect()) as connection:
             yield Snapshot(connection, imported, timeout_seconds)
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
         raise DatabaseUnavailableError("the database did not answer") from error

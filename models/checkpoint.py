@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import LiteralString
 
-from models.database import FLUSH, Transaction
+from models.database import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,4 +170,4 @@ def get_news(tx: Transaction, *, size: int, urgent: Sequence[str]) -> News | Non
 
 def flush(tx: Transaction) -> None:
     """Wait until all that was committed before is on disk."""
-    tx.execute(FLUSH)
+    tx.flush()

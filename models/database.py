@@ -53,6 +53,12 @@ APPEND_AND_COMMIT: LiteralString = (
 COMMIT_WITHOUT_ENTRY: LiteralString = "COMMIT; " + FLUSH
 ROLL_BACK_AND_FLUSH: LiteralString = "ROLLBACK; " + FLUSH
 
+# How a session was really begun: a pooler in between may have left out what it was
+# asked for (PgBouncer does), and then has to be given it by the login's own defaults.
+IN_FORCE: LiteralString = (
+    "SELECT name, current_setting(name) FROM unnest(%(names)s::text[]) AS name"
+)
+
 IDLE = extensions.TRANSACTION_STATUS_IDLE
 # A connection that was idle for longer is asked before it is used.
 IDLE_CHECK_SECONDS = 1.0
@@ -82,6 +88,14 @@ class DatabaseUnavailableError(Exception):
 
 class PoolBusyError(DatabaseUnavailableError):
     """Every connection is lent out. The database itself may be well."""
+
+
+class SessionError(DatabaseUnavailableError):
+    """The session is not as it was asked for, so nothing is done in it.
+
+    Without a time limit a statement could last for ever, and without a synchronous
+    commit an answer would promise what a crash may take.
+    """
 
 
 class LogSuspendedError(Exception):
@@ -160,27 +174,26 @@ class ConnectionSettings:
     statement_timeout_seconds: float = 5.0
     lock_timeout_seconds: float = 2.0
 
-    def connect(
-        self, *, statement_timeout_seconds: float | None = None
-    ) -> extensions.connection:
-        """Open a connection in autocommit. 0 seconds means no timeout."""
-        timeout = (
-            self.statement_timeout_seconds
-            if statement_timeout_seconds is None
-            else statement_timeout_seconds
-        )
-        options = {
+    @property
+    def session(self) -> dict[str, str]:
+        """What each session asks for, by parameter, in the words that PostgreSQL shows.
+
+        deploy/logins.sh has it once more, for sessions through a pooler.
+        """
+        asked = {
             "search_path": "public",
             "timezone": "UTC",
-            "datestyle": "ISO",
             # What waits for the disk must do so whatever the server's default is.
             "synchronous_commit": "on",
-            "statement_timeout": f"{int(timeout * 1000)}",
-            "lock_timeout": f"{int(self.lock_timeout_seconds * 1000)}",
-            "idle_in_transaction_session_timeout": "10000",
+            "statement_timeout": _duration(self.statement_timeout_seconds),
+            "lock_timeout": _duration(self.lock_timeout_seconds),
+            "idle_in_transaction_session_timeout": _duration(10),
         }
-        if self.role is not None:
-            options["role"] = self.role
+        return asked if self.role is None else {**asked, "role": self.role}
+
+    def connect(self) -> extensions.connection:
+        """Open a connection in autocommit. Raises SessionError and psycopg2.Error."""
+        asked = self.session
         connection = psycopg2.connect(
             host=self.host,
             port=self.port,
@@ -195,10 +208,34 @@ class ConnectionSettings:
             keepalives_count=3,
             tcp_user_timeout=10_000,
             application_name="proctoring",
-            options=" ".join(f"-c {name}={value}" for name, value in options.items()),
+            options=" ".join(
+                f"-c {name}={value}"
+                for name, value in {**asked, "datestyle": "ISO"}.items()
+            ),
         )
         connection.autocommit = True
+        _check_session(connection, asked)
         return connection
+
+
+def _duration(seconds: float) -> str:
+    """Return a length of time as PostgreSQL shows it, in its largest whole unit."""
+    milliseconds = int(seconds * 1000)
+    for unit, size in (("h", 3_600_000), ("min", 60_000), ("s", 1000)):
+        if milliseconds and milliseconds % size == 0:
+            return f"{milliseconds // size}{unit}"
+    return f"{milliseconds}ms" if milliseconds else "0"
+
+
+def _check_session(connection: extensions.connection, asked: Mapping[str, str]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(IN_FORCE, {"names": list(asked)})
+        found = dict(cursor.fetchall())
+    lost = {name: found[name] for name in asked if found[name] != asked[name]}
+    if lost:
+        connection.close()
+        logger.error("a session without what it was asked for", extra={"found": lost})
+        raise SessionError(f"the session has {lost}")
 
 
 class Transaction:
@@ -277,15 +314,26 @@ class Transaction:
         """
         if not self._entries:
             if self._has_appended:
-                self._cursor.execute(COMMIT_WITHOUT_ENTRY)
+                self.flush(COMMIT_WITHOUT_ENTRY)
             elif not self._begin:
-                self._cursor.execute(ROLL_BACK_AND_FLUSH)
+                self.flush(ROLL_BACK_AND_FLUSH)
             return
-        self._run(*_append([entry for entry, _ in self._entries]))
+        self.flush(*_append([entry for entry, _ in self._entries]))
         (row,) = self._cursor.fetchall()
         first_seq = int(str(row["current_setting"]).partition(":")[0])
         for offset, (_, pending) in enumerate(self._entries):
             pending.settle(first_seq + offset)
+
+    def flush(self, sql: LiteralString = FLUSH, params: Params | None = None) -> None:
+        """Run a message that ends with the flush, and believe it only if it waited.
+
+        Somebody who cancels a statement that waits for a synchronous standby does not
+        undo it: PostgreSQL commits without the standby, and says so in a warning alone.
+        """
+        del self._connection.notices[:]
+        self._run(sql, params)
+        if self._connection.notices:
+            raise DatabaseUnavailableError("; ".join(self._connection.notices).strip())
 
     def finish_reading(self) -> None:
         if not self._begin:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from runpy import run_path
 from types import SimpleNamespace
@@ -19,9 +20,11 @@ import yaml
 from gunicorn.config import Config as GunicornConfig  # type: ignore[import-untyped]
 from psycopg2.extensions import connection, parse_dsn
 
+from checkpointer.__main__ import ROLE, STATEMENT_TIMEOUT_SECONDS
 from checkpointer.__main__ import _parser as checkpointer_parser
 from config import Settings
-from tests.audit_trail import run
+from tests.audit_trail import run, scalar
+from tests.databases import connection_to
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -303,24 +306,28 @@ def test_the_programs_of_the_compose_file_take_their_arguments(
     ]
 
 
-def test_the_logins_may_become_one_role_each(
-    dsn: str, sql: connection, tmp_path: Path
-) -> None:
+def make_logins(dsn: str, home: Path, password: str) -> None:
     psql = program("psql")
     where = parse_dsn(dsn)
-    password = 'it\'s "quoted"; $(and) `more`'
     for name in ("db_admin_password", "db_password", "db_checkpointer_password"):
-        (tmp_path / name).write_text(password + "\n")
+        (home / name).write_text(password + "\n")
     environ = {
         "PATH": f"{Path(psql).parent}:{os.environ['PATH']}",
-        "SECRETS": str(tmp_path),
+        "SECRETS": str(home),
         "PGHOST": where["host"],
         "PGPORT": where["port"],
         "PGUSER": where["user"],
         "PGDATABASE": where["dbname"],
     }
+    subprocess.run(["sh", DEPLOY / "logins.sh"], env=environ, check=True)
+
+
+def test_the_logins_may_become_one_role_each(
+    dsn: str, sql: connection, tmp_path: Path
+) -> None:
+    password = 'it\'s "quoted"; $(and) `more`'
     for _ in range(2):
-        subprocess.run(["sh", DEPLOY / "logins.sh"], env=environ, check=True)
+        make_logins(dsn, tmp_path, password)
 
     member = (
         "SELECT granted.rolname FROM pg_auth_members"
@@ -329,8 +336,20 @@ def test_the_logins_may_become_one_role_each(
     )
     assert run(sql, member, "proctoring_api") == [("proctoring_app",)]
     assert run(sql, member, "proctoring_checkpoints") == [("proctoring_checkpointer",)]
-    own = {**where, "user": "proctoring_api", "password": password}
+    own = {**parse_dsn(dsn), "user": "proctoring_api", "password": password}
     with closing(psycopg2.connect(**own)) as session, session.cursor() as cursor:
         cursor.execute("SET ROLE proctoring_app")
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             cursor.execute("SET ROLE proctoring_owner")
+
+    # By itself, too: a pooler does not pass on what a session asks for.
+    for login, role, seconds in (
+        ("proctoring_api", "proctoring_app", 5.0),
+        ("proctoring_checkpoints", ROLE, STATEMENT_TIMEOUT_SECONDS),
+    ):
+        asked = replace(
+            connection_to(dsn), role=role, statement_timeout_seconds=seconds
+        ).session
+        with closing(psycopg2.connect(dsn, user=login, password=password)) as session:
+            for name, value in asked.items():
+                assert scalar(session, "SELECT current_setting(%s)", name) == value

@@ -1,6 +1,8 @@
 """A PostgreSQL that flushes to disk, and the API as gunicorn runs it."""
 
+import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -11,7 +13,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import make_dsn
 
-from database import embedded
+from database import embedded, embedded_home
 from database.migrate import migrate
 from tests.slow import running
 from tests.slow.running import RunningApi, running_api
@@ -23,6 +25,35 @@ def durable_server() -> Iterator[embedded.Server]:
     home = Path(tempfile.mkdtemp(prefix="proctoring-durable-"))
     # As root the server is another account, which has to get through here.
     home.chmod(0o711)
+    server = embedded.start(home / "postgres", {"max_connections": "200"})
+    yield server
+    if embedded.stop(server):
+        shutil.rmtree(home)
+
+
+@pytest.fixture
+def standby(durable_server: embedded.Server) -> Iterator[embedded.Server]:
+    """A second server that follows the first one."""
+    home = Path(tempfile.mkdtemp(prefix="proctoring-standby-"))
+    home.chmod(0o711)
+    settled = embedded_home.settle(home / "postgres")
+    account = settled.account
+    subprocess.run(
+        [
+            embedded_home.programs(settled) / "pg_basebackup",
+            *("--write-recovery-conf", "--no-sync"),
+            *("--checkpoint=fast", "--wal-method=stream"),
+            *("--pgdata", settled.data, "--dbname", durable_server.dsn()),
+        ],
+        check=True,
+        cwd=settled.path,
+        env={"PATH": os.environ["PATH"]},
+        user=account.user,
+        group=account.group,
+        extra_groups=account.extra_groups,
+        timeout=120,
+    )
+    # A standby needs as much room as its primary has.
     server = embedded.start(home / "postgres", {"max_connections": "200"})
     yield server
     if embedded.stop(server):

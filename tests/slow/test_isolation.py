@@ -21,10 +21,11 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection, make_dsn, parse_dsn
 
-from models.database import ConnectionSettings
+from models.database import ConnectionSettings, Database, SessionError
 from services.audit_verification import verify
 from tests.at_once import at_once
-from tests.audit_trail import run, scalar
+from tests.audit_trail import append, run, scalar
+from tests.databases import connection_to
 from tests.slow.running import free_port
 from tests.waiting import until
 
@@ -71,6 +72,7 @@ def pooled(dsn: str, tmp_path: Path) -> Iterator[str]:
         unix_socket_dir =
         auth_type = any
         pool_mode = transaction
+        ignore_startup_parameters = options
         default_pool_size = {WRITERS // 2}
         max_client_conn = 100
         """
@@ -113,6 +115,15 @@ def test_no_gap_and_no_fork_through_a_pooler(
     pooled: str, sql: connection, connection_settings: ConnectionSettings, level: str
 ) -> None:
     _hammer(pooled, sql, connection_settings, level)
+
+
+def test_a_pooler_that_leaves_out_what_a_session_needs_is_noticed(pooled: str) -> None:
+    """It passes no options on. deploy/logins.sh gives them to the login instead."""
+    with (
+        closing(Database(connection_to(pooled))) as database,
+        pytest.raises(SessionError, match="role"),
+    ):
+        append(database)
 
 
 def _hammer(
