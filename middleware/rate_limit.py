@@ -29,6 +29,8 @@ UNLIMITED = frozenset(
     {"health.live", "health.health", "health.ready", "metrics.metrics"}
 )
 
+REDIS_TIMEOUT_SECONDS = 0.5
+
 
 class PostgresStorage(Storage):
     """Counts in the rate_limits table."""
@@ -137,15 +139,13 @@ def _correct_retry_after(response: Response) -> Response:
 
 def init_app(app: Flask, limits: RateLimits, database: Database) -> None:
     """Limit every endpoint of the app. Called after its blueprints are registered."""
-    is_redis = limits.storage_uri.startswith("redis")
+    is_redis = _is_redis(limits.storage_uri)
     limiter = Limiter(
         caller,
         default_limits=[limits.default],
         default_limits_exempt_when=lambda: request.endpoint in UNLIMITED,
         storage_uri=limits.storage_uri,
-        storage_options={"database": database}  # type: ignore[dict-item]
-        if limits.storage_uri.startswith("postgresql")
-        else {},
+        storage_options=_storage_options(limits.storage_uri, database),
         strategy="fixed-window",
         headers_enabled=True,
         # Without Redis each process counts for itself: a limit, if a looser one.
@@ -177,6 +177,22 @@ def init_app(app: Flask, limits: RateLimits, database: Database) -> None:
         _limit(app, endpoint, limiter.limit(limits.events))
     for endpoint in ("data_exports.export_own_data", "data_exports.export_user_data"):
         _limit(app, endpoint, limiter.limit(limits.data_exports))
+
+
+def _is_redis(storage_uri: str) -> bool:
+    return storage_uri.startswith("redis")
+
+
+def _storage_options(storage_uri: str, database: Database) -> dict[str, Any]:
+    if storage_uri.startswith("postgresql"):
+        return {"database": database}
+    if _is_redis(storage_uri):
+        # Its host may be gone without a word, and every request asks it.
+        return {
+            "socket_connect_timeout": REDIS_TIMEOUT_SECONDS,
+            "socket_timeout": REDIS_TIMEOUT_SECONDS,
+        }
+    return {}
 
 
 def _limit(app: Flask, endpoint: str, limit: Any) -> None:

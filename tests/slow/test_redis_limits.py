@@ -1,6 +1,7 @@
 """Rate limits that are counted in Redis, and what happens when it goes away."""
 
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -46,6 +47,21 @@ def wait_for(port: int) -> None:
             time.sleep(0.05)
         else:
             return
+
+
+def test_a_redis_that_says_nothing_is_given_up(
+    settings: Settings, redis_server: tuple[str, subprocess.Popen[bytes]]
+) -> None:
+    uri, process = redis_server
+    limits = RateLimits(storage_uri=uri, default="3 per hour")
+    client = create_app(replace(settings, rate_limits=limits)).test_client()
+    process.send_signal(signal.SIGSTOP)
+
+    began = time.monotonic()
+    statuses = [client.get("/docs").status_code for _ in range(5)]
+
+    assert statuses == [200, 200, 200, 429, 429]
+    assert time.monotonic() - began < PATIENCE_SECONDS
 
 
 def test_limits_hold_across_processes_in_redis_and_without_it_in_each(
