@@ -184,6 +184,7 @@ class Process:
     log: Log
     port: int
     name: str = NAME
+    address: str = "127.0.0.1"
     # Of other logs, or of the same in another epoch.
     other_keys: tuple[VerifierKey, ...] = ()
     _process: subprocess.Popen[bytes] | None = None
@@ -198,7 +199,7 @@ class Process:
             [
                 *(sys.executable, "-m", "witness", "serve"),
                 *("--state", self.home / "state", "--key", self.home / "key"),
-                *("--log", str(self.log.key), "--bind", f"127.0.0.1:{self.port}"),
+                *("--log", str(self.log.key), "--bind", f"{self.address}:{self.port}"),
                 *(word for key in self.other_keys for word in ("--log", str(key))),
             ],
             cwd=PROJECT,
@@ -206,7 +207,7 @@ class Process:
             start_new_session=True,
         )
         running = Running(
-            url=f"http://127.0.0.1:{self.port}",
+            url=f"http://{self.address}:{self.port}",
             key=keys.read(self.home / "key").verifier,
             state=self.home / "state",
         )
@@ -225,4 +226,4 @@ class Process:
     def _is_silent(self) -> bool:
         """The worker dies too, and until then the port is taken."""
         with socket.socket() as caller:
-            return caller.connect_ex(("127.0.0.1", self.port)) != 0
+            return caller.connect_ex((self.address, self.port)) != 0

@@ -6,6 +6,8 @@ again has to be idempotent.
 """
 
 import time
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +18,8 @@ from tests.reports import observed
 
 PASSWORD = "a long and lonely password 1"
 PATIENCE_SECONDS = 90.0
-RETRIED = frozenset({429, 503})
+# Also what nginx says while a host does not answer.
+RETRIED = frozenset({429, 502, 503, 504})
 
 
 class UnexpectedAnswerError(Exception):
@@ -29,7 +32,8 @@ class Client:
 
     url: str
     session: requests.Session = field(default_factory=requests.Session)
-    retries: int = 0
+    # Why something had to be sent again: a status, or the name of an error.
+    retries: Counter[str] = field(default_factory=Counter)
 
     def send(
         self,
@@ -46,8 +50,8 @@ class Client:
                 response = self.session.request(
                     method, self.url + path, json=body, timeout=15
                 )
-            except requests.RequestException:
-                response = None
+            except requests.RequestException as error:
+                response, reason = None, type(error).__name__
             if response is not None and response.status_code in good:
                 return response
             if response is not None and response.status_code not in RETRIED:
@@ -56,7 +60,7 @@ class Client:
                 )
             if time.monotonic() > deadline:
                 raise UnexpectedAnswerError(f"{method} {path}: no answer")
-            self.retries += 1
+            self.retries[reason if response is None else str(response.status_code)] += 1
             time.sleep(0.2)
 
     def log_in(self, email: str, password: str = PASSWORD) -> None:
@@ -77,17 +81,31 @@ class Acknowledged:
     # question_id → client_version
     answers: dict[str, int] = field(default_factory=dict)
     receipt: Json | None = None
+    retries: Counter[str] = field(default_factory=Counter)
 
 
-def sit_exam(url: str, email: str, exam_id: str, *, rounds: int = 4) -> Acknowledged:
+# Makes the client that speaks to an address.
+Connect = Callable[[str], Client]
+
+
+def sit_exam(
+    url: str,
+    email: str,
+    exam_id: str,
+    *,
+    rounds: int = 4,
+    pause_seconds: float = 0,
+    connect: Connect = Client,
+) -> Acknowledged:
     """Log in, start, save and report `rounds` times, submit."""
-    client = Client(url)
+    client = connect(url)
     client.log_in(email)
-    done = Acknowledged(email)
+    done = Acknowledged(email, retries=client.retries)
     attempt = client.send("POST", f"/api/exams/{exam_id}/start", {}).json()
     done.attempt_ids.add(attempt["id"])
     sequence = 1
     for round_number in range(1, rounds + 1):
+        time.sleep(pause_seconds)
         question = attempt["questions"][round_number % len(attempt["questions"])]
         answers = {
             "answers": [
@@ -134,14 +152,16 @@ CHOICE = {
 }
 
 
-def open_exam(url: str, students: int) -> tuple[str, list[str]]:
+def open_exam(
+    url: str, students: int, connect: Connect = Client
+) -> tuple[str, list[str]]:
     """As the admin, open an exam for so many students who have just registered."""
-    admin = Client(url)
+    admin = connect(url)
     admin.log_in(ADMIN["email"], ADMIN["password"])
     change = {"current_password": ADMIN["password"], "new_password": OWN_PASSWORD}
     admin.send("POST", "/api/auth/change-password", change)
     emails = [f"student{number}@example.edu" for number in range(students)]
-    anybody = Client(url)
+    anybody = connect(url)
     for number, email in enumerate(emails):
         account = {
             "email": email,
@@ -166,8 +186,8 @@ def open_exam(url: str, students: int) -> tuple[str, list[str]]:
     return exam["id"], emails
 
 
-def verify_log(url: str) -> Json:
-    admin = Client(url)
+def verify_log(url: str, connect: Connect = Client) -> Json:
+    admin = connect(url)
     admin.log_in(ADMIN["email"], OWN_PASSWORD)
     found: Json = admin.send("GET", "/api/blockchain/verify").json()
     return found

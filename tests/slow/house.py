@@ -40,7 +40,14 @@ def log_in(url: str) -> requests.Response:
 class House:
     """The operator's side, and the witness beside it."""
 
-    def __init__(self, home: Path, dsn: str, database: Variables) -> None:
+    def __init__(
+        self,
+        home: Path,
+        dsn: str,
+        database: Variables,
+        *,
+        address: str = "127.0.0.1",
+    ) -> None:
         self.dsn = dsn
         self.database = database
         self.files = Files(keys=home / "keys.json", state=home / "state.json")
@@ -53,6 +60,7 @@ class House:
             home=home / "witness",
             log=Log(signer=signer, leaves=[], origin=self.origin),
             port=free_port(),
+            address=address,
         )
         self.process.settle()
         self.witness: Running = self.process.start()

@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,28 +88,41 @@ def running_proxy(api_socket: Path) -> Iterator[RunningProxy]:
 def moved(
     home: Path, api_socket: Path, port: int, plain_port: int, monitoring_port: int
 ) -> str:
-    """Return deploy/nginx.conf with the paths and ports of a test, else unchanged.
+    """Return deploy/nginx.conf with the paths and ports of a test, else unchanged."""
+    return replaced(
+        relocated(home),
+        {
+            "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
+            "listen 80": f"listen 127.0.0.1:{plain_port}",
+            "listen 127.0.0.1:9180": f"listen 127.0.0.1:{monitoring_port}",
+            "/run/proctoring/gunicorn.sock": str(api_socket),
+        },
+    )
 
-    Raises ValueError if it no longer says what is to be replaced.
-    """
-    text = CONFIGURATION.read_text()
-    for old, new in {
-        "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
-        "listen 80": f"listen 127.0.0.1:{plain_port}",
-        "listen 127.0.0.1:9180": f"listen 127.0.0.1:{monitoring_port}",
-        "/run/proctoring/gunicorn.sock": str(api_socket),
-        "/etc/nginx/proctoring/": f"{home}/",
-        "/var/log/nginx/access.log": f"{home}/access.log",
-        "/var/cache/nginx-tiles": f"{home}/tiles",
-        # Debian's own places for bodies are root's.
-        "http {\n": "http {\n"
-        + "".join(
-            f"    {name}_temp_path {home}/{name};\n"
-            for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        ),
-    }.items():
+
+def relocated(home: Path) -> str:
+    """Return deploy/nginx.conf with everything that it reads and writes in `home`."""
+    return replaced(
+        CONFIGURATION.read_text(),
+        {
+            "/etc/nginx/proctoring/": f"{home}/",
+            "/var/log/nginx/access.log": f"{home}/access.log",
+            "/var/cache/nginx-tiles": f"{home}/tiles",
+            # Debian's own places for bodies are root's.
+            "http {\n": "http {\n"
+            + "".join(
+                f"    {name}_temp_path {home}/{name};\n"
+                for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+            ),
+        },
+    )
+
+
+def replaced(text: str, replacements: Mapping[str, str]) -> str:
+    """Raise ValueError if the text no longer says what is to be replaced."""
+    for old, new in replacements.items():
         if old not in text:
-            raise ValueError(f"{CONFIGURATION.name} has no {old!r}")
+            raise ValueError(f"there is no {old!r}")
         text = text.replace(old, new)
     return text
 
