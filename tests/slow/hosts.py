@@ -75,6 +75,7 @@ class Postgres:
         where = ("--pgdata", self.home.data, "--username=postgres")
         self.run("initdb", *where, "--auth-local=trust", "--encoding=UTF8", "--locale=C")
         (self.home.data / "conf.d").mkdir()
+        shutil.chown(self.home.data / "conf.d", self.account.user)
         with (self.home.data / "postgresql.conf").open("a") as file:
             file.write("include_dir = 'conf.d'\n")
         self._write("conf.d/proctoring.conf", self._settings())
@@ -151,7 +152,10 @@ class Postgres:
         return replaced(text, {"ssl = on": "ssl = off"})
 
     def _write(self, name: str, text: str) -> None:
-        (self.home.data / name).write_text(text)
+        path = self.home.data / name
+        path.write_text(text)
+        # pg_rewind writes it anew.
+        shutil.chown(path, self.account.user)
 
     def _make_logins(self) -> None:
         root = Path(tempfile.mkdtemp(dir=self.home.path))

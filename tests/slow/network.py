@@ -22,6 +22,10 @@ class NoNamespacesError(Exception):
     """Network namespaces can't be made here, and why."""
 
 
+class ProgramError(Exception):
+    """A program did not end well; the message has what it said."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
     """A switch with a cable to each host, and one to us (`prefix` + "1")."""
@@ -61,7 +65,7 @@ class Network:
         )
         output = process.communicate(timeout=120)[0].decode()
         if process.returncode != 0:
-            raise subprocess.CalledProcessError(process.returncode, command, output)
+            raise ProgramError(f"{command}: {output}")
         return output
 
     def pull(self, host: str) -> None:
