@@ -32,7 +32,7 @@ from tests.waiting import until
 DEPLOY: Final = PROJECT / "deploy" / "two-hosts"
 DATABASE: Final = "proctoring_db"
 # Of both logins, of replication and of Redis.
-PASSWORD: Final = "known to this test alone"  # noqa: S105  # pragma: allowlist secret
+PASSWORD: Final = "known to this test alone"  # pragma: allowlist secret
 IN_STEP: Final = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'quorum'"
 
 
@@ -48,6 +48,9 @@ class Postgres:
     @property
     def account(self) -> Account:
         return self.home.account
+
+    def own(self, path: Path) -> None:
+        shutil.chown(path, self.account.name)
 
     def run(self, program: str, *arguments: Any) -> str:
         """Run one of PostgreSQL's programs on this host."""
@@ -73,9 +76,16 @@ class Postgres:
     def create(self) -> None:
         """Make the primary, with a schema and logins."""
         where = ("--pgdata", self.home.data, "--username=postgres")
-        self.run("initdb", *where, "--auth-local=trust", "--encoding=UTF8", "--locale=C")
+        self.run(
+            "initdb",
+            *where,
+            "--auth-local=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+        )
         (self.home.data / "conf.d").mkdir()
-        shutil.chown(self.home.data / "conf.d", self.account.user)
+        self.own(self.home.data / "conf.d")
         with (self.home.data / "postgresql.conf").open("a") as file:
             file.write("include_dir = 'conf.d'\n")
         self._write("conf.d/proctoring.conf", self._settings())
@@ -95,7 +105,7 @@ class Postgres:
             "pg_basebackup",
             *("--dbname", self._upstream(primary), "--pgdata", self.home.data),
             *("--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf"),
-            *("--create-slot", "--slot", self.host),
+            *("--create-slot", "--slot", self.host, "--no-sync"),
         )
         self.start()
 
@@ -155,7 +165,7 @@ class Postgres:
         path = self.home.data / name
         path.write_text(text)
         # pg_rewind writes it anew.
-        shutil.chown(path, self.account.user)
+        self.own(path)
 
     def _make_logins(self) -> None:
         root = Path(tempfile.mkdtemp(dir=self.home.path))
@@ -218,7 +228,7 @@ class AppHost:
         (self.root / "pgbouncer.ini").write_text(text)
         (self.root / "userlist.txt").write_text(users)
         self._write_primary("db1")
-        shutil.chown(self.root, self.account.user)
+        shutil.chown(self.root, self.account.name)
 
     def start(self) -> None:
         pgbouncer = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
@@ -334,9 +344,11 @@ class Front:
 
 
 class _ToAddress(HTTPAdapter):
+    """Asks for the name of the site, whatever address it was given."""
+
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        names = {"server_hostname": HOST, "assert_hostname": HOST}
-        super().init_poolmanager(*arguments, **options, **names)  # type: ignore[no-untyped-call]
+        options |= {"server_hostname": HOST, "assert_hostname": HOST}
+        super().init_poolmanager(*arguments, **options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -350,7 +362,7 @@ class Hosts:
     standby: Postgres
 
     def fail_over(self) -> None:
-        """Do what docs/operations.md says, once it is certain that the primary is gone."""
+        """Do what docs/operations.md says of a primary that will not come back."""
         self.standby.do("SELECT pg_promote()")
         self.standby.wait_for_nobody()
         for app in self.apps:
@@ -417,7 +429,9 @@ def missing() -> str | None:
     needed = {
         "nginx": find_nginx(),
         "redis-server": shutil.which("redis-server"),
-        "pgbouncer": shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin"),
+        "pgbouncer": shutil.which(
+            "pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin"
+        ),
         "nsenter": shutil.which("nsenter"),
         "ip": shutil.which("ip"),
     }

@@ -1,4 +1,4 @@
-"""Hosts with addresses and cables of their own, in network namespaces of this machine."""
+"""Hosts with addresses and cables of their own: network namespaces of this machine."""
 
 import os
 import random
@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+import psutil
 
 from database.embedded_home import Account
 from tests.waiting import until
@@ -91,7 +93,7 @@ class Network:
     def _name(self, host: str) -> str:
         return f"exam-{self.tag}-{host}"
 
-    def _build(self) -> None:
+    def build(self) -> None:
         switch, outside = self._name("switch"), f"exam{self.tag}"
         _ip("netns", "add", switch)
         _ip("-n", switch, "link", "add", "switch", "type", "bridge")
@@ -112,7 +114,7 @@ class Network:
         for port in ("outside", *HOSTS):
             _ip("-n", switch, "link", "set", port, "master", "switch", "up")
 
-    def _tear_down(self) -> None:
+    def tear_down(self) -> None:
         for host in HOSTS:
             with suppress(NoNamespacesError):
                 self.kill(host)
@@ -127,15 +129,15 @@ class Network:
 def network() -> Iterator[Network]:
     """Lay the cables. Raises NoNamespacesError."""
     # RFC 2544's addresses for benchmarks, which no real network has.
-    net = random.Random().randrange(512)  # noqa: S311
+    net = random.Random().randrange(512)
     built = Network(
         tag=secrets.token_hex(3), prefix=f"198.{18 + net // 256}.{net % 256}."
     )
     try:
-        built._build()
+        built.build()
         yield built
     finally:
-        built._tear_down()
+        built.tear_down()
 
 
 def _ip(*arguments: str) -> str:
@@ -153,9 +155,7 @@ def _ip(*arguments: str) -> str:
 def _lives(pid: int) -> bool:
     """A child of ours that nobody has waited for is listed, and dead."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+        status = psutil.Process(pid).status()
+    except psutil.NoSuchProcess:
         return False
-
-
+    return status != psutil.STATUS_ZOMBIE

@@ -142,9 +142,7 @@ def exam(net: Network, root: Path) -> Iterator[Exam]:
         }
         try:
             with (
-                running.applications(
-                    net, root, primary, standby, environment
-                ) as hosts,
+                running.applications(net, root, primary, standby, environment) as hosts,
                 house.signing(),
             ):
                 front = hosts.front
@@ -163,9 +161,7 @@ def exam(net: Network, root: Path) -> Iterator[Exam]:
 def served(hosts: Hosts) -> Counter[str]:
     """Count the answers of each application host, by its address."""
     lines = hosts.front.access_log.read_text().splitlines()
-    return Counter(
-        json.loads(line)["upstream"].partition(":")[0] for line in lines
-    )
+    return Counter(json.loads(line)["upstream"].partition(":")[0] for line in lines)
 
 
 def report(name: str, errors: Counter[str], **seconds: float) -> None:
@@ -217,7 +213,7 @@ def test_the_loss_of_an_application_host(exam: Exam, how: str) -> None:
     def serves_again() -> bool:
         anybody.send("GET", "/docs")
         lines = hosts.front.access_log.read_text().splitlines()
-        return json.loads(lines[-1])["upstream"] == f"{address}:5000"
+        return bool(json.loads(lines[-1])["upstream"] == f"{address}:5000")
 
     until(serves_again)
 
