@@ -82,6 +82,22 @@ def test_an_answer_waits_for_the_standby(
         assert answer.result(30) == [2]
 
 
+def test_the_log_can_be_verified_on_the_standby(
+    primary: connection, durable_dsn: str, standby: embedded.Server
+) -> None:
+    with closing(Database(connection_to(durable_dsn))) as database:
+        append(database, 20)
+    there = make_dsn(standby.dsn(), dbname=parse_dsn(durable_dsn)["dbname"])
+    with closing(psycopg2.connect(there)) as session:
+        session.autocommit = True
+        until(lambda: bool(scalar(session, "SELECT next_seq FROM audit_head") == 21))
+
+    found = verify(connection_to(there), deep=True)
+
+    assert found.errors == ()
+    assert found.entries_checked == scalar(primary, "SELECT next_seq FROM audit_head")
+
+
 def test_a_wait_that_is_cancelled_is_no_answer(
     primary: connection, durable_dsn: str, standby: embedded.Server
 ) -> None:
