@@ -214,6 +214,22 @@ INSERT INTO schema_migrations (version, name, sha256) VALUES
 COMMIT;
 \endif
 
+SELECT NOT EXISTS (SELECT FROM schema_migrations WHERE version = 13)
+    AS is_pending \gset
+\if :is_pending
+\echo applying 0013_record_events.sql
+BEGIN;
+-- What its queries return is of no interest here.
+\o /dev/null
+\ir migrations/0013_record_events.sql
+\o
+RESET ROLE;
+INSERT INTO schema_migrations (version, name, sha256) VALUES
+    (13, 'record_events',
+     '7539447efc25858bc756ab3779d837227a4b0cbceaf701e12b30e211350a1936');
+COMMIT;
+\endif
+
 DO $$ BEGIN PERFORM pg_advisory_unlock(31651020127104882); END $$;
 RESET lock_timeout;
 RESET search_path;

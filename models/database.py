@@ -50,6 +50,10 @@ APPEND_AND_COMMIT: LiteralString = (
     " %(entity_ids)s::text[], %(actor_ids)s::text[], %(attempt_ids)s::uuid[],"
     " %(payloads)s::text[])" + COMMIT_AND_FLUSH
 )
+COMMIT_AND_FLUSH_AND_RETURN: LiteralString = (
+    COMMIT_AND_FLUSH
+    + " AS appended, current_setting('proctoring.returned') AS returned"
+)
 COMMIT_WITHOUT_ENTRY: LiteralString = "COMMIT; " + FLUSH
 ROLL_BACK_AND_FLUSH: LiteralString = "ROLLBACK; " + FLUSH
 
@@ -238,6 +242,17 @@ def _check_session(connection: extensions.connection, asked: Mapping[str, str]) 
         raise SessionError(f"the session has {lost}")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """What a function did that appended its entries itself, and has been committed.
+
+    `first_seq` is None if there was nothing to append.
+    """
+
+    first_seq: int | None
+    returned: str
+
+
 class Transaction:
     """An open transaction. Its statements commit or roll back together."""
 
@@ -248,6 +263,7 @@ class Transaction:
         self._begin: LiteralString = begin
         self._entries: list[tuple[NewEntry, PendingEntry]] = []
         self._has_appended = False
+        self._is_finished = False
 
     def execute(self, sql: LiteralString, params: Params | None = None) -> int:
         """Run a statement and return how many rows it touched."""
@@ -306,12 +322,30 @@ class Transaction:
         self._has_appended = True
         return int(appended.partition(":")[0])
 
+    def finish_with(self, sql: LiteralString, params: Params) -> Finished:
+        """Call a function that appends its entry itself, and commit, in one message.
+
+        What it has to say besides it leaves in the setting `proctoring.returned`.
+        Nothing can be done in this transaction afterwards.
+        """
+        if self._entries or before_commit.get() is not None:
+            raise RuntimeError("something else waits for this transaction's commit")
+        self.flush(sql + COMMIT_AND_FLUSH_AND_RETURN, params)
+        self._is_finished = True
+        (row,) = self._cursor.fetchall()
+        seq = str(row["appended"]).partition(":")[0]
+        return Finished(
+            first_seq=int(seq) if seq else None, returned=str(row["returned"])
+        )
+
     def finish_writing(self) -> None:
         """Append, commit and flush; or, without an entry, undo and flush.
 
         A block that queued no entry changed nothing that may stay. It may have seen
         what another has committed but not yet flushed, hence the flush.
         """
+        if self._is_finished:
+            return
         if not self._entries:
             if self._has_appended:
                 self.flush(COMMIT_WITHOUT_ENTRY)
@@ -340,6 +374,8 @@ class Transaction:
             self._cursor.execute("COMMIT")
 
     def _run(self, sql: LiteralString, params: Params | None) -> None:
+        if self._is_finished:
+            raise RuntimeError("this transaction is committed")
         begin, self._begin = self._begin, ""
         self._cursor.execute(begin + sql, params)
 

@@ -52,12 +52,9 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
-    """What a batch changes about its attempt besides the events.
+    """What a report changes about its attempt besides the events."""
 
-    `progress` is None for what no client reported.
-    """
-
-    progress: Progress | None
+    progress: Progress
     # Whether it comes from the login that holds the attempt. Another one may deliver
     # what a dead device has left, and must not make it look alive.
     is_holder_heard: bool
@@ -67,46 +64,25 @@ class Activity:
     is_analysis_due: bool
 
 
-# Returns what was not inserted, which is nothing but for a second delivery.
-INSERT_BATCH: LiteralString = """
-    WITH reported AS (
-        SELECT id, client_event_id, sequence, event_type, event_class, severity,
-               occurred_at, payload
-          FROM jsonb_to_recordset(%(logged)s::jsonb -> 'events') AS event (
-               id uuid, client_event_id uuid, sequence bigint, event_type text,
-               event_class text, severity text, occurred_at timestamptz,
-               payload jsonb)),
-    inserted AS (
-        INSERT INTO proctoring_events (
-            id, attempt_id, batch_id, client_event_id, sequence, event_type,
-            event_class, severity, occurred_at, received_at, payload)
-        SELECT id, %(attempt_id)s, %(batch_id)s, client_event_id, sequence, event_type,
-               event_class, severity, occurred_at, %(received_at)s, payload
-          FROM reported
-        ON CONFLICT ON CONSTRAINT proctoring_events_client_event_id_key DO NOTHING
-        RETURNING client_event_id, sequence),
-    noted AS (
-        UPDATE attempt_activity
-           SET last_seen_at = CASE WHEN %(is_holder_heard)s
-                                   THEN %(received_at)s ELSE last_seen_at END,
-               contiguous_sequence =
-                   coalesce(%(contiguous_sequence)s, contiguous_sequence),
-               highest_sequence = coalesce(%(highest_sequence)s, highest_sequence),
-               reported_events = reported_events
-                   + (SELECT count(sequence) FROM inserted)::integer,
-               displaced_session = CASE WHEN %(is_displaced_heard)s
-                                        THEN NULL ELSE displaced_session END,
-               displaced_at = CASE WHEN %(is_displaced_heard)s
-                                   THEN NULL ELSE displaced_at END,
-               analysis_due_since = CASE WHEN %(is_analysis_due)s
-                   THEN least(analysis_due_since, %(received_at)s)
-                   ELSE analysis_due_since END
-         WHERE attempt_id = %(attempt_id)s)
-    SELECT client_event_id FROM reported
-     WHERE client_event_id NOT IN (SELECT client_event_id FROM inserted)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """The client ids that were known before, and the entry that holds the others.
+
+    `audit_seq` is None if no event was new.
+    """
+
+    known_ids: frozenset[UUID]
+    audit_seq: int | None
+
+
+RECORD: LiteralString = """
+    SELECT record_events(
+        %(attempt_id)s, %(batch_id)s, %(received_at)s, %(logged)s,
+        %(contiguous_sequence)s, %(highest_sequence)s, %(is_holder_heard)s,
+        %(is_displaced_heard)s, %(is_analysis_due)s, %(actor_id)s)
 """
 
-# Events that nobody else knows of yet, each a batch of its own.
+# Each is a batch of its own. What an attempt has already is left as it is.
 INSERT_EACH: LiteralString = """
     INSERT INTO proctoring_events (
         id, attempt_id, batch_id, client_event_id, sequence, event_type, event_class,
@@ -119,6 +95,14 @@ INSERT_EACH: LiteralString = """
            id uuid, client_event_id uuid, sequence bigint, event_type text,
            event_class text, severity text, occurred_at timestamptz,
            received_at timestamptz, payload jsonb)
+        ON CONFLICT ON CONSTRAINT proctoring_events_client_event_id_key DO NOTHING
+    RETURNING id
+"""
+
+MARK_DUE: LiteralString = """
+    UPDATE attempt_activity
+       SET analysis_due_since = least(analysis_due_since, %(since)s)
+     WHERE attempt_id = %(attempt_id)s
 """
 
 COLUMNS: LiteralString = """
@@ -233,6 +217,11 @@ class _ClientEventId:
 
 
 @dataclass(frozen=True, slots=True)
+class _Id:
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class _AttemptId:
     attempt_id: UUID
 
@@ -242,45 +231,56 @@ class _Sequence:
     sequence: int
 
 
-def insert_batch(
-    tx: Transaction, first: ProctoringEvent, logged: str, activity: Activity
-) -> frozenset[UUID]:
-    """Insert the events of one batch, and return the client ids that were known.
+def record(
+    tx: Transaction,
+    first: ProctoringEvent,
+    logged: str,
+    activity: Activity,
+    actor_id: UUID,
+) -> Recorded:
+    """Store what is new of one report of a client, append its entry, and commit.
 
-    `logged` is what the audit log says of them, `first` one of them: all are of one
-    attempt, one batch and one moment of arrival, with different client ids. What the
-    attempt has already is left as it is.
+    `logged` is what the audit log says of the events, `first` one of them: all are of
+    one attempt, one batch and one moment of arrival, with different client ids.
     """
-    progress = activity.progress
     names = {
         "attempt_id": first.attempt_id,
         "batch_id": first.batch_id,
         "received_at": first.received_at,
         "logged": logged,
-        "contiguous_sequence": progress.contiguous_sequence if progress else None,
-        "highest_sequence": progress.highest_sequence if progress else None,
+        "contiguous_sequence": activity.progress.contiguous_sequence,
+        "highest_sequence": activity.progress.highest_sequence,
         "is_holder_heard": activity.is_holder_heard,
         "is_displaced_heard": activity.is_displaced_heard,
         "is_analysis_due": activity.is_analysis_due,
+        "actor_id": str(actor_id),
     }
-    known = tx.all(_ClientEventId, INSERT_BATCH, names)
-    return frozenset(row.client_event_id for row in known)
+    finished = tx.finish_with(RECORD, names)
+    known_ids = filter(None, finished.returned.split(","))
+    return Recorded(
+        known_ids=frozenset(map(UUID, known_ids)), audit_seq=finished.first_seq
+    )
 
 
 def insert_each(
     tx: Transaction, events: Sequence[ProctoringEvent], logged: Sequence[str]
-) -> None:
-    """Insert new events of any attempts, each of which is a batch of its own.
+) -> frozenset[UUID]:
+    """Insert events of the server, and return the ids of those that were new.
 
-    `logged` is what the audit log says of each. What they change about an attempt
-    besides (`Activity`) is nothing.
+    Each is a batch of its own, of any attempt. `logged` is what the audit log says of
+    each.
     """
     names = {
         "attempt_ids": [event.attempt_id for event in events],
         "batch_ids": [event.batch_id for event in events],
         "logged": list(logged),
     }
-    tx.execute(INSERT_EACH, names)
+    return frozenset(row.id for row in tx.all(_Id, INSERT_EACH, names))
+
+
+def mark_due(tx: Transaction, attempt_id: UUID, since: datetime) -> None:
+    """Note that something has come which bears on the risk."""
+    tx.execute(MARK_DUE, {"attempt_id": attempt_id, "since": since})
 
 
 def list_stored(

@@ -30,27 +30,9 @@ class ReportContext(AttemptClock):
     displaced_at: datetime | None
 
 
-# The share lock keeps the attempt from ending or pausing meanwhile. The other one puts
-# the reports of one attempt in a row, so that each knows of all before it: which events
-# are new and which are missing is then a fact and no guess. The clock is read outside,
-# because inside it would be read before the wait for the locks.
+# What it locks, and why, stands with the function (migration 0013).
 LOCK: LiteralString = """
-    WITH held AS MATERIALIZED (
-        SELECT attempts.id, attempts.status, attempts.started_at, attempts.deadline_at,
-               attempts.paused_at, attempts.ended_at, attempts.held_by_session,
-               exams.proctoring::text AS policy,
-               attempt_activity.contiguous_sequence, attempt_activity.highest_sequence,
-               attempt_activity.reported_events, attempt_activity.displaced_session,
-               attempt_activity.displaced_at
-          FROM attempts
-          JOIN exams ON exams.id = attempts.exam_id
-          JOIN attempt_activity ON attempt_activity.attempt_id = attempts.id
-         WHERE attempts.id = %(id)s AND attempts.student_id = %(student_id)s
-           FOR SHARE OF attempts FOR NO KEY UPDATE OF attempt_activity)
-    SELECT id, status, started_at, deadline_at, paused_at, ended_at, held_by_session,
-           policy, contiguous_sequence, highest_sequence, reported_events,
-           displaced_session, displaced_at, clock_timestamp() AS read_at
-      FROM held
+    SELECT * FROM lock_report_context(%(id)s, %(student_id)s)
 """
 
 

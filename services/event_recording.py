@@ -1,7 +1,6 @@
 """Storing a batch of events together with the audit entry that holds them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
@@ -12,74 +11,62 @@ from models import proctoring
 from models.audit_entry import PendingEntry
 from models.audit_event import AuditEvent
 from models.database import Transaction
-from models.proctoring import Activity, ProctoringEvent, Progress
+from models.proctoring import Activity, ProctoringEvent, Progress, Recorded
 from services import audit
 from services.event_catalogue import EventClass
 from services.risk.context import EXPLAINING
 from utils.blockchain_hasher import CanonicalJson, canonical_json_of_plain
 
-# Names the entries of batches; models/proctoring.py joins on it.
+# Names the entries of batches; models/proctoring.py joins on it, and the function
+# record_events writes it.
 ENTITY_TYPE = "event_batch"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedBatch:
-    """The client ids of the events that were stored before, and the others' entry.
-
-    `entry` is None if no event was new.
-    """
-
-    known_ids: frozenset[UUID]
-    entry: PendingEntry | None
-
-
-def record_batch(
+def record_report(
     tx: Transaction,
     events: Sequence[ProctoringEvent],
     *,
-    progress: Progress | None,
-    is_holder_heard: bool = False,
-    is_displaced_heard: bool = False,
-    actor: UUID | Literal[audit.Actor.SYSTEM],
-) -> RecordedBatch:
-    """Insert events of one batch and queue one audit entry for those that are new.
-
-    `progress` is None for what the client did not report.
-    """
+    progress: Progress,
+    is_holder_heard: bool,
+    is_displaced_heard: bool,
+    actor: UUID,
+) -> Recorded:
+    """Store what is new of a client's report, with one audit entry, and commit."""
     activity = Activity(
         progress=progress,
         is_holder_heard=is_holder_heard,
         is_displaced_heard=is_displaced_heard,
-        # An excuse that comes late must count as much as what it excuses.
-        is_analysis_due=any(
-            event.event_class == EventClass.INTEGRITY or event.event_type in EXPLAINING
-            for event in events
-        ),
+        is_analysis_due=_bear_on_risk(events),
     )
-    logged = _logged(events)
-    known_ids = proctoring.insert_batch(tx, events[0], logged, activity)
-    if known_ids:
-        new = [event for event in events if event.client_event_id not in known_ids]
-        if not new:
-            return RecordedBatch(known_ids=known_ids, entry=None)
-        logged = _logged(new)
-    entry = _append(tx, events[0], logged, actor)
-    return RecordedBatch(known_ids=known_ids, entry=entry)
+    return proctoring.record(tx, events[0], _logged(events), activity, actor)
 
 
 def record_each(
     tx: Transaction,
     events: Sequence[ProctoringEvent],
     actor: UUID | Literal[audit.Actor.SYSTEM],
-) -> None:
-    """Insert new events of the server, in one statement, with an entry for each.
+) -> list[PendingEntry]:
+    """Insert events of the server, and queue an entry for each that is new.
 
     Each is a batch of its own, so the trail of every attempt has its own entry.
     """
     logged = [_logged([event]) for event in events]
-    proctoring.insert_each(tx, events, logged)
+    new_ids = proctoring.insert_each(tx, events, logged)
+    entries = []
     for event, text in zip(events, logged, strict=True):
-        _append(tx, event, text, actor)
+        if event.id in new_ids:
+            if _bear_on_risk([event]):
+                proctoring.mark_due(tx, event.attempt_id, event.received_at)
+            entries.append(_append(tx, event, text, actor))
+    return entries
+
+
+def _bear_on_risk(events: Sequence[ProctoringEvent]) -> bool:
+    # An excuse that comes late must count as much as what it excuses.
+    return any(
+        event.event_class == EventClass.INTEGRITY or event.event_type in EXPLAINING
+        for event in events
+    )
 
 
 def _append(

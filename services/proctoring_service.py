@@ -9,10 +9,9 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from models import proctoring, report_context
-from models.audit_entry import PendingEntry
 from models.database import Database, Transaction
 from models.principal import Principal
-from models.proctoring import ProctoringEvent, Progress, StoredEvent
+from models.proctoring import ProctoringEvent, Progress, Recorded, StoredEvent
 from models.proctoring_report import (
     MAX_REPORTED_EVENTS,
     NewEvent,
@@ -25,7 +24,7 @@ from models.report_context import ReportContext
 from services import errors, heartbeats
 from services.attempt_errors import AttemptNotFoundError
 from services.event_intake import Batch, parse_policy
-from services.event_recording import RecordedBatch, record_batch
+from services.event_recording import record_report
 from services.proctoring_errors import (
     AttemptClosedError,
     EventIdReusedError,
@@ -95,6 +94,28 @@ class _Refused:
 _Judged = ProctoringEvent | _Refused
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Taken:
+    """What became of a report in its transaction."""
+
+    batch: Batch
+    judged: Sequence[_Judged]
+    progress: Progress
+    recorded: Recorded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Report:
+    """A report, and what earlier ones brought of the same events."""
+
+    taken: _Taken
+    stored: Sequence[StoredEvent]
+
+    @property
+    def context(self) -> ReportContext:
+        return self.taken.batch.context
+
+
 class ProctoringService:
     """`load` sheds heartbeats when there is too much to do; without it all come in."""
 
@@ -109,8 +130,7 @@ class ProctoringService:
         HeartbeatNotTakenError and what `Batch.judge` raises.
         """
         self._shed([new])
-        with self._database.transaction() as tx:
-            report = _take_in(tx, student, new.attempt_id, [new])
+        report = self._take_in(student, new.attempt_id, [new])
         (result,) = _results(report)
         if isinstance(result, RefusedEvent):
             raise result.reason
@@ -123,9 +143,8 @@ class ProctoringService:
         ago for any event, and HeartbeatNotTakenError if all are heartbeats.
         """
         self._shed(new.events)
-        with self._database.transaction() as tx:
-            report = _take_in(tx, student, new.attempt_id, new.events)
-            missing = _missing(tx, report)
+        report = self._take_in(student, new.attempt_id, new.events)
+        missing = self._missing(report)
         context = report.context
         return BatchReceipt(
             results=_results(report),
@@ -139,17 +158,49 @@ class ProctoringService:
         if self._load is not None:
             heartbeats.shed(self._load, reports)
 
+    def _take_in(
+        self,
+        student: Principal,
+        attempt_id: UUID,
+        reports: Sequence[ReportedEvent | JsonValue],
+    ) -> _Report:
+        with self._database.transaction() as tx:
+            taken = _take_in(tx, student, attempt_id, reports)
+        stored = self._already_stored(attempt_id, taken)
+        if not stored:
+            taken.batch.check_open()
+        return _Report(taken=taken, stored=stored)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Report:
-    """What became of a report, before its audit entry has a number."""
+    def _already_stored(self, attempt_id: UUID, taken: _Taken) -> list[StoredEvent]:
+        """Read what an earlier report brought of these events.
 
-    context: ReportContext
-    judged: Sequence[_Judged]
-    # What earlier reports brought of the same events.
-    stored: Sequence[StoredEvent]
-    entry: PendingEntry | None
-    progress: Progress
+        Among them those that would be too late today: who lost the answer of a
+        delivery in time asks again until he gets it.
+        """
+        wanted = set(taken.recorded.known_ids) | {
+            each.client_event_id
+            for each in taken.judged
+            if isinstance(each, _Refused)
+            and isinstance(each.reason, AttemptClosedError)
+            and each.client_event_id is not None
+        }
+        if not wanted:
+            return []
+        with self._database.read() as tx:
+            return proctoring.list_stored(tx, attempt_id, list(wanted))
+
+    def _missing(self, report: _Report) -> list[int]:
+        contiguous = report.taken.progress.contiguous_sequence
+        if contiguous == report.taken.progress.highest_sequence:
+            return []
+        with self._database.read() as tx:
+            return proctoring.list_holes(
+                tx,
+                report.context.id,
+                above=contiguous,
+                looked_at=MAX_LOOKED_AT,
+                limit=MAX_MISSING,
+            )
 
 
 def _take_in(
@@ -157,7 +208,7 @@ def _take_in(
     student: Principal,
     attempt_id: UUID,
     reports: Sequence[ReportedEvent | JsonValue],
-) -> _Report:
+) -> _Taken:
     # Any login of the student may report, also one that lost its hold on the attempt:
     # what it has seen is evidence all the same.
     context = report_context.lock(tx, attempt_id, student.id)
@@ -171,19 +222,13 @@ def _take_in(
         policy=parse_policy(context.policy),
     )
     admitted = _admit(tx, batch, [_judge(batch, report) for report in reports])
-    judged = admitted.judged
-    events = _distinct(judged)
+    events = _distinct(admitted.judged)
     progress = _progress(tx, context, events)
-    recorded = _store(tx, batch, events, admitted.notes, progress, student)
-    stored = _already_stored(tx, attempt_id, judged, recorded.known_ids)
-    if not stored:
-        batch.check_open()
-    return _Report(
-        context=context,
-        judged=judged,
-        stored=stored,
-        entry=recorded.entry,
+    return _Taken(
+        batch=batch,
+        judged=admitted.judged,
         progress=progress,
+        recorded=_store(tx, batch, events, admitted.notes, progress, student),
     )
 
 
@@ -262,19 +307,6 @@ def _progress(
     return Progress(contiguous_sequence=last, highest_sequence=max(highest, sent))
 
 
-def _missing(tx: Transaction, report: _Report) -> list[int]:
-    contiguous = report.progress.contiguous_sequence
-    if contiguous == report.progress.highest_sequence:
-        return []
-    return proctoring.list_holes(
-        tx,
-        report.context.id,
-        above=contiguous,
-        looked_at=MAX_LOOKED_AT,
-        limit=MAX_MISSING,
-    )
-
-
 def _store(
     tx: Transaction,
     batch: Batch,
@@ -282,9 +314,9 @@ def _store(
     notes: Sequence[ProctoringEvent],
     progress: Progress,
     student: Principal,
-) -> RecordedBatch:
+) -> Recorded:
     if not events:
-        return RecordedBatch(known_ids=frozenset(), entry=None)
+        return Recorded(known_ids=frozenset(), audit_seq=None)
     everything = [*events, *notes]
     skew = batch.skew_seen_in(events)
     if skew is not None:
@@ -292,7 +324,7 @@ def _store(
     is_displaced_heard = batch.shows_displaced_at_work(student.session_id, events)
     if is_displaced_heard:
         everything.append(batch.second_device_note())
-    return record_batch(
+    return record_report(
         tx,
         everything,
         progress=progress,
@@ -300,29 +332,6 @@ def _store(
         is_displaced_heard=is_displaced_heard,
         actor=student.id,
     )
-
-
-def _already_stored(
-    tx: Transaction,
-    attempt_id: UUID,
-    judged: Sequence[_Judged],
-    known_ids: frozenset[UUID],
-) -> list[StoredEvent]:
-    """Read what an earlier report brought of these events.
-
-    Among them those that would be too late today: who lost the answer of a delivery
-    in time asks again until he gets it.
-    """
-    wanted = set(known_ids) | {
-        each.client_event_id
-        for each in judged
-        if isinstance(each, _Refused)
-        and isinstance(each.reason, AttemptClosedError)
-        and each.client_event_id is not None
-    }
-    if not wanted:
-        return []
-    return proctoring.list_stored(tx, attempt_id, list(wanted))
 
 
 def _results(report: _Report) -> list[RecordedEvent | RefusedEvent]:
@@ -333,10 +342,9 @@ def _results(report: _Report) -> list[RecordedEvent | RefusedEvent]:
         )
         for event in report.stored
     }
-    has_doubles = len({each.client_event_id for each in report.judged}) < len(
-        report.judged
-    )
-    for each in report.judged:
+    judged, audit_seq = report.taken.judged, report.taken.recorded.audit_seq
+    has_doubles = len({each.client_event_id for each in judged}) < len(judged)
+    for each in judged:
         earlier = known.get(each.client_event_id) if each.client_event_id else None
         if isinstance(each, _Refused):
             is_here = earlier is not None and isinstance(
@@ -351,9 +359,9 @@ def _results(report: _Report) -> list[RecordedEvent | RefusedEvent]:
             )
         elif earlier is not None:
             results.append(_repeated(each, earlier))
-        elif report.entry is not None:
+        elif audit_seq is not None:
             accepted = RecordedEvent(
-                event=each, audit_seq=report.entry.seq, status=ResultStatus.ACCEPTED
+                event=each, audit_seq=audit_seq, status=ResultStatus.ACCEPTED
             )
             results.append(accepted)
             if has_doubles:

@@ -15,7 +15,7 @@ from models.report_context import PolicyNow
 from services import audit
 from services.event_catalogue import EventType, resolve
 from services.event_intake import parse_policy
-from services.event_recording import record_batch, record_each
+from services.event_recording import record_each
 from services.proctoring_policy import classify
 from utils.uuid7 import uuid7
 
@@ -42,8 +42,8 @@ def record_server_events(
 ) -> None:
     """Store what just happened to several attempts of one exam, if to any.
 
-    In two statements for any number of them, with an audit entry for each. No event
-    of this code may bear on the risk.
+    In two statements for any number of them that do not bear on the risk, with an
+    audit entry for each.
     """
     if not payloads:
         return
@@ -62,7 +62,7 @@ def record_once(
         _event(attempt_id, resolve(code), payload, found),
         client_event_id=uuid5(attempt_id, code),
     )
-    record_batch(tx, [event], progress=None, actor=audit.SYSTEM)
+    record_each(tx, [event], audit.SYSTEM)
 
 
 def record_observation(
@@ -75,10 +75,8 @@ def record_observation(
     """Store an event that nobody's client reported; `actor` answers for it."""
     found = report_context.get_policy(tx, attempt_id)
     event = _event(attempt_id, event_type, payload, found)
-    recorded = record_batch(tx, [event], progress=None, actor=actor)
-    if recorded.entry is None:
-        raise LookupError("a new id was known already")
-    return Observation(event=event, entry=recorded.entry)
+    (entry,) = record_each(tx, [event], actor)
+    return Observation(event=event, entry=entry)
 
 
 def _event(

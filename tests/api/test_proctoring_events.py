@@ -1,15 +1,18 @@
 """Reporting a batch: POST /api/proctoring/events."""
 
+import json
 import threading
 from functools import partial
 from uuid import uuid4
 
 import psycopg2
 import pytest
+import rfc8785
 from psycopg2.extensions import connection
 from werkzeug.test import TestResponse
 
 from tests.at_once import at_once
+from tests.audit_trail import run
 from tests.by_hand import stated
 from tests.exams import Json, active, body, start
 from tests.personas import Api, Persona
@@ -124,6 +127,29 @@ def test_the_same_batch_again_appends_nothing(
 
     assert {each["status"] for each in reply["results"]} == {"duplicate"}
     assert len(batches(sql, attempt)) == 1
+
+
+def test_of_a_batch_that_is_partly_known_the_rest_is_one_entry_in_canonical_form(
+    api: Api, alice: Persona, attempt: Json, sql: connection
+) -> None:
+    payload = {"note": 'ä "}],[{"\u2028\\', "zoom": 1e-7, "confidence": 0.1}
+    events = [observed(number, payload=payload) for number in range(1, 6)]
+    record(api.as_(alice), attempt, events[1], events[3])
+
+    reply = body(send_many(api.as_(alice), attempt, *events))
+
+    new = ["accepted", "duplicate", "accepted", "duplicate", "accepted"]
+    assert [each["status"] for each in reply["results"]] == new
+    _, entry = batches(sql, attempt)
+    assert [each["sequence"] for each in entry["events"]] == [1, 3, 5]
+    (text,) = run(
+        sql,
+        """
+        SELECT payload FROM audit_log
+         WHERE event_type = 'proctoring.events_recorded' ORDER BY seq DESC LIMIT 1
+        """,
+    )[0]
+    assert rfc8785.dumps(json.loads(text)).decode() == text
 
 
 def test_holes_are_named_until_they_are_filled(
