@@ -181,9 +181,3 @@ def init_app(app: Flask, limits: RateLimits, database: Database) -> None:
 
 def _limit(app: Flask, endpoint: str, limit: Any) -> None:
     app.view_functions[endpoint] = limit(app.view_functions[endpoint])
-
-
-def prune(database: Database) -> None:
-    """Forget windows that have ended."""
-    with database.bookkeeping() as tx:
-        rate_limit.prune(tx)
