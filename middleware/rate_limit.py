@@ -197,9 +197,3 @@ def _storage_options(storage_uri: str, database: Database) -> dict[str, Any]:
 
 def _limit(app: Flask, endpoint: str, limit: Any) -> None:
     app.view_functions[endpoint] = limit(app.view_functions[endpoint])
-
-
-def prune(database: Database) -> None:
-    """Forget windows that have ended."""
-    with database.bookkeeping() as tx:
-        rate_limit.prune(tx)

@@ -26,7 +26,7 @@ from models.database import ConnectionSettings, Database
 from models.principal import Role
 from services.audit_verification import verify
 from tests.by_hand import ByHand
-from tests.databases import connection_to, copy_of, settings_for
+from tests.databases import CARELESS, connection_to, copy_of, settings_for
 from tests.personas import Api, Enrol, Persona, enrol
 from tests.scene import Scene, play, playing
 
@@ -42,10 +42,6 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("proctoring")
 
-# Nothing that a test writes has to survive a power cut.
-CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-MORE_ROOM = {"max_connections": "300"}
-
 
 @pytest.fixture(scope="session")
 def database_server(testrun_uid: str) -> Iterator[str]:
@@ -56,7 +52,7 @@ def database_server(testrun_uid: str) -> Iterator[str]:
     home = Path(tempfile.gettempdir(), f"proctoring-test-{testrun_uid}")
     # As root the server is another account, which has to get through here.
     home.mkdir(mode=0o711, exist_ok=True)
-    server = embedded.start(home / "postgres", CARELESS | MORE_ROOM)
+    server = embedded.start(home / "postgres", CARELESS)
     yield server.dsn()
     if embedded.stop(server):
         shutil.rmtree(home)

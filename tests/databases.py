@@ -10,6 +10,14 @@ from config import Settings
 from config.config import Environment, RateLimits
 from models.database import ConnectionSettings
 
+# Nothing that a test writes has to survive a power cut, and all workers share a server.
+CARELESS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "300",
+}
+
 MANY = "100000 per minute"
 
 

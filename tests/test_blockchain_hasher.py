@@ -19,6 +19,7 @@ from utils.blockchain_hasher import (
     entry_bytes,
     leaf_hash,
     log_identity,
+    parse_entry,
     payload_commitment,
 )
 
@@ -188,3 +189,24 @@ def test_a_record_is_written_with_its_numbers_as_text() -> None:
         canonical_json(grade)
         == '{"points":"1.50","student_id":"00000000-0000-0000-0000-000000000007"}'
     )
+
+
+@pytest.mark.parametrize(
+    "entry", [GENESIS, SECOND, replace(SECOND, actor_id="", attempt_id=None)]
+)
+def test_what_was_written_is_read(entry: Entry) -> None:
+    assert parse_entry(entry_bytes(entry)) == entry
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(entry_bytes(SECOND)[:-1], id="a byte less"),
+        pytest.param(entry_bytes(SECOND) + b"\0", id="a byte more"),
+        pytest.param(b"x" + entry_bytes(SECOND)[1:], id="another tag"),
+    ],
+)
+def test_what_is_no_entry_is_not_read(raw: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - each says it in its own words.
+        parse_entry(raw)

@@ -9,6 +9,7 @@ from psycopg2.extensions import connection
 from werkzeug.test import TestResponse
 
 from config import Settings
+from middleware.rate_limit import PostgresStorage
 from tests.databases import connection_to, copy_of, settings_for
 from tests.exams import Json
 from tests.personas import Speaker
@@ -102,3 +103,21 @@ def test_of_three_guesses_or_exports_the_third_is_refused(
         answers = [ask(path) for _ in range(3)]
 
     assert_two_are_let_through(answers)
+
+
+def test_an_operator_can_forget_one_count_or_all(
+    settings: Settings,
+) -> None:
+    with playing(settings) as app:
+        storage = PostgresStorage(database=app.extensions["database"])
+        with app.test_request_context():
+            assert [storage.incr("a", 60), storage.incr("a", 60)] == [1, 2]
+            storage.incr("b", 60)
+        with app.test_request_context():
+            assert storage.get_expiry("a") > storage.get_expiry("never")
+            storage.clear("a")
+        with app.test_request_context():
+            assert (storage.get("a"), storage.get("b")) == (0, 1)
+            storage.reset()
+        with app.test_request_context():
+            assert storage.get("b") == 0
