@@ -318,9 +318,9 @@ class Transaction:
 
         From then on all writers wait for this transaction.
         """
-        appended = str(self.scalar(sql, params))
+        first_seq = _first_seq(self.scalar(sql, params))
         self._has_appended = True
-        return int(appended.partition(":")[0])
+        return first_seq
 
     def finish_with(self, sql: LiteralString, params: Params) -> Finished:
         """Call a function that appends its entry itself, and commit, in one message.
@@ -333,9 +333,10 @@ class Transaction:
         self.flush(sql + COMMIT_AND_FLUSH_AND_RETURN, params)
         self._is_finished = True
         (row,) = self._cursor.fetchall()
-        seq = str(row["appended"]).partition(":")[0]
+        appended = row["appended"]
         return Finished(
-            first_seq=int(seq) if seq else None, returned=str(row["returned"])
+            first_seq=_first_seq(appended) if appended else None,
+            returned=row["returned"],
         )
 
     def finish_writing(self) -> None:
@@ -354,7 +355,7 @@ class Transaction:
             return
         self.flush(*_append([entry for entry, _ in self._entries]))
         (row,) = self._cursor.fetchall()
-        first_seq = int(str(row["current_setting"]).partition(":")[0])
+        first_seq = _first_seq(row["current_setting"])
         for offset, (_, pending) in enumerate(self._entries):
             pending.settle(first_seq + offset)
 
@@ -378,6 +379,11 @@ class Transaction:
             raise RuntimeError("this transaction is committed")
         begin, self._begin = self._begin, ""
         self._cursor.execute(begin + sql, params)
+
+
+def _first_seq(appended: str) -> int:
+    """Read what the functions that append say of it: "first seq:last hash"."""
+    return int(appended.partition(":")[0])
 
 
 def _append(entries: Sequence[NewEntry]) -> tuple[LiteralString, Params]:

@@ -128,9 +128,8 @@ def main() -> None:
         parser.error(f"no such group: {', '.join(sorted(unknown))}")
 
     home = Path(tempfile.mkdtemp(prefix="proctoring-mutants-"))
-    home.chmod(
-        0o711
-    )  # As root the server is another account, which has to get through.
+    # As root the server is another account, which has to get through here.
+    home.chmod(0o711)
     server = embedded.start(home / "postgres", CARELESS)
     try:
         for name in names:

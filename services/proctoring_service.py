@@ -165,7 +165,7 @@ class ProctoringService:
         reports: Sequence[ReportedEvent | JsonValue],
     ) -> _Report:
         with self._database.transaction() as tx:
-            taken = _take_in(tx, student, attempt_id, reports)
+            taken = _take(tx, student, attempt_id, reports)
         stored = self._already_stored(attempt_id, taken)
         if not stored:
             taken.batch.check_open()
@@ -203,7 +203,7 @@ class ProctoringService:
             )
 
 
-def _take_in(
+def _take(
     tx: Transaction,
     student: Principal,
     attempt_id: UUID,

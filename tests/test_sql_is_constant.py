@@ -14,7 +14,15 @@ import pytest
 PROJECT = Path(__file__).resolve().parent.parent
 SERVER = ("api", "checkpointer", "middleware", "models", "services", "utils")
 # Whose first argument is a statement.
-RUNS_SQL = {"append_at_once", "copy_expert", "execute", "executemany", "mogrify"}
+RUNS_SQL = {
+    "append_at_once",
+    "copy_expert",
+    "execute",
+    "executemany",
+    "finish_with",
+    "flush",
+    "mogrify",
+}
 # The same of a Transaction (`tx`), under names that others have as well.
 RUNS_SQL_OF_TX = {"all", "one", "one_or_none"}
 STATEMENT = re.compile(
@@ -94,7 +102,7 @@ def made_of_text(tree: ast.Module) -> Iterator[ast.expr]:
 # What takes its statement as an argument and puts a constant in front of it; those who
 # call it are looked at like all others.
 PASSED_ON = {
-    "models/database.py": {"begin + sql"},
+    "models/database.py": {"begin + sql", "sql + COMMIT_AND_FLUSH_AND_RETURN"},
     "models/personal_data.py": {"DECLARE + sql"},
 }
 
@@ -119,6 +127,8 @@ def test_no_statement_is_put_together_of_what_is_no_constant() -> None:
         'tx.all(Row, SELECT + f" ORDER BY {order}")',
         'tx.scalar(SELECT + " WHERE id = " + wanted)',
         'cursor.execute(SELECT % {"order": order})',
+        'tx.finish_with("SELECT f(" + wanted + ")", {})',
+        'tx.flush(COMMIT + f" AND {wanted}")',
         'query = "SELECT 1 FROM {}".format(table)',
         'query = f"DELETE FROM {table}"',
     ],

@@ -119,6 +119,35 @@ def test_an_entry_has_no_number_before_its_transaction_commits(
     assert pending.seq >= 0
 
 
+RECORD_NOTHING = """
+    SELECT set_config('proctoring.returned', 'said', false),
+           set_config('proctoring.appended', '', false)
+"""
+
+
+def test_nothing_follows_a_message_that_has_committed(
+    database: Database, sql: connection
+) -> None:
+    with database.transaction() as tx:
+        assert tx.finish_with(RECORD_NOTHING, {}).returned == "said"
+        with pytest.raises(RuntimeError, match="is committed"):
+            insert_user(tx)
+
+    assert scalar(sql, COUNT_USERS) == 0
+
+
+def test_a_message_that_commits_takes_no_queued_entry_with_it(
+    database: Database, sql: connection
+) -> None:
+    before = scalar(sql, "SELECT next_seq FROM audit_head")
+
+    with pytest.raises(RuntimeError, match="waits"), database.transaction() as tx:
+        tx.queue_entry(entry())
+        tx.finish_with(RECORD_NOTHING, {})
+
+    assert scalar(sql, "SELECT next_seq FROM audit_head") == before
+
+
 def test_a_refused_row_names_its_constraint(database: Database) -> None:
     with pytest.raises(ConstraintError) as refused, database.transaction() as tx:
         insert_user(tx)

@@ -22,18 +22,18 @@ from requests.adapters import HTTPAdapter
 from database.embedded_home import Account, programs, settle
 from database.migrate import migrate
 from database.seed import seed_if_empty
-from tests.audit_trail import run, scalar
+from tests.audit_trail import run
 from tests.slow.exam_morning import Client
 from tests.slow.network import HOSTS, Network
-from tests.slow.proxy import HOST, find_nginx, make_certificate, relocated, replaced
-from tests.slow.running import ENVIRONMENT, PROJECT
+from tests.slow.proxy import HOST, make_certificate, relocated, replaced
+from tests.slow.replication import wait_for_the_standby
+from tests.slow.running import ENVIRONMENT, PROJECT, find_program
 from tests.waiting import until
 
 DEPLOY: Final = PROJECT / "deploy" / "two-hosts"
 DATABASE: Final = "proctoring_db"
 # Of both logins, of replication and of Redis.
 PASSWORD: Final = "known to this test alone"  # pragma: allowlist secret
-IN_STEP: Final = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'quorum'"
 
 
 class Postgres:
@@ -138,13 +138,8 @@ class Postgres:
         self.run("pg_ctl", "stop", "--pgdata", self.home.data, "--mode=fast")
 
     def wait_for_the_standby(self) -> None:
-        """Promise from now on that nothing is acknowledged that it does not have."""
-        self.do(
-            "ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (*)'",
-            "SELECT pg_reload_conf()",
-        )
         with self.sql() as session:
-            until(lambda: bool(scalar(session, IN_STEP) == 1))
+            wait_for_the_standby(session)
 
     def wait_for_nobody(self) -> None:
         self.do(
@@ -231,10 +226,10 @@ class AppHost:
         shutil.chown(self.root, self.account.name)
 
     def start(self) -> None:
-        pgbouncer = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
         ini = self.root / "pgbouncer.ini"
         quiet = {"stdout": DEVNULL, "stderr": DEVNULL}
-        self.network.start(self.host, pgbouncer, ini, account=self.account, **quiet)
+        pooler = find_program("pgbouncer")
+        self.network.start(self.host, pooler, ini, account=self.account, **quiet)
         own = {
             **ENVIRONMENT,
             **self.environment,
@@ -321,7 +316,7 @@ class Front:
         more = f"daemon off; pid {self.root}/nginx.pid;"
         self.network.start(
             "front",
-            *(find_nginx(), "-c", nginx, "-e", self.root / "error.log"),
+            *(find_program("nginx"), "-c", nginx, "-e", self.root / "error.log"),
             *("-g", more + f" error_log {self.root}/error.log warn;"),
         )
         redis = (DEPLOY / "redis.conf").read_text()
@@ -360,6 +355,13 @@ class Hosts:
     apps: Sequence[AppHost]
     primary: Postgres
     standby: Postgres
+
+    def lose(self, host: str, how: str) -> None:
+        """Lose a host as it is "killed" or "cut off"."""
+        if how == "killed":
+            self.network.kill(host)
+        else:
+            self.network.pull(host)
 
     def fail_over(self) -> None:
         """Do what docs/operations.md says of a primary that will not come back."""
@@ -426,13 +428,5 @@ def applications(
 
 def missing() -> str | None:
     """Say which program is not here."""
-    needed = {
-        "nginx": find_nginx(),
-        "redis-server": shutil.which("redis-server"),
-        "pgbouncer": shutil.which(
-            "pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin"
-        ),
-        "nsenter": shutil.which("nsenter"),
-        "ip": shutil.which("ip"),
-    }
-    return next((name for name, found in needed.items() if found is None), None)
+    needed = ("nginx", "redis-server", "pgbouncer", "nsenter", "ip")
+    return next((name for name in needed if find_program(name) is None), None)

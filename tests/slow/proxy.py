@@ -19,15 +19,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.slow.running import PATIENCE_SECONDS, PROJECT, free_port
+from tests.slow.running import PATIENCE_SECONDS, PROJECT, find_program, free_port
 
 CONFIGURATION = PROJECT / "deploy" / "nginx.conf"
 HOST = "exam.example.edu"
-
-
-def find_nginx() -> str | None:
-    """Return the program, which Debian keeps where only root's PATH leads."""
-    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +44,7 @@ class RunningProxy:
 @contextmanager
 def running_proxy(api_socket: Path) -> Iterator[RunningProxy]:
     """Run nginx in front of a unix socket, whether or not anybody answers there."""
-    program = find_nginx()
+    program = find_program("nginx")
     if program is None:
         raise FileNotFoundError("nginx is not installed")
     home = Path(tempfile.mkdtemp(prefix="proctoring-nginx-"))

@@ -1,6 +1,7 @@
 """The real server under test: gunicorn's processes on a PostgreSQL that flushes."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -41,6 +42,11 @@ ENVIRONMENT = {
         )
     },
 }
+
+
+def find_program(name: str) -> str | None:
+    """Return a program, also one that Debian keeps where only root's PATH leads."""
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin")
 
 
 def free_port() -> int:

@@ -10,7 +10,7 @@ from bench.morning.conductor import Outcome, conduct
 from bench.morning.report import record_of, write
 from bench.morning.stage import staged
 from bench.morning.timetable import Plan, draw
-from tests.slow.proxy import find_nginx
+from tests.slow.running import find_program
 
 PLAN = Plan(
     name="small",
@@ -27,7 +27,7 @@ PLAN = Plan(
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    if find_nginx() is None and "CI" not in os.environ:
+    if find_program("nginx") is None and "CI" not in os.environ:
         pytest.skip("nginx is not installed")
     log = tmp_path_factory.mktemp("morning") / "gunicorn.log"
     with staged(PLAN, rounds=4, workers=2, log=log) as stage:

@@ -7,7 +7,6 @@ mode, where every transaction may get another connection.
 
 import getpass
 import random
-import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ from services.audit_verification import verify
 from tests.at_once import at_once
 from tests.audit_trail import append, run, scalar
 from tests.databases import connection_to
-from tests.slow.running import free_port
+from tests.slow.running import find_program, free_port
 from tests.waiting import until
 
 WRITERS: Final = 16
@@ -50,7 +49,7 @@ APPEND_TWO: Final = """
 @pytest.fixture
 def pooled(dsn: str, tmp_path: Path) -> Iterator[str]:
     """The DSN of a PgBouncer before the database, with half as many connections."""
-    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+    program = find_program("pgbouncer")
     if program is None:
         pytest.skip("pgbouncer is not installed; CI installs it")
     where, port = parse_dsn(dsn), free_port()

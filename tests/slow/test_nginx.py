@@ -28,13 +28,13 @@ from tests.slow.proxy import (
     CONFIGURATION,
     HOST,
     RunningProxy,
-    find_nginx,
     running_proxy,
 )
-from tests.slow.running import RunningApi, running_api
+from tests.slow.running import RunningApi, find_program, running_api
 
 pytestmark = pytest.mark.skipif(
-    find_nginx() is None and "CI" not in os.environ, reason="nginx is not installed"
+    find_program("nginx") is None and "CI" not in os.environ,
+    reason="nginx is not installed",
 )
 
 LOGIN = "/api/auth/login"
@@ -159,7 +159,7 @@ def api(
 
 
 def test_nginx_finds_no_fault_with_the_configuration(proxy: RunningProxy) -> None:
-    program = find_nginx()
+    program = find_program("nginx")
     assert program is not None
     home = proxy.certificate.parent
 

@@ -7,7 +7,7 @@ and then waits once. That one wait has to be for the standby too.
 import signal
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 
 import psutil
@@ -20,14 +20,13 @@ from models.database import Database, DatabaseUnavailableError
 from services.audit_verification import verify
 from tests.audit_trail import append, run, scalar
 from tests.databases import connection_to
+from tests.slow.replication import wait_for_the_standby, waiting_writers
 from tests.slow.running import kill_postgres
 from tests.slow.test_fast_commit import UNFLUSHED
 from tests.waiting import until
 
 WRITERS = 8
 ENOUGH = 1500
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-IN_STEP = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'quorum'"
 
 
 @pytest.fixture
@@ -37,9 +36,7 @@ def primary(durable_dsn: str, standby: embedded.Server) -> Iterator[connection]:
         assert scalar(session, "SELECT pg_is_in_recovery()")
     with closing(psycopg2.connect(durable_dsn)) as session:
         session.autocommit = True
-        run(session, "ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (*)'")
-        run(session, "SELECT pg_reload_conf()")
-        until(lambda: bool(scalar(session, IN_STEP) == 1))
+        wait_for_the_standby(session)
         yield session
         with suppress(psycopg2.Error):
             # Or the primary, which stops last, would wait for whom there is no more.
@@ -62,24 +59,36 @@ def held(standby: embedded.Server) -> Iterator[None]:
         receiver.send_signal(signal.SIGCONT)
 
 
-def test_an_answer_waits_for_the_standby(
-    primary: connection, durable_dsn: str, standby: embedded.Server
-) -> None:
-    with (
-        closing(Database(connection_to(durable_dsn))) as database,
-        ThreadPoolExecutor() as pool,
-    ):
+@pytest.fixture
+def database(durable_dsn: str) -> Iterator[Database]:
+    """The API's side, which has an entry already: the second is the one to wait."""
+    with closing(Database(connection_to(durable_dsn))) as database:
         append(database)
-        with held(standby):
-            answer = pool.submit(append, database)
-            until(lambda: bool(scalar(primary, WAITING) == 1))
-            # It is committed, and the lock of the log's head is free again.
-            assert scalar(primary, "SELECT max(seq) FROM audit_log") == 2
-            # What nobody waits for is answered at once.
-            run(primary, UNFLUSHED)
-            assert not answer.done()
+        yield database
 
-        assert answer.result(30) == [2]
+
+@contextmanager
+def waiting(
+    database: Database, primary: connection, standby: embedded.Server
+) -> Iterator[Future[list[int]]]:
+    """Append an entry, of which the standby hears nothing before the block ends."""
+    with ThreadPoolExecutor() as pool, held(standby):
+        answer = pool.submit(append, database)
+        until(lambda: waiting_writers(primary) == 1)
+        yield answer
+
+
+def test_an_answer_waits_for_the_standby(
+    database: Database, primary: connection, standby: embedded.Server
+) -> None:
+    with waiting(database, primary, standby) as answer:
+        # It is committed, and the lock of the log's head is free again.
+        assert scalar(primary, "SELECT max(seq) FROM audit_log") == 2
+        # What nobody waits for is answered at once.
+        run(primary, UNFLUSHED)
+        assert not answer.done()
+
+    assert answer.result(30) == [2]
 
 
 def test_the_log_can_be_verified_on_the_standby(
@@ -99,25 +108,17 @@ def test_the_log_can_be_verified_on_the_standby(
 
 
 def test_a_wait_that_is_cancelled_is_no_answer(
-    primary: connection, durable_dsn: str, standby: embedded.Server
+    database: Database, primary: connection, standby: embedded.Server
 ) -> None:
     cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity"
-    with (
-        closing(Database(connection_to(durable_dsn))) as database,
-        ThreadPoolExecutor() as pool,
-    ):
-        append(database)
-        with held(standby):
-            answer = pool.submit(append, database)
-            until(lambda: bool(scalar(primary, WAITING) == 1))
+    with waiting(database, primary, standby) as answer:
+        run(primary, f"{cancel} WHERE wait_event = 'SyncRep'")
 
-            run(primary, f"{cancel} WHERE wait_event = 'SyncRep'")
-
-            # PostgreSQL has committed, and says with a warning that nobody waited.
-            with pytest.raises(DatabaseUnavailableError, match="replica"):
-                answer.result(30)
-        assert scalar(primary, "SELECT max(seq) FROM audit_log") == 2
-        assert append(database) == [3]
+        # PostgreSQL has committed, and says with a warning that nobody waited.
+        with pytest.raises(DatabaseUnavailableError, match="replica"):
+            answer.result(30)
+    assert scalar(primary, "SELECT max(seq) FROM audit_log") == 2
+    assert append(database) == [3]
 
 
 @pytest.mark.usefixtures("primary")

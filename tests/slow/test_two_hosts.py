@@ -4,7 +4,6 @@ Each test has an exam under way through nginx, and a journal of what was acknowl
 The hosts are network namespaces; where none can be made, these tests are skipped.
 """
 
-import contextlib
 import json
 import os
 import shutil
@@ -14,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -28,6 +27,7 @@ from tests.slow.exam_morning import Acknowledged, open_exam, sit_exam, verify_lo
 from tests.slow.hosts import DATABASE, PASSWORD, Hosts
 from tests.slow.house import House
 from tests.slow.network import Network, NoNamespacesError, network
+from tests.slow.replication import waiting_writers
 from tests.slow.test_load import assert_nothing_is_lost_or_doubled
 from tests.waiting import until
 
@@ -47,15 +47,12 @@ def net() -> Iterator[Network]:
         pytest.skip("only root makes network namespaces")
     if (program := running.missing()) is not None:
         pytest.skip(f"{program} is not installed; CI installs it")
-    laid = network()
-    try:
-        built = laid.__enter__()
-    except NoNamespacesError as error:
-        pytest.skip(f"no network namespaces here: {error}")
-    try:
+    with ExitStack() as stack:
+        try:
+            built = stack.enter_context(network())
+        except NoNamespacesError as error:
+            pytest.skip(f"no network namespaces here: {error}")
         yield built
-    finally:
-        laid.__exit__(None, None, None)
 
 
 @pytest.fixture
@@ -191,10 +188,7 @@ def test_the_loss_of_an_application_host(exam: Exam, how: str) -> None:
     hosts, lost = exam.hosts, exam.hosts.apps[0]
     with exam.under_way():
         began = time.monotonic()
-        if how == "killed":
-            hosts.network.kill(lost.host)
-        else:
-            hosts.network.pull(lost.host)
+        hosts.lose(lost.host, how)
         before = exam.entries()
         until(lambda: exam.entries() > before + STUDENTS)
         seconds = time.monotonic() - began
@@ -223,10 +217,7 @@ def test_the_loss_of_the_primary(exam: Exam, how: str) -> None:
     hosts, old, new = exam.hosts, exam.hosts.primary, exam.hosts.standby
     with exam.under_way():
         began = time.monotonic()
-        if how == "killed":
-            hosts.network.kill(old.host)
-        else:
-            hosts.network.pull(old.host)
+        hosts.lose(old.host, how)
         hosts.fail_over()
         exam.house.dsn = new.dsn
         promoted = exam.entries()
@@ -256,15 +247,14 @@ def assert_that_nothing_is_acknowledged_by(old: running.Postgres) -> None:
     acknowledged = threading.Event()
 
     def write() -> None:
-        with contextlib.suppress(psycopg2.Error), old.sql() as session:
+        with suppress(psycopg2.Error), old.sql() as session:
             run(session, "SELECT pg_logical_emit_message(true, 'test', '')")
             acknowledged.set()
 
     writer = threading.Thread(target=write)
     writer.start()
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
     with old.sql() as session:
-        until(lambda: bool(scalar(session, waiting) > 0))
+        until(lambda: waiting_writers(session) > 0)
         assert not acknowledged.wait(2)
         run(
             session,
@@ -280,9 +270,8 @@ def test_the_loss_of_the_standby(exam: Exam) -> None:
     with exam.under_way():
         hosts.network.kill(standby.host)
         # All writes wait, for as long as nobody decides otherwise.
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
         with primary.sql() as sql:
-            until(lambda: bool(scalar(sql, waiting) > 1))
+            until(lambda: waiting_writers(sql) > 1)
         time.sleep(3)
         began = time.monotonic()
         primary.wait_for_nobody()
