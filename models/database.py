@@ -52,9 +52,8 @@ APPEND_AND_COMMIT: LiteralString = (
 )
 COMMIT_AND_FLUSH_AND_RETURN: LiteralString = (
     COMMIT_AND_FLUSH
-    + " AS appended, current_setting('proctoring.returned') AS returned"
+    + " AS appended, current_setting('proctoring.returned', true) AS returned"
 )
-COMMIT_WITHOUT_ENTRY: LiteralString = "COMMIT; " + FLUSH
 ROLL_BACK_AND_FLUSH: LiteralString = "ROLLBACK; " + FLUSH
 
 # How a session was really begun: a pooler in between may have left out what it was
@@ -246,11 +245,12 @@ def _check_session(connection: extensions.connection, asked: Mapping[str, str]) 
 class Finished:
     """What a function did that appended its entries itself, and has been committed.
 
-    `first_seq` is None if there was nothing to append.
+    `first_seq` is None if there was nothing to append. `returned` is what the function
+    said in this setting: one that says nothing leaves what was there, or None.
     """
 
     first_seq: int | None
-    returned: str
+    returned: str | None
 
 
 class Transaction:
@@ -262,7 +262,6 @@ class Transaction:
         # Sent in front of the first statement, which saves a round trip.
         self._begin: LiteralString = begin
         self._entries: list[tuple[NewEntry, PendingEntry]] = []
-        self._has_appended = False
         self._is_finished = False
 
     def execute(self, sql: LiteralString, params: Params | None = None) -> int:
@@ -313,20 +312,11 @@ class Transaction:
         self._entries.append((entry, pending))
         return pending
 
-    def append_at_once(self, sql: LiteralString, params: Params) -> int:
-        """Call a function that appends its entry itself, and return the number.
-
-        From then on all writers wait for this transaction.
-        """
-        first_seq = _first_seq(self.scalar(sql, params))
-        self._has_appended = True
-        return first_seq
-
     def finish_with(self, sql: LiteralString, params: Params) -> Finished:
         """Call a function that appends its entry itself, and commit, in one message.
 
-        What it has to say besides it leaves in the setting `proctoring.returned`.
-        Nothing can be done in this transaction afterwards.
+        If it has something to say besides, it leaves that in the setting
+        `proctoring.returned`. Nothing can be done in this transaction afterwards.
         """
         if self._entries or before_commit.get() is not None:
             raise RuntimeError("something else waits for this transaction's commit")
@@ -348,9 +338,7 @@ class Transaction:
         if self._is_finished:
             return
         if not self._entries:
-            if self._has_appended:
-                self.flush(COMMIT_WITHOUT_ENTRY)
-            elif not self._begin:
+            if not self._begin:
                 self.flush(ROLL_BACK_AND_FLUSH)
             return
         self.flush(*_append([entry for entry, _ in self._entries]))

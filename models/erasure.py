@@ -253,10 +253,10 @@ def erase(
     actor_id: str,
     payload: str,
 ) -> int:
-    """Erase the target and what the entries say that `payload` names.
+    """Erase the target and what the entries say that `payload` names, and commit.
 
-    Returns the number of the entry with this payload. All writers wait until the
-    commit. Raises ConstraintError erasure_held and erasure_rows_deviate.
+    Returns the number of the entry with this payload. Raises ConstraintError
+    erasure_held and erasure_rows_deviate.
     """
     names = {
         "user_id": target.user_id,
@@ -270,7 +270,10 @@ def erase(
         "actor_id": actor_id,
         "payload": payload,
     }
-    return tx.append_at_once(ERASE, names)
+    seq = tx.finish_with(ERASE, names).first_seq
+    if seq is None:
+        raise LookupError("an erasure always appends an entry")
+    return seq
 
 
 def get_of_user(tx: Transaction, user_id: UUID) -> RecordedErasure | None:

@@ -256,7 +256,7 @@ def record(
         "actor_id": str(actor_id),
     }
     finished = tx.finish_with(RECORD, names)
-    known_ids = filter(None, finished.returned.split(","))
+    known_ids = filter(None, (finished.returned or "").split(","))
     return Recorded(
         known_ids=frozenset(map(UUID, known_ids)), audit_seq=finished.first_seq
     )

@@ -56,7 +56,7 @@ class Erasure:
 
 
 def erase(tx: Transaction, target: Target, planned: Erasure, *, actor_id: str) -> None:
-    """Do what is planned. What is refused `refused` translates, around `tx`."""
+    """Do what is planned, and commit. What is refused `refused` translates."""
     erasure.erase(
         tx,
         target,

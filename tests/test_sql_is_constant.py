@@ -15,7 +15,6 @@ PROJECT = Path(__file__).resolve().parent.parent
 SERVER = ("api", "checkpointer", "middleware", "models", "services", "utils")
 # Whose first argument is a statement.
 RUNS_SQL = {
-    "append_at_once",
     "copy_expert",
     "execute",
     "executemany",
