@@ -31,7 +31,8 @@ CLAIM = """
 """
 
 KEEP = """
-    UPDATE idempotency_keys SET status = %(status)s, body = %(body)s, headers = %(headers)s
+    UPDATE idempotency_keys
+       SET status = %(status)s, body = %(body)s, headers = %(headers)s
      WHERE scope = %(scope)s AND route = %(route)s AND key = %(key)s
 """
 
