@@ -93,7 +93,7 @@ DATABASE_FAILURES = Counter(
     ["reason"],
 )
 # Those that have not happened yet are to be seen as zeros.
-for _reason in ("away", "busy"):
+for _reason in ("away", "busy", "silent"):
     DATABASE_FAILURES.labels(_reason)
 
 
