@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 from psycopg2 import extensions
 
@@ -35,6 +35,8 @@ class WatchedConnection(extensions.connection):
         # A descriptor of our own: libpq's may have become another connection's by the
         # time that somebody hangs up.
         self._line = socket.socket(fileno=os.dup(self.fileno()))
+        # Like psycopg2's own it is closed with whoever lets go of the connection.
+        self._let_go = finalize(self, self._line.close)
         _watchdog.watch(self)
 
     def ask(
@@ -66,7 +68,7 @@ class WatchedConnection(extensions.connection):
             self._line.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        self._line.close()
+        self._let_go()
         super().close()
 
 
