@@ -97,6 +97,12 @@ for _reason in ("away", "busy", "silent"):
     DATABASE_FAILURES.labels(_reason)
 
 
+LOG_LINES_DROPPED = Counter(
+    "proctoring_log_lines_dropped",
+    "Lines of the process log that nobody took in time, or that could not be written.",
+)
+
+
 def registry() -> CollectorRegistry:
     """Return what there is to read: the sum over the living processes of the server."""
     if _slots is None:
