@@ -18,6 +18,9 @@ from models.database import Database, Transaction, before_commit
 from services import errors
 from utils.addresses import caller_at
 
+# What an answer says beside its body that is true of the work, not of this request.
+KEPT_HEADERS = ("ETag", "Location")
+
 
 class KeyReusedError(errors.UnprocessableError):
     slug = "idempotency-key-reused"
@@ -75,6 +78,7 @@ def answered_once(key: str, carry_out: Callable[[], Response]) -> Response:
         if kept.status is None or kept.body is None:
             raise AlreadyCarriedOutError
         response = Response(kept.body, kept.status, mimetype="application/json")
+        response.headers.update(kept.headers)
         response.headers["Idempotency-Replayed"] = "true"
         return response
 
@@ -88,8 +92,19 @@ def answered_once(key: str, carry_out: Callable[[], Response]) -> Response:
     finally:
         before_commit.reset(token)
     with database.bookkeeping() as tx:
-        body = response.get_data(as_text=True)
-        idempotency_key.keep(tx, scope, route, key, response.status_code, body)
+        idempotency_key.keep(
+            tx,
+            scope,
+            route,
+            key,
+            status=response.status_code,
+            body=response.get_data(as_text=True),
+            headers={
+                name: response.headers[name]
+                for name in KEPT_HEADERS
+                if name in response.headers
+            },
+        )
     return response
 
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from config.development import development_secret
 from models.database import ConnectionSettings
 from services.witnessing import ConfiguredWitness
-from utils.addresses import IpNetwork
+from utils.addresses import IpNetwork, is_this_machine
 from utils.signed_note import NoteError, VerifierKey
 from utils.witness_policy import WitnessPolicy
 
@@ -135,8 +135,20 @@ class Settings:
             events=read.limit("RATELIMIT_EVENTS", RateLimits.events),
             data_exports=read.limit("RATELIMIT_DATA_EXPORTS", RateLimits.data_exports),
         )
+        database = _database(read)
+        if is_production:
+            _check_sslmode(database)
+        trusted_proxies = read.integer("TRUSTED_PROXIES", 0, 0, 5)
+        # gunicorn says so itself: deploy/gunicorn.conf.py
+        is_behind_socket = read.boolean("BEHIND_UNIX_SOCKET", default=False)
+        if is_production and is_behind_socket and not trusted_proxies:
+            raise ConfigError(
+                "TRUSTED_PROXIES must be 1 or more when gunicorn listens on a unix "
+                "socket alone: who calls is only in the proxy's X-Forwarded-For, and "
+                "all students together would have the limits of one address."
+            )
         return cls(
-            database=_database(read),
+            database=database,
             environment=environment,
             debug=debug,
             secret_key=secret_key,
@@ -154,7 +166,7 @@ class Settings:
             hashing_concurrency=read.integer("PASSWORD_HASHING_CONCURRENCY", 1, 1, 64),
             hashing_queue=read.integer("PASSWORD_HASHING_QUEUE", 4, 0, 1000),
             rate_limits=limits,
-            trusted_proxies=read.integer("TRUSTED_PROXIES", 0, 0, 5),
+            trusted_proxies=trusted_proxies,
             trusted_hosts=read.words("TRUSTED_HOSTS"),
             cors_origins=read.origins("CORS_ORIGINS"),
             audit_log_vkeys=read.vkeys("AUDIT_LOG_VKEYS"),
@@ -203,6 +215,23 @@ def _database(read: "_Reader") -> ConnectionSettings:
         ),
         pool_size=read.integer("DB_POOL_SIZE", 10, 1, 200),
     )
+
+
+def _check_sslmode(database: ConnectionSettings) -> None:
+    """Refuse modes that look like encryption and give it up when told to.
+
+    libpq takes several hosts, separated by commas.
+    """
+    if database.sslmode not in {"allow", "prefer"}:
+        return
+    away = [each for each in database.host.split(",") if not is_this_machine(each)]
+    if away:
+        raise ConfigError(
+            f"DB_SSLMODE must be said when DB_HOST is another machine ({away[0]}): "
+            "verify-full, with the server's authority in PGSSLROOTCERT, or disable "
+            f"where nobody else is on the network. {database.sslmode!r} talks to "
+            "whoever answers, and in the clear if he wants that."
+        )
 
 
 def _check_secret(name: str, value: str) -> None:

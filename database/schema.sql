@@ -230,6 +230,22 @@ INSERT INTO schema_migrations (version, name, sha256) VALUES
 COMMIT;
 \endif
 
+SELECT NOT EXISTS (SELECT FROM schema_migrations WHERE version = 14)
+    AS is_pending \gset
+\if :is_pending
+\echo applying 0014_kept_headers.sql
+BEGIN;
+-- What its queries return is of no interest here.
+\o /dev/null
+\ir migrations/0014_kept_headers.sql
+\o
+RESET ROLE;
+INSERT INTO schema_migrations (version, name, sha256) VALUES
+    (14, 'kept_headers',
+     'ea0bc90bbd0243011f7586c21621dc17edd8af0f29a425f5f73f164279e53a22');
+COMMIT;
+\endif
+
 DO $$ BEGIN PERFORM pg_advisory_unlock(31651020127104882); END $$;
 RESET lock_timeout;
 RESET search_path;

@@ -7,6 +7,7 @@ figures. WEB_CONCURRENCY and GUNICORN_BIND change the two that depend on the mac
 """
 
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -63,5 +64,8 @@ proc_name = "proctoring"
 
 
 def post_fork(_: object, worker: Any) -> None:  # Any: gunicorn has no types.
-    """Tell the application how many threads it has, wherever that was set."""
+    """Tell the application how many threads it has, and where it is reached."""
     os.environ["SERVER_THREADS"] = str(worker.cfg.threads)
+    # What systemd handed over counts, whatever `bind` says.
+    kinds = {each.sock.family for each in worker.sockets}
+    os.environ["BEHIND_UNIX_SOCKET"] = str(kinds == {socket.AF_UNIX})

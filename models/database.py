@@ -6,6 +6,7 @@ the schema said no). Anything else is a defect.
 """
 
 import logging
+import math
 import os
 import random
 import select
@@ -23,6 +24,7 @@ from psycopg2 import errorcodes, extensions, extras
 from pydantic import TypeAdapter, ValidationError
 
 from models.audit_entry import NewEntry, PendingEntry
+from models.watched_connection import WatchedConnection
 from utils import metrics
 
 logger = logging.getLogger(__name__)
@@ -62,9 +64,15 @@ IN_FORCE: LiteralString = (
     "SELECT name, current_setting(name) FROM unnest(%(names)s::text[]) AS name"
 )
 
+TAKE_TIME: LiteralString = (
+    "SELECT set_config('statement_timeout', %(milliseconds)s, true)"
+)
+
 IDLE = extensions.TRANSACTION_STATUS_IDLE
-# A connection that was idle for longer is asked before it is used.
+# A connection that was idle for longer is asked before it is used; a server that is
+# well answers that without reading anything.
 IDLE_CHECK_SECONDS = 1.0
+IDLE_CHECK_PATIENCE_SECONDS = 2.0
 LIFETIME_SECONDS = 1800.0
 
 # What audit_guard_suspension raises.
@@ -194,7 +202,7 @@ class ConnectionSettings:
         }
         return asked if self.role is None else {**asked, "role": self.role}
 
-    def connect(self) -> extensions.connection:
+    def connect(self) -> WatchedConnection:
         """Open a connection in autocommit. Raises SessionError and psycopg2.Error."""
         asked = self.session
         connection = psycopg2.connect(
@@ -215,6 +223,7 @@ class ConnectionSettings:
                 f"-c {name}={value}"
                 for name, value in {**asked, "datestyle": "ISO"}.items()
             ),
+            connection_factory=WatchedConnection,
         )
         connection.autocommit = True
         _check_session(connection, asked)
@@ -230,9 +239,23 @@ def _duration(seconds: float) -> str:
     return f"{milliseconds}ms" if milliseconds else "0"
 
 
-def _check_session(connection: extensions.connection, asked: Mapping[str, str]) -> None:
+def patience_for(statement_timeout_seconds: float) -> float:
+    """Return how long to wait for an answer in which statements have this limit.
+
+    One message has up to two of them, what is asked and the flush, and a limit of 0 is
+    none. The rest is for the way, and for a server that is slow to cancel.
+    """
+    return 2 * statement_timeout_seconds + 2 if statement_timeout_seconds else math.inf
+
+
+def _check_session(connection: WatchedConnection, asked: Mapping[str, str]) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(IN_FORCE, {"names": list(asked)})
+        connection.ask(
+            cursor,
+            IN_FORCE,
+            {"names": list(asked)},
+            patience_seconds=IDLE_CHECK_PATIENCE_SECONDS,
+        )
         found = dict(cursor.fetchall())
     lost = {name: found[name] for name in asked if found[name] != asked[name]}
     if lost:
@@ -256,8 +279,14 @@ class Finished:
 class Transaction:
     """An open transaction. Its statements commit or roll back together."""
 
-    def __init__(self, connection: extensions.connection, begin: LiteralString) -> None:
+    def __init__(
+        self,
+        connection: WatchedConnection,
+        begin: LiteralString,
+        patience_seconds: float,
+    ) -> None:
         self._connection = connection
+        self._patience_seconds = patience_seconds
         self._cursor = connection.cursor(cursor_factory=extras.RealDictCursor)
         # Sent in front of the first statement, which saves a round trip.
         self._begin: LiteralString = begin
@@ -305,6 +334,11 @@ class Transaction:
         if len(rows) != 1 or len(rows[0]) != 1:
             raise LookupError("expected one row of one column")
         return next(iter(rows[0].values()))
+
+    def take_time(self, seconds: int) -> None:
+        """Let the statements of this transaction run for so long."""
+        self.execute(TAKE_TIME, {"milliseconds": str(seconds * 1000)})
+        self._patience_seconds = patience_for(seconds)
 
     def queue_entry(self, entry: NewEntry) -> PendingEntry:
         """Promise an audit entry, which the commit will append."""
@@ -360,13 +394,15 @@ class Transaction:
 
     def finish_reading(self) -> None:
         if not self._begin:
-            self._cursor.execute("COMMIT")
+            self._run("COMMIT", None)
 
     def _run(self, sql: LiteralString, params: Params | None) -> None:
         if self._is_finished:
             raise RuntimeError("this transaction is committed")
         begin, self._begin = self._begin, ""
-        self._cursor.execute(begin + sql, params)
+        self._connection.ask(
+            self._cursor, begin + sql, params, patience_seconds=self._patience_seconds
+        )
 
 
 def _first_seq(appended: str) -> int:
@@ -398,7 +434,7 @@ def _append(entries: Sequence[NewEntry]) -> tuple[LiteralString, Params]:
 
 @dataclass(slots=True)
 class _Pooled:
-    connection: extensions.connection
+    connection: WatchedConnection
     born: float
     dies: float
     idle_since: float
@@ -414,6 +450,7 @@ class Database:
 
     def __init__(self, settings: ConnectionSettings) -> None:
         self.settings = settings
+        self._patience_seconds = patience_for(settings.statement_timeout_seconds)
         # Whoever compares sees that what answers may be another server by now.
         self.connections_opened = 0
         self._lock = threading.Lock()
@@ -436,7 +473,7 @@ class Database:
         and ConstraintError.
         """
         with self._connection() as connection:
-            tx = Transaction(connection, BEGIN_WRITING)
+            tx = Transaction(connection, BEGIN_WRITING, self._patience_seconds)
             yield tx
             if not is_aside and (hook := before_commit.get()) is not None:
                 hook(tx)
@@ -446,7 +483,7 @@ class Database:
     def read(self) -> Iterator[Transaction]:
         """Read one snapshot. Nothing can be written, and nothing is flushed."""
         with self._connection() as connection:
-            tx = Transaction(connection, BEGIN_READING)
+            tx = Transaction(connection, BEGIN_READING, self._patience_seconds)
             yield tx
             tx.finish_reading()
 
@@ -457,10 +494,10 @@ class Database:
         For rate limits and idempotency keys, which are no part of the record.
         """
         with self._connection() as connection:
-            yield Transaction(connection, "")
+            yield Transaction(connection, "", self._patience_seconds)
 
     @contextmanager
-    def _connection(self) -> Iterator[extensions.connection]:
+    def _connection(self) -> Iterator[WatchedConnection]:
         if self._pid != os.getpid():
             self._forget()
         turns = self._turns
@@ -509,14 +546,22 @@ class Database:
                 return _Pooled(connection, now, now + life, now)
             if _is_usable(pooled):
                 return pooled
-            _close(pooled.connection)
+            self._discard(pooled.connection)
+
+    def _discard(self, connection: WatchedConnection) -> None:
+        _close(connection)
+        if connection.is_hung_up:
+            # The others lead to the same silence: nobody else is to wait for it.
+            self.close()
 
     def _give_back(self, pooled: _Pooled) -> None:
         connection = pooled.connection
         try:
             if connection.info.transaction_status != IDLE:
                 with connection.cursor() as cursor:
-                    cursor.execute("ROLLBACK")
+                    connection.ask(
+                        cursor, "ROLLBACK", patience_seconds=self._patience_seconds
+                    )
             is_clean = connection.info.transaction_status == IDLE
         except psycopg2.Error:
             is_clean = False
@@ -524,11 +569,13 @@ class Database:
             pooled.idle_since = time.monotonic()
             self._idle.append(pooled)
         else:
-            _close(connection)
+            self._discard(connection)
 
     def close(self) -> None:
-        while self._idle:
-            _close(self._idle.pop().connection)
+        """Close what is idle. What is lent out is closed when it comes back broken."""
+        with suppress(IndexError):
+            while True:
+                _close(self._idle.pop().connection)
 
 
 def _is_usable(pooled: _Pooled) -> bool:
@@ -542,7 +589,9 @@ def _is_usable(pooled: _Pooled) -> bool:
             return False
         if now - pooled.idle_since > IDLE_CHECK_SECONDS:
             with connection.cursor() as cursor:
-                cursor.execute("SELECT 1")
+                connection.ask(
+                    cursor, "SELECT 1", patience_seconds=IDLE_CHECK_PATIENCE_SECONDS
+                )
     except (OSError, ValueError, psycopg2.Error):
         return False
     return True

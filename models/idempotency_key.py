@@ -1,5 +1,6 @@
 """The idempotency_keys table: the first answer to a key, kept for a day."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from models.database import Transaction
@@ -11,10 +12,11 @@ class KeptAnswer:
     # None between the commit of the work and the keeping of its answer.
     status: int | None
     body: str | None
+    headers: Mapping[str, str]
 
 
 GET = """
-    SELECT body_hash, status, body FROM idempotency_keys
+    SELECT body_hash, status, body, headers FROM idempotency_keys
      WHERE scope = %(scope)s AND route = %(route)s AND key = %(key)s
        AND created_at > clock_timestamp() - interval '1 day'
 """
@@ -24,12 +26,13 @@ CLAIM = """
     VALUES (%(scope)s, %(route)s, %(key)s, %(body_hash)s)
     ON CONFLICT (scope, route, key) DO UPDATE
        SET body_hash = excluded.body_hash, status = NULL, body = NULL,
-           created_at = clock_timestamp()
+           headers = '{}', created_at = clock_timestamp()
      WHERE idempotency_keys.created_at <= clock_timestamp() - interval '1 day'
 """
 
 KEEP = """
-    UPDATE idempotency_keys SET status = %(status)s, body = %(body)s
+    UPDATE idempotency_keys
+       SET status = %(status)s, body = %(body)s, headers = %(headers)s
      WHERE scope = %(scope)s AND route = %(route)s AND key = %(key)s
 """
 
@@ -50,10 +53,18 @@ def claim(tx: Transaction, scope: str, route: str, key: str, body_hash: bytes) -
 
 
 def keep(
-    tx: Transaction, scope: str, route: str, key: str, status: int, body: str
+    tx: Transaction,
+    scope: str,
+    route: str,
+    key: str,
+    *,
+    status: int,
+    body: str,
+    headers: Mapping[str, str],
 ) -> None:
     names = {"scope": scope, "route": route, "key": key}
-    tx.execute(KEEP, names | {"status": status, "body": body})
+    answer = {"status": status, "body": body, "headers": dict(headers)}
+    tx.execute(KEEP, names | answer)
 
 
 def prune(tx: Transaction) -> int:

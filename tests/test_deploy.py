@@ -139,7 +139,7 @@ def test_the_application_is_told_how_many_threads_it_has(
     gunicorn.set("threads", 5)
     gunicorn.set("post_fork", GUNICORN["post_fork"])
 
-    gunicorn.post_fork(None, SimpleNamespace(cfg=gunicorn))
+    gunicorn.post_fork(None, SimpleNamespace(cfg=gunicorn, sockets=[]))
 
     assert os.environ["SERVER_THREADS"] == "5"
 

@@ -86,6 +86,22 @@ def test_production_starts_without_a_default_account(
     assert start(connection_settings).returncode == 0
 
 
+def test_production_behind_a_socket_does_not_take_all_for_one_caller(
+    connection_settings: ConnectionSettings, tmp_path: Path
+) -> None:
+    """Gunicorn tells the application where it is reached: deploy/gunicorn.conf.py."""
+    command = (
+        *(sys.executable, "-m", "gunicorn", "app:app"),
+        *("--config", "deploy/gunicorn.conf.py", "--workers", "1"),
+        *("--bind", f"unix:{tmp_path / 'api.sock'}"),
+    )
+
+    done = start(connection_settings, *command)
+
+    assert done.returncode == 3, done.stderr
+    assert "Not started: TRUSTED_PROXIES must be 1 or more" in done.stderr
+
+
 def test_development_starts_with_it(
     connection_settings: ConnectionSettings, dsn: str
 ) -> None:

@@ -81,7 +81,10 @@ def run_by(tree: ast.Module) -> Iterator[ast.expr]:
                 func=ast.Attribute(value=receiver, attr=name), args=[first, *others]
             ):
                 is_tx = isinstance(receiver, ast.Name) and receiver.id == "tx"
-                if name in RUNS_SQL or (name == "scalar" and is_tx):
+                if name == "ask" and others:
+                    # Its first argument is the cursor.
+                    yield others[0]
+                elif name in RUNS_SQL or (name == "scalar" and is_tx):
                     yield first
                 elif name in RUNS_SQL_OF_TX and is_tx and others:
                     # The type of the row comes before the statement.
@@ -128,6 +131,7 @@ def test_no_statement_is_put_together_of_what_is_no_constant() -> None:
         'cursor.execute(SELECT % {"order": order})',
         'tx.finish_with("SELECT f(" + wanted + ")", {})',
         'tx.flush(COMMIT + f" AND {wanted}")',
+        'connection.ask(cursor, f"SELECT 1 FROM {table}", patience_seconds=2)',
         'query = "SELECT 1 FROM {}".format(table)',
         'query = f"DELETE FROM {table}"',
     ],

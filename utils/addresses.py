@@ -31,6 +31,17 @@ def ip_address_of(text: str | None) -> IPv4Address | IPv6Address | None:
     return address
 
 
+def is_this_machine(host: str) -> bool:
+    """Say whether a host is reached without a network, as libpq names hosts.
+
+    A path is a directory of unix sockets, and an @ an abstract one.
+    """
+    address = ip_address_of(host)
+    if address is not None:
+        return address.is_loopback
+    return host in {"", "localhost"} or host.startswith(("/", "@"))
+
+
 def caller_at(text: str | None) -> str:
     """Return what counts as one caller: an IPv4 address, or an IPv6 network."""
     address = ip_address_of(text)

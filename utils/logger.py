@@ -2,10 +2,11 @@
 
 import json
 import logging
-import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
+
+from utils.log_lines import LineHandler
 
 # What every LogRecord has; anything else was passed as `extra` and is data.
 STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
@@ -36,7 +37,7 @@ class JsonFormatter(logging.Formatter):
 
 def configure_logging(level: str) -> None:
     """Log to standard output as JSON. Calling it again changes the level."""
-    handler = logging.StreamHandler(sys.stdout)
+    handler = LineHandler()
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # Our own line says more than werkzeug's.

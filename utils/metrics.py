@@ -93,8 +93,14 @@ DATABASE_FAILURES = Counter(
     ["reason"],
 )
 # Those that have not happened yet are to be seen as zeros.
-for _reason in ("away", "busy"):
+for _reason in ("away", "busy", "silent"):
     DATABASE_FAILURES.labels(_reason)
+
+
+LOG_LINES_DROPPED = Counter(
+    "proctoring_log_lines_dropped",
+    "Lines of the process log that nobody took in time, or that could not be written.",
+)
 
 
 def registry() -> CollectorRegistry:

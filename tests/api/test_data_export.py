@@ -101,7 +101,7 @@ NOT_EXPORTED: Final = {
     ),
     "idempotency_keys": (
         "copies of answers, kept for a day",
-        "body body_hash created_at key route scope status",
+        "body body_hash created_at headers key route scope status",
     ),
     "legal_holds": (
         "that data must be kept, and why, is in the entries of whom it is about",

@@ -22,6 +22,7 @@ from config import Settings
 from config.config import RateLimits
 from models.database import Database
 from tests.audit_trail import run
+from tests.process_log import logged
 from utils.logger import configure_logging
 
 LOGIN = "/api/auth/login"
@@ -446,7 +447,7 @@ def lines_of(output: str) -> list[dict[str, object]]:
 
 
 def test_every_line_of_a_request_belongs_to_the_trace_of_its_caller(
-    app: Flask, capsys: pytest.CaptureFixture[str]
+    app: Flask, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def explode() -> str:
         raise ZeroDivisionError
@@ -459,7 +460,7 @@ def test_every_line_of_a_request_belongs_to_the_trace_of_its_caller(
     )
     client.get("/nowhere", headers={"X-Request-ID": "two"})
     logging.getLogger("elsewhere").warning("after the requests")
-    lines = lines_of(capsys.readouterr().out)
+    lines = lines_of(logged(capfd))
 
     first = [line for line in lines if line.get("request_id") == "one"]
     (second,) = [line for line in lines if line.get("request_id") == "two"]
@@ -477,11 +478,11 @@ def test_every_line_of_a_request_belongs_to_the_trace_of_its_caller(
 
 
 def test_each_request_is_one_json_line(
-    client: FlaskClient, capsys: pytest.CaptureFixture[str]
+    client: FlaskClient, capfd: pytest.CaptureFixture[str]
 ) -> None:
     configure_logging("INFO")
     client.get("/nowhere\n{}", headers={"X-Request-ID": "one"})
-    lines = lines_of(capsys.readouterr().out)
+    lines = lines_of(logged(capfd))
 
     (line,) = [line for line in lines if line.get("request_id") == "one"]
     assert line["status"] == 404

@@ -43,6 +43,31 @@ def test_a_storm_of_retries_has_one_effect(
     assert len(entries(sql, "exam.created")) == 1
 
 
+def test_who_asks_again_is_told_the_version_again(api: Api, ada: Persona) -> None:
+    """He can go on with what he made, also if the first answer was lost."""
+    first = create(api, ada)
+    again = create(api, ada)
+
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert first.headers["ETag"] == again.headers["ETag"] == '"1"'
+    path = f"/api/exams/{again.get_json()['id']}"
+    seen = {"If-Match": again.headers["ETag"]}
+    assert api.as_(ada).delete(path, headers=seen).status_code == 204
+
+
+def test_an_answer_that_was_kept_without_headers_is_given_without(
+    api: Api, ada: Persona, sql: connection
+) -> None:
+    """As code before migration 0014 keeps it, which may run beside this one."""
+    body(create(api, ada), 201)
+    run(sql, "UPDATE idempotency_keys SET headers = DEFAULT")
+
+    again = create(api, ada)
+
+    body(again, 201)
+    assert "ETag" not in again.headers
+
+
 def test_a_key_is_not_good_for_another_body(
     api: Api, ada: Persona, sql: connection
 ) -> None:

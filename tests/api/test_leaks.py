@@ -17,6 +17,7 @@ from tests.databases import connection_to, copy_of, settings_for
 from tests.exams import Json, active, start
 from tests.logins import log_in, tokens_of
 from tests.personas import PASSWORD, PASSWORD_HASH, Api, Persona
+from tests.process_log import logged
 from tests.scene import Cast, Scene, playing
 from tests.test_permissions import path_of
 from tests.writes import WRITES
@@ -122,7 +123,7 @@ def answer_in(attempt: Json) -> Json:
 
 @pytest.mark.usefixtures("_no_log_afterwards")
 def test_no_secret_gets_into_the_log(
-    api: Api, alice: Persona, exam: Json, capsys: pytest.CaptureFixture[str]
+    api: Api, alice: Persona, exam: Json, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """S60: on what succeeds, and on what is refused."""
     configure_logging("DEBUG")
@@ -137,7 +138,7 @@ def test_no_secret_gets_into_the_log(
     saved = api.as_(alice).put(path, json=answer_in(attempt))
     refused = api.as_(alice).put(path, json=answer_in(attempt) | {CANARY: CANARY})
 
-    lines = capsys.readouterr().out
+    lines = logged(capfd)
     assert (saved.status_code, refused.status_code) == (200, 422)
     assert '"route": "/api/auth/login"' in lines
     secrets = {
@@ -157,7 +158,7 @@ def test_a_failure_of_the_database_shows_no_row_to_the_log(
     alice: Persona,
     exam: Json,
     sql: connection,
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """S60: PostgreSQL says of a row that it refuses all that is in it."""
     attempt = start(api.as_(alice), exam)
@@ -176,7 +177,7 @@ def test_a_failure_of_the_database_shows_no_row_to_the_log(
         json={"current_password": PASSWORD, "new_password": CANARY},
     )
 
-    lines = capsys.readouterr().out
+    lines = logged(capfd)
     assert (saved.status_code, changed.status_code) == (500, 500)
     assert "unheard_of" in lines
     assert "of_nobody" in lines
@@ -188,7 +189,7 @@ def test_a_failure_of_the_database_shows_no_row_to_the_log(
 
 @pytest.mark.usefixtures("_no_log_afterwards")
 def test_a_row_that_does_not_fit_shows_no_value_to_the_log(
-    api: Api, alice: Persona, sql: connection, capsys: pytest.CaptureFixture[str]
+    api: Api, alice: Persona, sql: connection, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """S60: the name of the column is enough to find out."""
     run(sql, "ALTER TABLE users DROP CONSTRAINT users_role_check")
@@ -197,7 +198,7 @@ def test_a_row_that_does_not_fit_shows_no_value_to_the_log(
 
     answer = api.as_(alice).get("/api/auth/me")
 
-    lines = capsys.readouterr().out
+    lines = logged(capfd)
     assert answer.status_code == 500
     assert "role" in lines
     assert CANARY not in lines

@@ -7,7 +7,8 @@ again has to be idempotent.
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -136,6 +137,22 @@ def sit_exam(
     path = f"/api/exams/attempts/{attempt['id']}/submit"
     done.receipt = client.send("POST", path).json()
     return done
+
+
+def sit_all(
+    url: str,
+    exam_id: str,
+    emails: Sequence[str],
+    *,
+    at_once: int,
+    rounds: int = 4,
+    pause_seconds: float = 0,
+) -> list[Acknowledged]:
+    def sit(email: str) -> Acknowledged:
+        return sit_exam(url, email, exam_id, rounds=rounds, pause_seconds=pause_seconds)
+
+    with ThreadPoolExecutor(at_once) as pool:
+        return list(pool.map(sit, emails))
 
 
 ADMIN = {"email": "admin@gmail.com", "password": "StrongPassword123!"}

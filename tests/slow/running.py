@@ -6,8 +6,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,11 +140,16 @@ def running_api(
         process.wait(30)
 
 
+def postmaster(server: embedded.Server) -> psutil.Process:
+    """Return the process that all others of the server come from."""
+    pid = int((server.home / "data" / "postmaster.pid").read_text().split("\n")[0])
+    return psutil.Process(pid)
+
+
 def kill_postgres(server: embedded.Server) -> None:
     """End every process of the server at once, as a crash does."""
-    pid = int((server.home / "data" / "postmaster.pid").read_text().split("\n")[0])
-    postmaster = psutil.Process(pid)
-    family = [*postmaster.children(recursive=True), postmaster]
+    first = postmaster(server)
+    family = [*first.children(recursive=True), first]
     for process in family:
         # A backend may end by itself between the list and the signal.
         with suppress(psutil.NoSuchProcess):
@@ -157,3 +164,34 @@ def restart_postgres(server: embedded.Server) -> None:
     if again.process is not None:
         # It outlives this object: Popen need not warn when it is forgotten.
         again.process.returncode = 0
+
+
+def stop_postgres(server: embedded.Server) -> None:
+    """Stop it as `pg_ctl stop -m fast` does: sessions end, transactions are undone."""
+    first = postmaster(server)
+    first.send_signal(signal.SIGINT)
+    psutil.wait_procs([first], timeout=60)
+
+
+@contextmanager
+def meanwhile(every_seconds: float, act: Callable[[], object]) -> Iterator[list[float]]:
+    """Act again and again while the block runs; yields the seconds each act took.
+
+    An act is always finished, and what it raises is raised here.
+    """
+    is_over = threading.Event()
+    took: list[float] = []
+
+    def go_on() -> None:
+        while not is_over.wait(every_seconds):
+            began = time.monotonic()
+            act()
+            took.append(time.monotonic() - began)
+
+    with ThreadPoolExecutor(1) as pool:
+        acting = pool.submit(go_on)
+        try:
+            yield took
+        finally:
+            is_over.set()
+        acting.result()

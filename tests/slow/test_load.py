@@ -1,22 +1,18 @@
 """Two hundred students at once over four processes, and crashes in the middle of it."""
 
 import threading
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Iterator, Mapping
 
-import psycopg2
 import pytest
 
 from database import embedded
 from database.seed import seed_if_empty
-from tests.slow.exam_morning import (
-    Acknowledged,
-    open_exam,
-    sit_exam,
-    verify_log,
+from tests.slow.comparison import (
+    assert_log_is_whole,
+    assert_nothing_is_lost_or_doubled,
+    rows,
 )
+from tests.slow.exam_morning import open_exam, sit_all
 from tests.slow.running import RunningApi, kill_postgres, restart_postgres, running_api
 
 STUDENTS = 200
@@ -32,79 +28,10 @@ def seeded_api(
         yield api
 
 
-def sit_all(api: RunningApi, exam_id: str, emails: Sequence[str]) -> list[Acknowledged]:
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(lambda email: sit_exam(api.url, email, exam_id), emails))
-
-
-def rows(dsn: str, query: str) -> list[tuple[object, ...]]:
-    with closing(psycopg2.connect(dsn)) as session, session.cursor() as cursor:
-        cursor.execute(query)
-        return cursor.fetchall()
-
-
-def assert_nothing_is_lost_or_doubled(
-    dsn: str, everything: Sequence[Acknowledged]
-) -> None:
-    """Compare what was acknowledged with what is there."""
-    attempts = rows(dsn, "SELECT id::text, status FROM attempts")
-    assert len(attempts) == len(everything)
-    assert {str(attempt) for attempt, _ in attempts} == {
-        attempt for done in everything for attempt in done.attempt_ids
-    }
-    assert Counter(status for _, status in attempts) == {"submitted": len(everything)}
-
-    stored = {
-        str(event): seq
-        for event, seq in rows(
-            dsn,
-            """
-            SELECT e.client_event_id::text, a.seq
-              FROM proctoring_events e
-              JOIN audit_log a ON a.entity_type = 'event_batch'
-                              AND a.entity_id = e.batch_id::text
-             WHERE e.sequence IS NOT NULL
-            """,
-        )
-    }
-    acknowledged = {
-        event: seq for done in everything for event, seq in done.events.items()
-    }
-    assert stored == acknowledged
-
-    answers = {
-        (str(email), str(question)): version
-        for email, question, version in rows(
-            dsn,
-            """
-            SELECT u.email, w.question_id, w.client_version
-              FROM answers w JOIN attempts a ON a.id = w.attempt_id
-              JOIN users u ON u.id = a.student_id
-            """,
-        )
-    }
-    assert answers == {
-        (done.email, question): version
-        for done in everything
-        for question, version in done.answers.items()
-    }
-
-    receipts = {done.receipt["audit_seq"] for done in everything if done.receipt}
-    assert len(receipts) == len(everything)
-
-
-def assert_log_is_whole(dsn: str, api: RunningApi) -> None:
-    verification = verify_log(api.url)
-    assert verification["valid"], verification
-    assert verification["first_seq"] == 0
-    (extent,) = rows(dsn, "SELECT count(*), max(seq) + 1 FROM audit_log")
-    assert extent[0] == extent[1]
-
-
 def test_two_hundred_students_at_once(seeded_api: RunningApi, durable_dsn: str) -> None:
     exam_id, emails = open_exam(seeded_api.url, STUDENTS)
 
-    everything = sit_all(seeded_api, exam_id, emails)
+    everything = sit_all(seeded_api.url, exam_id, emails, at_once=AT_ONCE)
 
     assert_nothing_is_lost_or_doubled(durable_dsn, everything)
     assert_log_is_whole(durable_dsn, seeded_api)
@@ -135,7 +62,7 @@ def test_a_killed_database_and_a_killed_worker_lose_nothing_acknowledged(
     breaker = threading.Thread(target=break_things)
     breaker.start()
     try:
-        everything = sit_all(seeded_api, exam_id, emails)
+        everything = sit_all(seeded_api.url, exam_id, emails, at_once=AT_ONCE)
     finally:
         is_over.set()
         breaker.join()

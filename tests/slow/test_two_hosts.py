@@ -23,12 +23,12 @@ import pytest
 
 from tests.audit_trail import run, scalar
 from tests.slow import hosts as running
+from tests.slow.comparison import assert_nothing_is_lost_or_doubled
 from tests.slow.exam_morning import Acknowledged, open_exam, sit_exam, verify_log
 from tests.slow.hosts import DATABASE, PASSWORD, Hosts
 from tests.slow.house import House
 from tests.slow.network import Network, NoNamespacesError, network
 from tests.slow.replication import waiting_writers
-from tests.slow.test_load import assert_nothing_is_lost_or_doubled
 from tests.waiting import until
 
 STUDENTS: Final = 24
