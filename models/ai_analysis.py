@@ -126,30 +126,59 @@ LIST_PAGE: LiteralString = (
 """
 )
 
-LIST_BY_RISK: LiteralString = """
+RANKED: LiteralString = """
     SELECT attempt_risk.attempt_id, attempt_risk.exam_id, exams.title AS exam_title,
            attempts.student_id, users.full_name AS student_name,
            users.email AS student_email, attempts.status, attempts.started_at,
            attempts.ended_at, attempts.review_status, attempt_risk.risk_score,
            ai_analyses.risk_level, ai_analyses.confidence, ai_analyses.model_version,
            ai_analyses.result, attempt_risk.checked_at
-      FROM attempt_risk
+"""
+DETAILS: LiteralString = """
       JOIN ai_analyses ON ai_analyses.id = attempt_risk.analysis_id
       JOIN attempts ON attempts.id = attempt_risk.attempt_id
       JOIN exams ON exams.id = attempt_risk.exam_id
       JOIN users ON users.id = attempts.student_id
-     WHERE attempt_risk.risk_score >= %(min_risk)s
-       AND (%(exam_id)s::uuid IS NULL OR attempt_risk.exam_id = %(exam_id)s)
-       AND (%(proctor_id)s::uuid IS NULL OR EXISTS (
-                SELECT FROM exam_proctors
-                 WHERE exam_proctors.exam_id = attempt_risk.exam_id
-                   AND exam_proctors.proctor_id = %(proctor_id)s))
-       AND (%(below_score)s::numeric IS NULL
-            OR (attempt_risk.risk_score, attempt_risk.attempt_id)
-               < (%(below_score)s::numeric, %(below_id)s::uuid))
      ORDER BY attempt_risk.risk_score DESC, attempt_risk.attempt_id DESC
-     LIMIT %(limit)s
 """
+
+LIST_BY_RISK: LiteralString = (
+    RANKED
+    + """
+      FROM (SELECT * FROM attempt_risk
+             WHERE risk_score >= %(min_risk)s
+               AND (%(exam_id)s::uuid IS NULL OR exam_id = %(exam_id)s)
+               AND (%(below_score)s::numeric IS NULL
+                    OR (risk_score, attempt_id)
+                       < (%(below_score)s::numeric, %(below_id)s::uuid))
+             ORDER BY risk_score DESC, attempt_id DESC
+             LIMIT %(limit)s) AS attempt_risk
+"""
+    + DETAILS
+)
+
+# The first of each exam, and the first of these: whoever has few exams, or such without
+# risk, would otherwise have those of the whole school looked through.
+LIST_BY_RISK_FOR_PROCTOR: LiteralString = (
+    RANKED
+    + """
+      FROM (SELECT first.*
+              FROM exam_proctors
+             CROSS JOIN LATERAL (
+                   SELECT * FROM attempt_risk
+                    WHERE exam_id = exam_proctors.exam_id AND risk_score >= %(min_risk)s
+                      AND (%(below_score)s::numeric IS NULL
+                           OR (risk_score, attempt_id)
+                              < (%(below_score)s::numeric, %(below_id)s::uuid))
+                    ORDER BY risk_score DESC, attempt_id DESC
+                    LIMIT %(limit)s) AS first
+             WHERE exam_proctors.proctor_id = %(proctor_id)s
+               AND (%(exam_id)s::uuid IS NULL OR exam_proctors.exam_id = %(exam_id)s)
+             ORDER BY first.risk_score DESC, first.attempt_id DESC
+             LIMIT %(limit)s) AS attempt_risk
+"""
+    + DETAILS
+)
 
 
 def insert(tx: Transaction, new: AiAnalysis) -> None:
@@ -237,4 +266,5 @@ def list_by_risk(
         "below_score": below[0] if below else None,
         "below_id": below[1] if below else None,
     }
-    return tx.all(RankedAttempt, LIST_BY_RISK, names)
+    statement = LIST_BY_RISK if proctor_id is None else LIST_BY_RISK_FOR_PROCTOR
+    return tx.all(RankedAttempt, statement, names)

@@ -57,15 +57,18 @@ GIVE_BACK: LiteralString = """
        AND analysis_due_since = claim.until
 """
 
-# What an attempt is compared with is complete once all attempts have ended.
+# What an attempt is compared with is complete once all attempts have ended. OFFSET 0 keeps
+# the last of an exam from being looked for among those of all exams, by when they ended:
+# for an exam that nobody has sat that is all there are.
 REQUEST_FINAL: LiteralString = """
     UPDATE attempt_activity SET analysis_due_since = clock_timestamp()
      WHERE analysis_due_since IS NULL AND attempt_id IN (
            SELECT attempt_risk.attempt_id
              FROM exams
             CROSS JOIN LATERAL (
-                  SELECT max(ended_at) AS ended_at FROM attempts
-                   WHERE exam_id = exams.id) AS last
+                  SELECT max(ended_at) AS ended_at
+                    FROM (SELECT ended_at FROM attempts
+                           WHERE exam_id = exams.id OFFSET 0) AS its) AS last
              JOIN attempt_risk ON attempt_risk.exam_id = exams.id
             WHERE exams.status = 'completed'
               AND exams.ends_at > statement_timestamp() - interval '1 day'

@@ -104,19 +104,34 @@ LIST_BY_EVENT_TYPE: LiteralString = """
      ORDER BY seq LIMIT %(limit)s
 """
 
-# What concerns the exams of one proctor: their attempts, and the exams themselves.
+# What concerns the exams of one proctor: their attempts, and the exams themselves. Found
+# from there, as the log of the whole school is no place to look for what few are about.
 LIST_BY_EVENT_TYPE_FOR_PROCTOR: LiteralString = """
     SELECT seq, recorded_at, event_type, entity_type, entity_id, actor_id, attempt_id,
            payload, payload_hash, previous_hash, hash
       FROM audit_log
-     WHERE event_type = %(event_type)s AND seq > %(after)s
-       AND (attempt_id IN (SELECT attempts.id
-                             FROM attempts JOIN exam_proctors USING (exam_id)
-                            WHERE exam_proctors.proctor_id = %(proctor_id)s)
-            OR entity_type = 'exam'
-               AND entity_id IN (SELECT exam_id::text FROM exam_proctors
-                                  WHERE proctor_id = %(proctor_id)s))
-     ORDER BY seq LIMIT %(limit)s
+     WHERE seq IN (
+           SELECT of_one.seq
+             FROM exam_proctors
+             JOIN attempts USING (exam_id)
+            CROSS JOIN LATERAL (
+                  SELECT seq FROM audit_log
+                   WHERE audit_log.attempt_id = attempts.id
+                     AND event_type = %(event_type)s AND seq > %(after)s
+                   ORDER BY seq LIMIT %(limit)s) AS of_one
+            WHERE exam_proctors.proctor_id = %(proctor_id)s
+            UNION
+           SELECT of_one.seq
+             FROM exam_proctors
+            CROSS JOIN LATERAL (
+                  SELECT seq FROM audit_log
+                   WHERE entity_type = 'exam'
+                     AND entity_id = exam_proctors.exam_id::text
+                     AND event_type = %(event_type)s AND seq > %(after)s
+                   ORDER BY seq LIMIT %(limit)s) AS of_one
+            WHERE exam_proctors.proctor_id = %(proctor_id)s
+            ORDER BY seq LIMIT %(limit)s)
+     ORDER BY seq
 """
 
 

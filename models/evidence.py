@@ -109,18 +109,24 @@ SEALED: LiteralString = """
       FROM audit_log
 """
 
-# With what names the log, and what says why some of them are empty.
+# With what names the log, and what says why some of them are empty. Each part is found
+# by an index of its own: as one condition with OR they were looked for in all of the log.
 OF_ATTEMPT: LiteralString = """
-     WHERE attempt_id = %(attempt_id)s OR seq = 0 OR event_type = 'log.epoch_opened'
-        OR seq IN (SELECT erasure.seq
-                     FROM audit_log AS erasure,
-                          json_array_elements(erasure.payload::json -> 'entries')
-                              AS ranges(range),
-                          audit_log AS erased
-                    WHERE erasure.event_type = 'data.erased'
-                      AND erased.attempt_id = %(attempt_id)s AND erased.payload IS NULL
-                      AND erased.seq BETWEEN (range ->> 0)::bigint
-                                         AND (range ->> 1)::bigint)
+     WHERE seq IN (
+           SELECT 0
+            UNION
+           SELECT seq FROM audit_log WHERE attempt_id = %(attempt_id)s
+            UNION
+           SELECT seq FROM audit_log WHERE event_type = 'log.epoch_opened'
+            UNION
+           SELECT erasure.seq
+             FROM audit_log AS erasure,
+                  json_array_elements(erasure.payload::json -> 'entries')
+                      AS ranges(range),
+                  audit_log AS erased
+            WHERE erasure.event_type = 'data.erased'
+              AND erased.attempt_id = %(attempt_id)s AND erased.payload IS NULL
+              AND erased.seq BETWEEN (range ->> 0)::bigint AND (range ->> 1)::bigint)
      ORDER BY seq
 """
 LIST_ENTRIES: LiteralString = SEALED + OF_ATTEMPT

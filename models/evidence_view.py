@@ -117,9 +117,11 @@ LIST_OF_ATTEMPT: LiteralString = """
      LIMIT %(limit)s
 """
 
+# statement_timestamp() can be looked up in the index, which clock_timestamp() can't.
 PRUNE: LiteralString = """
     DELETE FROM evidence_views
-     WHERE NOT noted_at BETWEEN clock_timestamp() - %(noted_for)s AND clock_timestamp()
+     WHERE noted_at < statement_timestamp() - %(noted_for)s
+        OR noted_at > statement_timestamp()
 """
 
 

@@ -36,9 +36,10 @@ KEEP = """
      WHERE scope = %(scope)s AND route = %(route)s AND key = %(key)s
 """
 
+# statement_timestamp() can be looked up in the index, which clock_timestamp() can't.
 PRUNE = """
     DELETE FROM idempotency_keys
-     WHERE created_at <= clock_timestamp() - interval '1 day'
+     WHERE created_at <= statement_timestamp() - interval '1 day'
 """
 
 

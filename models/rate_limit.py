@@ -37,7 +37,8 @@ CLEAR = "DELETE FROM rate_limits WHERE key = %(key)s"
 
 CLEAR_ALL = "DELETE FROM rate_limits"
 
-PRUNE = "DELETE FROM rate_limits WHERE expires_at <= clock_timestamp()"
+# Not clock_timestamp(), which can't be looked up in the index.
+PRUNE = "DELETE FROM rate_limits WHERE expires_at <= statement_timestamp()"
 
 
 def hit(tx: Transaction, key: str, amount: int, seconds: int) -> Window:

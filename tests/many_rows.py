@@ -1,8 +1,8 @@
 """A school's years around the scene: as many attempts as are asked for, made by SQL.
 
 Every row looks like one of the scene's, so that whatever reads it finds its way; the
-log's entries are appended as always, so that its chain holds. Domain rows are not
-stated in it: `verify --deep` would find them.
+log's entries are appended as always, and state the rows at the end as a migration does,
+so that all of it verifies.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import psycopg2
 from psycopg2.extensions import connection
+
+from models.protected_rows import CATALOGUE
 
 ATTEMPTS_OF_AN_EXAM = 50
 ATTEMPTS_OF_A_STUDENT = 2
@@ -143,7 +145,7 @@ ATTEMPTS = """
     SELECT pg_temp.id_of('attempt', number), pg_temp.exam(number),
            pg_temp.student(number), 1, 'submitted', began, began + interval '1 hour',
            began + interval '50 minutes', 'student', pg_temp.id_of('session', number),
-           '[]', number %% 11, 10, number %% 11 > 5
+           (SELECT layout FROM attempts LIMIT 1), number %% 11, 10, number %% 11 > 5
       FROM generate_series(%(first)s, %(last)s) AS number,
            LATERAL (SELECT pg_temp.began(number, %(attempts)s) AS began) AS time
 """
@@ -282,6 +284,9 @@ def fill(dsn: str, size: Size, advance: Callable[[int], None] | None = None) -> 
             session.commit()
             if advance is not None:
                 advance(last + 1 - first)
+        for table in CATALOGUE:
+            _run(session, "CALL audit_state_table(%(table)s)", {"table": table.name})
+        session.commit()
         session.autocommit = True
         _run(session, "VACUUM ANALYZE")
 
