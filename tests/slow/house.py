@@ -120,10 +120,12 @@ class House:
         )
 
     @contextmanager
-    def signing(self, interval_seconds: float = 0.1) -> Iterator[None]:
+    def signing(
+        self, interval_seconds: float = 0.1
+    ) -> Iterator[subprocess.Popen[bytes]]:
         process = self.start_signing(interval_seconds)
         try:
-            yield
+            yield process
         finally:
             process.terminate()
             assert process.wait(30) == 0
