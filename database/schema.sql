@@ -246,6 +246,22 @@ INSERT INTO schema_migrations (version, name, sha256) VALUES
 COMMIT;
 \endif
 
+SELECT NOT EXISTS (SELECT FROM schema_migrations WHERE version = 15)
+    AS is_pending \gset
+\if :is_pending
+\echo applying 0015_rate_limit_windows.sql
+BEGIN;
+-- What its queries return is of no interest here.
+\o /dev/null
+\ir migrations/0015_rate_limit_windows.sql
+\o
+RESET ROLE;
+INSERT INTO schema_migrations (version, name, sha256) VALUES
+    (15, 'rate_limit_windows',
+     '9e5f707bd5cefbcb2031ecba394d28dc5d27a06bfc84cd3700db3a42516edcb9');
+COMMIT;
+\endif
+
 DO $$ BEGIN PERFORM pg_advisory_unlock(31651020127104882); END $$;
 RESET lock_timeout;
 RESET search_path;

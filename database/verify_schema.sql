@@ -190,6 +190,7 @@ INSERT INTO expected_schema VALUES
     ('column', 'rate_limits.expires_at', 'timestamp with time zone NOT NULL'),
     ('column', 'rate_limits.hits', 'integer NOT NULL'),
     ('column', 'rate_limits.key', 'text NOT NULL'),
+    ('column', 'rate_limits.seconds', 'integer NOT NULL DEFAULT 86400'),
     ('column', 'refresh_tokens.issued_at', 'timestamp with time zone NOT NULL DEFAULT clock_timestamp()'),
     ('column', 'refresh_tokens.session_id', 'uuid NOT NULL'),
     ('column', 'refresh_tokens.token_hash', 'bytea NOT NULL'),

@@ -12,18 +12,19 @@ class Window:
     expires_at: float
 
 
-# A window is never longer than one that begins now: after a clock went back, those of
-# before would else last until it is where it was.
+# After a clock went back, windows of before would last until it is where it was: none
+# ends later than one that begins now, and to who is not counted anew it is over.
 HIT = """
-    INSERT INTO rate_limits AS kept (key, hits, expires_at)
+    INSERT INTO rate_limits AS kept (key, hits, expires_at, seconds)
     VALUES (%(key)s, %(amount)s,
-            clock_timestamp() + make_interval(secs => %(seconds)s))
+            clock_timestamp() + make_interval(secs => %(seconds)s), %(seconds)s)
     ON CONFLICT (key) DO UPDATE
        SET hits = excluded.hits + CASE WHEN kept.expires_at > clock_timestamp()
                                        THEN kept.hits ELSE 0 END,
            expires_at = CASE WHEN kept.expires_at > clock_timestamp()
                              THEN LEAST(kept.expires_at, excluded.expires_at)
-                             ELSE excluded.expires_at END
+                             ELSE excluded.expires_at END,
+           seconds = excluded.seconds
     RETURNING hits, extract(epoch FROM expires_at)::float8 AS expires_at
 """
 
@@ -31,6 +32,7 @@ GET = """
     SELECT hits, extract(epoch FROM expires_at)::float8 AS expires_at
       FROM rate_limits
      WHERE key = %(key)s AND expires_at > clock_timestamp()
+       AND expires_at <= clock_timestamp() + make_interval(secs => seconds)
 """
 
 CLEAR = "DELETE FROM rate_limits WHERE key = %(key)s"

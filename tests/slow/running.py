@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -108,11 +108,12 @@ def running_api(
     environment: Mapping[str, str] | None = None,
     api_socket: Path | None = None,
     output: BinaryIO | None = None,
+    options: Sequence[str] = (),
 ) -> Iterator[RunningApi]:
     """Run gunicorn as it is deployed, on a database that is given as DB_* variables.
 
     It listens on a port of its own, and on `api_socket` for a proxy if there is one;
-    it writes to `output`, or else where we write.
+    it writes to `output`, or else where we write. `options` are more of gunicorn's.
     """
     port = free_port()
     beside = ["--bind", f"unix:{api_socket}"] if api_socket else []
@@ -125,6 +126,7 @@ def running_api(
             *(sys.executable, "-m", "gunicorn", application),
             *("--config", str(PROJECT / "deploy" / "gunicorn.conf.py")),
             *("--bind", f"127.0.0.1:{port}", *beside, "--workers", str(workers)),
+            *options,
         ],
         cwd=PROJECT,
         env={**os.environ, **ENVIRONMENT, **database, **(environment or {})},
