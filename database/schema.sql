@@ -262,6 +262,22 @@ INSERT INTO schema_migrations (version, name, sha256) VALUES
 COMMIT;
 \endif
 
+SELECT NOT EXISTS (SELECT FROM schema_migrations WHERE version = 16)
+    AS is_pending \gset
+\if :is_pending
+\echo applying 0016_refresh_tokens_index.sql
+BEGIN;
+-- What its queries return is of no interest here.
+\o /dev/null
+\ir migrations/0016_refresh_tokens_index.sql
+\o
+RESET ROLE;
+INSERT INTO schema_migrations (version, name, sha256) VALUES
+    (16, 'refresh_tokens_index',
+     '24d78aaecd28d0d5247f6112b86aac54fafc5d39878e08fd1f17a1a845e991ac');
+COMMIT;
+\endif
+
 DO $$ BEGIN PERFORM pg_advisory_unlock(31651020127104882); END $$;
 RESET lock_timeout;
 RESET search_path;

@@ -142,9 +142,7 @@ DETAILS: LiteralString = """
      ORDER BY attempt_risk.risk_score DESC, attempt_risk.attempt_id DESC
 """
 
-LIST_BY_RISK: LiteralString = (
-    RANKED
-    + """
+FIRST_OF_ALL: LiteralString = """
       FROM (SELECT * FROM attempt_risk
              WHERE risk_score >= %(min_risk)s
                AND (%(exam_id)s::uuid IS NULL OR exam_id = %(exam_id)s)
@@ -154,14 +152,10 @@ LIST_BY_RISK: LiteralString = (
              ORDER BY risk_score DESC, attempt_id DESC
              LIMIT %(limit)s) AS attempt_risk
 """
-    + DETAILS
-)
 
 # The first of each exam, and the first of these: whoever has few exams, or such without
 # risk, would otherwise have those of the whole school looked through.
-LIST_BY_RISK_FOR_PROCTOR: LiteralString = (
-    RANKED
-    + """
+FIRST_FOR_PROCTOR: LiteralString = """
       FROM (SELECT first.*
               FROM exam_proctors
              CROSS JOIN LATERAL (
@@ -177,8 +171,9 @@ LIST_BY_RISK_FOR_PROCTOR: LiteralString = (
              ORDER BY first.risk_score DESC, first.attempt_id DESC
              LIMIT %(limit)s) AS attempt_risk
 """
-    + DETAILS
-)
+
+LIST_BY_RISK: LiteralString = RANKED + FIRST_OF_ALL + DETAILS
+LIST_BY_RISK_FOR_PROCTOR: LiteralString = RANKED + FIRST_FOR_PROCTOR + DETAILS
 
 
 def insert(tx: Transaction, new: AiAnalysis) -> None:

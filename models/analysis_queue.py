@@ -57,9 +57,9 @@ GIVE_BACK: LiteralString = """
        AND analysis_due_since = claim.until
 """
 
-# What an attempt is compared with is complete once all attempts have ended. OFFSET 0 keeps
-# the last of an exam from being looked for among those of all exams, by when they ended:
-# for an exam that nobody has sat that is all there are.
+# What an attempt is compared with is complete once all attempts have ended. OFFSET 0
+# keeps the last of an exam from being looked for among those of all exams, by when they
+# ended: for an exam that nobody has sat that is all there are.
 REQUEST_FINAL: LiteralString = """
     UPDATE attempt_activity SET analysis_due_since = clock_timestamp()
      WHERE analysis_due_since IS NULL AND attempt_id IN (

@@ -68,7 +68,7 @@ NOTE_HAND_OVER = """
 FORGET_DISPLACED = """
     UPDATE attempt_activity SET displaced_session = NULL, displaced_at = NULL
      WHERE attempt_id = %(attempt_id)s AND displaced_session = %(session_id)s
-       AND displaced_at < clock_timestamp() - %(leeway)s
+       AND displaced_at < clock_timestamp() - %(leeway)s::interval
 """
 
 NEXT_SEQUENCE = """

@@ -104,8 +104,8 @@ LIST_BY_EVENT_TYPE: LiteralString = """
      ORDER BY seq LIMIT %(limit)s
 """
 
-# What concerns the exams of one proctor: their attempts, and the exams themselves. Found
-# from there, as the log of the whole school is no place to look for what few are about.
+# What concerns the exams of one proctor: their attempts, and the exams themselves.
+# Found from there: in the log of the whole school few entries are about them.
 LIST_BY_EVENT_TYPE_FOR_PROCTOR: LiteralString = """
     SELECT seq, recorded_at, event_type, entity_type, entity_id, actor_id, attempt_id,
            payload, payload_hash, previous_hash, hash

@@ -110,7 +110,7 @@ SEALED: LiteralString = """
 """
 
 # With what names the log, and what says why some of them are empty. Each part is found
-# by an index of its own: as one condition with OR they were looked for in all of the log.
+# by an index of its own: as one condition with OR all of the log was read.
 OF_ATTEMPT: LiteralString = """
      WHERE seq IN (
            SELECT 0

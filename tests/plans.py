@@ -25,8 +25,8 @@ LOGGING: Final = {
     "log_rotation_age": "0",
     "log_rotation_size": "0",
 }
-# Every statement, also those in functions, triggers and foreign keys; with the rows that
-# each step read, but not with its time, which costs most.
+# Every statement, also those in functions, triggers and foreign keys; with the rows
+# that each step read, but not with its time, which costs most.
 EXPLAINING: Final = {
     "session_preload_libraries": "auto_explain",
     "auto_explain.log_min_duration": "0",
@@ -144,7 +144,31 @@ def _plan(record: Mapping[str, Any]) -> Plan | None:
     )
 
 
+def plan_of(sql: connection, constant: Constant) -> Plan:
+    """Have a statement planned for whatever its parameters will be, and not run."""
+    names: list[str] = []
+
+    def numbered(found: re.Match[str]) -> str:
+        if found[0] not in names:
+            names.append(found[0])
+        return f"${names.index(found[0]) + 1}"
+
+    text = PARAMETER.sub(numbered, constant.text)
+    ((plans,),) = run(sql, f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {_as_sent(text)}")
+    return Plan(
+        database=sql.info.dbname,
+        text=constant.text,
+        function=None,
+        root=plans[0]["Plan"],
+    )
+
+
 def rows_read(node: Node) -> float:
-    """Return how many rows of its table a node has looked at, in all."""
+    """Return how many rows of its table a node has looked at, in all.
+
+    Of a statement that was planned and not run it is 0.
+    """
+    if "Actual Rows" not in node:
+        return 0.0
     once = node["Actual Rows"] + sum(node.get(name, 0) for name in REMOVED)
     return float(once * node["Actual Loops"])
