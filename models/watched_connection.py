@@ -100,11 +100,16 @@ class _Watchdog:
     def _look(self) -> None:
         while True:
             time.sleep(LOOK_EVERY_SECONDS)
-            with self._lock:
-                connections = list(self._connections)
-            now = time.monotonic()
-            for connection in connections:
-                connection.hang_up_if_late(now)
+            self._look_once()
+
+    def _look_once(self) -> None:
+        # A function of its own, so that nothing keeps a connection from one look to the
+        # next: whoever held it then would find it there again, for ever.
+        with self._lock:
+            connections = list(self._connections)
+        now = time.monotonic()
+        for connection in connections:
+            connection.hang_up_if_late(now)
 
 
 _watchdog = _Watchdog()

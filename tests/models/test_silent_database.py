@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
 from uuid import uuid4
+from weakref import ref
 
 import pytest
 from psycopg2.extensions import connection
@@ -22,6 +23,7 @@ from models.database import (
     DatabaseUnavailableError,
     patience_for,
 )
+from models.watched_connection import LOOK_EVERY_SECONDS
 from tests.audit_trail import scalar
 from tests.fault_proxy import Line, line_to
 from tests.waiting import until
@@ -167,6 +169,19 @@ def test_a_connection_that_came_back_is_watched_no_longer(far: Database) -> None
     assert read(far) == 1
 
     assert far.connections_opened == 1
+
+
+def test_the_watchdog_keeps_no_connection_that_others_have_let_go(
+    connection_settings: ConnectionSettings,
+) -> None:
+    connection = connection_settings.connect()
+    kept = ref(connection)
+    # It has been looked at, more than once.
+    time.sleep(3 * LOOK_EVERY_SECONDS)
+    connection.close()
+    del connection
+
+    until(lambda: kept() is None)
 
 
 def test_a_transaction_that_takes_its_time_is_given_it(far: Database) -> None:
