@@ -19,7 +19,7 @@ import requests
 
 from database.seed import seed_if_empty
 from tests.scraped import Scraped
-from tests.slow.running import ENVIRONMENT, PROJECT, RunningApi
+from tests.slow.running import ENVIRONMENT, PROJECT, RunningApi, running_api
 
 CLIENTS = 8
 # A busy machine takes its time to start Python twice; nobody's request may notice.
@@ -160,6 +160,20 @@ def test_a_worker_that_is_ended_fails_no_request(host: Host) -> None:
             # Its parent buries it.
             worker.wait(PATIENCE_SECONDS)
             until(lambda: len(host.api.workers()) == 2)
+
+    assert set(seen) == {"401"}, seen
+
+
+def test_a_worker_that_has_served_enough_is_replaced_and_fails_no_request(
+    durable_dsn: str, database_variables: Mapping[str, str]
+) -> None:
+    """R13: whatever leaks goes with it; deploy/gunicorn.conf.py says after how many."""
+    seed_if_empty(durable_dsn)
+    soon = ("--max-requests", "40", "--max-requests-jitter", "10")
+    with running_api(database_variables, workers=2, options=soon) as api:
+        first = pids(api)
+        with under_load(api.url) as seen:
+            wait_for_others(api, first)
 
     assert set(seen) == {"401"}, seen
 
