@@ -30,8 +30,9 @@ ENDS_TRANSACTION = re.compile(
 
 # Any constant will do, as long as no other program takes the same: "proctor" in ASCII.
 ADVISORY_LOCK = 0x70726F63746F72
-# A migration that waits for a table makes all later queries wait behind it.
-LOCK_TIMEOUT = "5s"
+# A migration that waits for a table makes all later queries wait behind it. They give
+# up after two seconds (models/database.py), so it does so before: nobody notices.
+LOCK_TIMEOUT = "1s"
 # Another runner may be rewriting a large table.
 TURN_TIMEOUT = "15min"
 
@@ -103,7 +104,8 @@ def migrate(
     """Apply what is missing and return the names of those files.
 
     Raises MigrationError, and psycopg2.Error when a file fails: then all files before
-    it are applied, and nothing of it.
+    it are applied, and nothing of it. What failed because a table was in use
+    (LockNotAvailable) can be run again when it is not.
     """
     files = read_migrations(directory)
     with closing(psycopg2.connect(dsn)) as session:
@@ -205,6 +207,8 @@ def main() -> None:
             sys.exit(1 if missing else 0)
         if not migrate(dsn, print):
             print("up to date")
+    except psycopg2.errors.LockNotAvailable as error:
+        sys.exit(f"migrate: {error}".strip() + "\nA table was in use: run it again.")
     except (MigrationError, psycopg2.Error) as error:
         sys.exit(f"migrate: {error}".strip())
 

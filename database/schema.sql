@@ -8,7 +8,7 @@ SET client_min_messages = warning;
 SET search_path = public;
 -- The runner takes the same lock, so that the two never work at once.
 DO $$ BEGIN PERFORM pg_advisory_lock(31651020127104882); END $$;
-SET lock_timeout = '5s';
+SET lock_timeout = '1s';
 
 BEGIN;
 CREATE TABLE IF NOT EXISTS schema_migrations (

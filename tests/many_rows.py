@@ -17,7 +17,8 @@ from models.protected_rows import CATALOGUE
 ATTEMPTS_OF_AN_EXAM = 50
 ATTEMPTS_OF_A_STUDENT = 2
 REPORTS_OF_AN_ATTEMPT = 5
-ANSWERS_OF_AN_ATTEMPT = 5
+# As many questions as every exam has of which the rows are like.
+ANSWERS_OF_AN_ATTEMPT = 4
 ENTRIES_OF_AN_ATTEMPT = 10
 ATTEMPTS_AT_ONCE = 1000
 

@@ -99,9 +99,10 @@ class RunningApi:
 
 
 @contextmanager
-def running_api(
+def running_api(  # noqa: PLR0913 - whatever differs between one run and another.
     database: Mapping[str, str],
     *,
+    project: Path = PROJECT,
     application: str = "app:app",
     workers: int = 4,
     keep_alive_seconds: int | None = None,
@@ -112,6 +113,7 @@ def running_api(
 ) -> Iterator[RunningApi]:
     """Run gunicorn as it is deployed, on a database that is given as DB_* variables.
 
+    `project` is where the code is, if not this one.
     It listens on a port of its own, and on `api_socket` for a proxy if there is one;
     it writes to `output`, or else where we write. `options` are more of gunicorn's.
     """
@@ -124,11 +126,11 @@ def running_api(
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "gunicorn", application),
-            *("--config", str(PROJECT / "deploy" / "gunicorn.conf.py")),
+            *("--config", str(project / "deploy" / "gunicorn.conf.py")),
             *("--bind", f"127.0.0.1:{port}", *beside, "--workers", str(workers)),
             *options,
         ],
-        cwd=PROJECT,
+        cwd=project,
         env={**os.environ, **ENVIRONMENT, **database, **(environment or {})},
         stdout=output,
         stderr=output,

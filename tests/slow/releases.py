@@ -1,0 +1,42 @@
+"""The code as it was before the newest migrations, to be run beside the present one."""
+
+import subprocess
+import tarfile
+from pathlib import Path
+
+from database.migrate import MIGRATIONS, read_migrations
+from tests.slow.running import PROJECT
+
+# So many migrations may lie between two releases that run side by side.
+MIGRATIONS_BETWEEN = 3
+
+
+def code_before_newest_migrations(directory: Path) -> Path:
+    """Put the code into a directory. Raises RuntimeError without the git history."""
+    first = read_migrations()[-MIGRATIONS_BETWEEN]
+    path = first.path.relative_to(PROJECT)
+    added = _git("log", "-1", "--diff-filter=A", "--format=%H", "--", str(path))
+    if not added:
+        raise RuntimeError(f"{path} is in no commit yet, so nothing came before it")
+    if _git("rev-list", "--parents", "-1", added) == added:
+        raise RuntimeError(
+            "the history ends here, and with it the code of the last release:"
+            " git fetch --unshallow"
+        )
+    packed = directory / "code.tar"
+    _git("archive", f"--output={packed}", f"{added}^")
+    code = directory / "code"
+    with tarfile.open(packed) as archive:
+        archive.extractall(code, filter="data")
+    newest = read_migrations(code / MIGRATIONS.relative_to(PROJECT))[-1]
+    assert newest.version == first.version - 1
+    return code
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"the code of the last release is in git: {done.stderr}")
+    return done.stdout.strip()
