@@ -56,8 +56,9 @@ class PostgresStorage(Storage):
         return window.hits if window else 0
 
     def get_expiry(self, key: str) -> float:
+        # The limiter asks this host's clock how long that is from now.
         window = self._window(key)
-        return window.expires_at if window else time.time()
+        return time.time() + (window.seconds_left if window else 0)
 
     def check(self) -> bool:
         with self._database.bookkeeping() as tx:

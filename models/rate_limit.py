@@ -8,8 +8,8 @@ from models.database import Transaction
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     hits: int
-    # Seconds since the epoch, by the database's clock.
-    expires_at: float
+    # By the database's clock. When that will be is for a host to say, by its own.
+    seconds_left: float
 
 
 # After a clock went back, windows of before would last until it is where it was: none
@@ -25,11 +25,13 @@ HIT = """
                              THEN LEAST(kept.expires_at, excluded.expires_at)
                              ELSE excluded.expires_at END,
            seconds = excluded.seconds
-    RETURNING hits, extract(epoch FROM expires_at)::float8 AS expires_at
+    RETURNING hits,
+              extract(epoch FROM expires_at - clock_timestamp())::float8 AS seconds_left
 """
 
 GET = """
-    SELECT hits, extract(epoch FROM expires_at)::float8 AS expires_at
+    SELECT hits,
+           extract(epoch FROM expires_at - clock_timestamp())::float8 AS seconds_left
       FROM rate_limits
      WHERE key = %(key)s AND expires_at > clock_timestamp()
        AND expires_at <= clock_timestamp() + make_interval(secs => seconds)

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 import pytest
+import time_machine
 from psycopg2.extensions import connection
 from werkzeug.test import TestResponse
 
@@ -75,6 +77,21 @@ def test_a_clock_that_goes_back_makes_no_limit_longer(
         answers = [first, ask(), ask()]
 
     assert_two_are_let_through(answers)
+
+
+@pytest.mark.parametrize("minutes", [-10, 10])
+def test_a_host_whose_clock_is_wrong_says_rightly_when_to_come_back(
+    settings: Settings, scene: Scene, minutes: int
+) -> None:
+    """R16: its own clock only says what the database's has said."""
+    limits = replace(settings.rate_limits, default="2 per minute")
+    with playing(replace(settings, rate_limits=limits)) as app:
+        ask = partial(Speaker(app, scene.cast.tokens["ada"]).get, "/api/exams")
+        with time_machine.travel(timedelta(minutes=minutes)):
+            answers = [ask() for _ in range(3)]
+
+    assert_two_are_let_through(answers)
+    assert 1 <= int(answers[2].headers["Retry-After"]) <= 61
 
 
 @pytest.mark.parametrize(
