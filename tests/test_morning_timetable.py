@@ -38,6 +38,14 @@ def test_a_student_logs_in_looks_starts_works_and_hands_in_in_this_order() -> No
     assert [len(timetable) for timetable in crowd] == [1] * 7
 
 
+def test_a_rush_is_at_the_beginning_of_the_phase() -> None:
+    students, _ = draw(replace(PLAN, rush_seconds=2))
+
+    starts = [e.at for each in students for e in each if e.action is Action.START]
+    assert all(10 <= at <= 12 for at in starts)
+    assert max(starts) - min(starts) > 1.5
+
+
 def test_compression_leaves_out_the_time_in_between() -> None:
     life, dense = (
         sum(len(timetable) for timetable in draw(plan)[0])

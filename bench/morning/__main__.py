@@ -31,6 +31,15 @@ SCENARIOS = {
         work_seconds=90,
         submit_seconds=30,
     ),
+    # The same, but all want to start at the stroke of nine.
+    "sharp": Plan(
+        name="sharp",
+        students=1000,
+        start_seconds=30,
+        rush_seconds=3,
+        work_seconds=30,
+        submit_seconds=15,
+    ),
     # The same with real logins before it, a few more a second than bcrypt allows.
     "doors": Plan(
         name="doors",
@@ -73,6 +82,11 @@ def _parser() -> argparse.ArgumentParser:
             default=1.0,
             help="divides the time that students think: 10 is ten times as dense",
         )
+        command.add_argument(
+            "--impolite",
+            action="store_true",
+            help="start when they like, and never send less",
+        )
         command.add_argument("--seconds", type=float, help="of work")
         command.add_argument("--start-seconds", type=float)
         command.add_argument("--submit-seconds", type=float)
@@ -100,9 +114,8 @@ def _plans(options: argparse.Namespace) -> list[Plan]:
         "storm_seconds": getattr(options, "storm_seconds", None),
         "storm_logins": getattr(options, "storm_logins", None),
     }
-    plan = replace(
-        SCENARIOS[name], **{key: value for key, value in changes.items() if value}
-    )
+    given = {key: value for key, value in changes.items() if value}
+    plan = replace(SCENARIOS[name], is_polite=not options.impolite, **given)
     if options.command == "ladder":
         return [replace(plan, name="ladder", students=count) for count in LADDER]
     return [replace(plan, students=options.students or plan.students)]

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -48,6 +49,8 @@ class Outcome:
     # Empty if nothing is lost, doubled or broken.
     wrong: Sequence[str]
     unfinished: Sequence[str]
+    # Reports whose events came with a later one, because the server was busy.
+    left_out: int
     load: tuple[float, float]
     resident_mib: float
 
@@ -60,6 +63,7 @@ class Outcome:
 
 
 def conduct(stage: Stage, plan: Plan) -> Outcome:
+    time.sleep(max(0.0, stage.cast.begins_at.timestamp() - time.time()))
     load_before = os.getloadavg()[0]
     parts = stage.processes()
     # A pause of ours would be counted as one of the server.
@@ -83,6 +87,7 @@ def conduct(stage: Stage, plan: Plan) -> Outcome:
         client_lateness_p99=round(1000 * percentile(sorted(lateness), 0.99), 1),
         wrong=compare(stage.dsn, journals),
         unfinished=[f"{j.email}: {j.failure}" for j in journals if j.failure],
+        left_out=sum(journal.left_out for journal in journals),
         load=(round(load_before, 2), round(os.getloadavg()[0], 2)),
         resident_mib=round(sum(w.memory_info().rss for w in workers) / 2**20, 1),
     )
@@ -99,7 +104,13 @@ async def _live(
     def admit(accounts: Sequence[Account], timetables: Sequence[Timetable]) -> None:
         for account, timetable in zip(accounts, timetables, strict=True):
             connection = Connection(stage.proxy.port, HOST, trust)
-            student = Student(account, stage.cast.exam_id, connection, clock)
+            student = Student(
+                account,
+                stage.cast.exam_id,
+                connection,
+                clock,
+                is_polite=plan.is_polite,
+            )
             students.append(student)
             lives.append(asyncio.create_task(student.live(timetable)))
 

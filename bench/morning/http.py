@@ -27,6 +27,8 @@ class Answer:
     # Seconds, where the server says so.
     retry_after: float | None
     body: bytes
+    # For so many seconds the server asks to be spared what can wait.
+    backoff: float = 0.0
 
     def json(self) -> Json:
         return json.loads(self.body)
@@ -75,7 +77,12 @@ class Connection:
         if headers.get("connection") == "close":
             self.hang_up()
         after = headers.get("retry-after")
-        return Answer(int(lines[0][9:12]), float(after) if after else None, body)
+        return Answer(
+            status=int(lines[0][9:12]),
+            retry_after=float(after) if after else None,
+            body=body,
+            backoff=float(headers.get("backoff", "0")),
+        )
 
     def hang_up(self) -> None:
         if self._streams is not None:

@@ -34,5 +34,8 @@ class Journal:
     sent_answers: dict[str, int] = field(default_factory=dict)
     answers: dict[str, int] = field(default_factory=dict)
     receipt_seq: int | None = None
+    # Reports that he did not send when they were due, because the server was busy:
+    # their events came with a later one.
+    left_out: int = 0
     # Why he got no further, if so.
     failure: str | None = None

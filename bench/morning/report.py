@@ -50,6 +50,7 @@ def record_of(outcome: Outcome, extra: Record) -> Record:
         "phases": [asdict(seen) for seen in outcome.phases],
         "client_lateness_p99": outcome.client_lateness_p99,
         "resident_mib": outcome.resident_mib,
+        "left_out": outcome.left_out,
         "wrong": list(outcome.wrong),
         "unfinished": len(outcome.unfinished),
         **extra,
@@ -95,6 +96,7 @@ def _conditions(outcome: Outcome, record: Record) -> str:
         f"{record['when']}, commit {record['commit'] or 'unknown'}{changed};"
         f" {on['cores']} cores of {on['cpu']}, {on['memory_gib']} GiB, Python"
         f" {on['python']}; load {outcome.load[0]} before and {outcome.load[1]} after;"
+        f" {outcome.left_out:,} reports came with a later one;"
         f" the clients woke up {outcome.client_lateness_p99} ms late (p99); workers"
         f" {outcome.resident_mib} MiB"
     )

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import bcrypt
@@ -26,6 +27,8 @@ from utils.uuid7 import uuid7
 PASSWORD = "a long and lonely password 1"  # noqa: S105 (of people who do not exist)
 QUESTIONS = (*[CAPITAL] * 14, *[PRODUCT] * 4, *[ESSAY] * 2)
 TOKEN_SECONDS = 3600
+# From the exam's row until its morning begins; storing its students takes less.
+LEAD_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,8 @@ class Cast:
     """Who comes: students of the exam, and people who only log in."""
 
     exam_id: str
+    # When the morning begins: its exam opens with the phase in which students start.
+    begins_at: datetime
     students: Sequence[Account]
     crowd: Sequence[Account]
 
@@ -88,7 +93,6 @@ def staged(
     }
     with fresh_database() as dsn, tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o711)
-        cast = seed(dsn, plan, jwt_key, rounds)
         api_socket = Path(directory) / "gunicorn.sock"
         with (
             log.open("wb") as output,
@@ -102,6 +106,8 @@ def staged(
             ) as api,
             running_proxy(api_socket) as proxy,
         ):
+            # Last, because the exam opens so soon.
+            cast = seed(dsn, plan, jwt_key, rounds)
             yield Stage(dsn=dsn, cast=cast, api=api, proxy=proxy)
 
 
@@ -113,7 +119,18 @@ def seed(dsn: str, plan: Plan, jwt_key: str, rounds: int) -> Cast:
     hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(rounds)).decode()
     with closing(psycopg2.connect(dsn)) as sql:
         sql.autocommit = True
-        room = ExamRoom(sql, questions=QUESTIONS, duration_minutes=180)
+        # The waiting room is for those who come before the doors open.
+        begins = next((p.begins for p in plan.phases if p.name == "start"), 0.0)
+        room = ExamRoom(
+            sql,
+            questions=QUESTIONS,
+            duration_minutes=180,
+            starts_in=f"{LEAD_SECONDS + begins} seconds",
+        )
+        opens_at = room.scalar(
+            "SELECT starts_at FROM exams WHERE id = %s", room.exam_id
+        )
+        assert isinstance(opens_at, datetime)
         students = _store_people(sql, "student", plan.students, hashed)
         crowd = _store_people(sql, "visitor", plan.storm_logins, hashed)
         with sql.cursor() as cursor:
@@ -126,6 +143,7 @@ def seed(dsn: str, plan: Plan, jwt_key: str, rounds: int) -> Cast:
         tokens = {} if plan.has_logins else _tokens(sql, students, jwt_key)
     return Cast(
         exam_id=str(room.exam_id),
+        begins_at=opens_at - timedelta(seconds=begins),
         students=[
             Account(email=email, password=PASSWORD, token=tokens.get(email))
             for email in students

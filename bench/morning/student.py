@@ -38,6 +38,8 @@ class Student:
         exam_id: str,
         connection: Connection,
         clock: Callable[[], float],
+        *,
+        is_polite: bool,
     ) -> None:
         """`clock` gives the seconds since the morning began."""
         self.journal = Journal(account.email)
@@ -46,6 +48,13 @@ class Student:
         self._connection = connection
         self._clock = clock
         self._token = account.token
+        self._is_polite = is_polite
+        # His moment to start, and until when the server wants to hear less.
+        self._slot = 0.0
+        self._busy_until = 0.0
+        # By so much he started later than he wanted, and does everything later.
+        self._waited = 0.0
+        self._unsent: list[Json] = []
         self._attempt: Json = None
         self._sequence = 0
         self._saves = 0
@@ -55,8 +64,11 @@ class Student:
         """Keep every appointment, however late, in order."""
         try:
             for appointment in timetable:
-                await asyncio.sleep(max(0.0, appointment.at - self._clock()))
-                await self._keep(appointment.action, appointment.at)
+                if appointment.action is Action.START:
+                    self._waited = max(0.0, self._slot - appointment.at)
+                due = appointment.at + self._waited
+                await asyncio.sleep(max(0.0, due - self._clock()))
+                await self._keep(appointment.action, due)
         except GivenUpError as error:
             self.journal.failure = str(error)
         finally:
@@ -73,7 +85,8 @@ class Student:
                 answer = await self._send(action, due, "POST", path, credentials)
                 self._token = answer.json()["access_token"]
             case Action.LOOK:
-                await self._send(action, due, "GET", "/api/exams/available")
+                path = "/api/exams/available"
+                self._find_slot(await self._send(action, due, "GET", path))
             case Action.START:
                 path = f"/api/exams/{self._exam_id}/start"
                 answer = await self._send(action, due, "POST", path, {})
@@ -84,15 +97,30 @@ class Student:
             case Action.SAVE:
                 await self._save(due)
             case Action.SUBMIT:
+                if self._unsent:
+                    # What was left out last comes now, and late.
+                    self.journal.left_out -= 1
+                    await self._report(due)
                 path = f"/api/exams/attempts/{self._attempt['id']}/submit"
                 answer = await self._send(action, due, "POST", path)
                 self.journal.receipt_seq = answer.json()["audit_seq"]
 
+    def _find_slot(self, answer: Answer) -> None:
+        """Note when the waiting room wants him, as his own clock will show it."""
+        if not self._is_polite:
+            return
+        for listed in answer.json()["items"]:
+            if listed["id"] == self._exam_id:
+                told, now = (
+                    datetime.fromisoformat(listed[name])
+                    for name in ("start_at", "server_time")
+                )
+                self._slot = self._clock() + (told - now).total_seconds()
+
     async def _beat(self, due: float) -> None:
-        events = []
         for event_type in self._rng.sample(EVENT_TYPES, self._rng.randint(1, 3)):
             self._sequence += 1
-            events.append(
+            self._unsent.append(
                 {
                     "client_event_id": str(uuid4()),
                     "sequence": self._sequence,
@@ -101,6 +129,14 @@ class Student:
                     "payload": {"duration_ms": self._rng.randint(200, 9000)},
                 }
             )
+        if self._is_polite and self._clock() < self._busy_until:
+            self.journal.left_out += 1
+        else:
+            await self._report(due)
+
+    async def _report(self, due: float) -> None:
+        """Send what happened since the last report that was sent."""
+        events, self._unsent = self._unsent, []
         self.journal.sent_events |= {str(e["client_event_id"]) for e in events}
         report = {"attempt_id": self._attempt["id"], "events": events}
         path = "/api/proctoring/events"
@@ -153,6 +189,7 @@ class Student:
             except LostError:
                 answer = Answer(0, self._rng.uniform(0.2, 1.0), b"")
             done = self._clock()
+            self._busy_until = done + answer.backoff
             statuses.append(answer.status)
             is_over = answer.status not in COME_BACK | {0} or self._clock() > give_up_at
             if is_over:

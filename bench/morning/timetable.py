@@ -42,6 +42,8 @@ class Plan:
     # 0: they have logged in before, and have tokens.
     log_in_seconds: float = 0.0
     start_seconds: float = 60.0
+    # They want to start within so long of it; 0: at any moment of it.
+    rush_seconds: float = 0.0
     work_seconds: float = 60.0
     # So many more, who have no exam, log in while the others go on working.
     storm_logins: int = 0
@@ -51,6 +53,9 @@ class Plan:
     come_and_go_seconds: float = 0.0
     stay_seconds: float = 0.0
     compression: float = 1.0
+    # Whether students start when the waiting room says, and send less while the server
+    # asks for that (docs/decisions/0017-start-rush.md).
+    is_polite: bool = True
     seed: int = 1
 
     @property
@@ -117,7 +122,8 @@ def _student(plan: Plan, rng: Random) -> Timetable:
     if plan.log_in_seconds:
         does.append(Appointment(rng.uniform(0, plan.log_in_seconds), Action.LOG_IN))
     start = plan.phase("start")
-    starts_at = rng.uniform(start.begins, start.ends)
+    last = start.begins + (plan.rush_seconds or plan.start_seconds)
+    starts_at = rng.uniform(start.begins, last)
     earliest = max(start.begins, starts_at - LOOK_SECONDS / plan.compression)
     looks_at = rng.uniform(earliest, starts_at)
     does += [Appointment(looks_at, Action.LOOK), Appointment(starts_at, Action.START)]
