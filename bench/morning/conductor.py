@@ -19,9 +19,10 @@ from bench.morning.measures import (
     percentile,
     statuses_of,
 )
+from bench.morning.staff import Staff
 from bench.morning.stage import Stage
 from bench.morning.student import Account, Student, stopwatch
-from bench.morning.timetable import Phase, Plan, Timetable, draw
+from bench.morning.timetable import Phase, Plan, Timetable, draw, draw_shift
 from tests.slow.proxy import HOST
 
 
@@ -101,22 +102,28 @@ async def _live(
     lives = []
     students = []
 
-    def admit(accounts: Sequence[Account], timetables: Sequence[Timetable]) -> None:
-        for account, timetable in zip(accounts, timetables, strict=True):
-            connection = Connection(stage.proxy.port, HOST, trust)
-            student = Student(
-                account,
-                stage.cast.exam_id,
-                connection,
-                clock,
-                is_polite=plan.is_polite,
-            )
-            students.append(student)
-            lives.append(asyncio.create_task(student.live(timetable)))
+    def connection() -> Connection:
+        return Connection(stage.proxy.port, HOST, trust)
 
+    def admit(student: Student, timetable: Timetable) -> None:
+        students.append(student)
+        lives.append(asyncio.create_task(student.live(timetable)))
+
+    def admit_student(account: Account, exam_id: str, timetable: Timetable) -> None:
+        is_polite = plan.is_polite
+        student = Student(account, exam_id, connection(), clock, is_polite=is_polite)
+        admit(student, timetable)
+
+    cast = stage.cast
     timetables, crowd = draw(plan)
-    admit(stage.cast.students, timetables)
-    admit(stage.cast.crowd, crowd)
+    for number, timetable in enumerate(timetables):
+        admit_student(cast.students[number], cast.exam_of(number), timetable)
+    for account, timetable in zip(cast.crowd, crowd, strict=True):
+        admit_student(account, cast.exam_ids[0], timetable)
+    if seconds := plan.come_and_go_seconds:
+        for account in cast.staff:
+            staff = Staff(account, cast.exam_ids, connection(), clock, seconds=seconds)
+            admit(staff, draw_shift(plan))
     edges = [0.0, *(phase.ends for phase in plan.phases)]
     marks = asyncio.create_task(_mark(edges, clock, parts))
     lateness: list[float] = []

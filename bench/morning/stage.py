@@ -35,11 +35,18 @@ LEAD_SECONDS = 10.0
 class Cast:
     """Who comes: students of the exam, and people who only log in."""
 
-    exam_id: str
+    # Each is that of as many students, in their order.
+    exam_ids: Sequence[str]
     # When the morning begins: its exam opens with the phase in which students start.
     begins_at: datetime
     students: Sequence[Account]
     crowd: Sequence[Account]
+    # An admin, and a proctor of every exam.
+    staff: Sequence[Account]
+
+    def exam_of(self, number: int) -> str:
+        """Return which exam this student sits."""
+        return self.exam_ids[number * len(self.exam_ids) // len(self.students)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +77,7 @@ def staged(
     rounds: int,
     workers: int,
     log: Path,
+    application: str = "app:app",
     gunicorn_options: Sequence[str] = (),
 ) -> Iterator[Stage]:
     """Set up everything of production but the distance; `rounds` is bcrypt's cost."""
@@ -87,7 +95,8 @@ def staged(
         # As strict as ever, for students who live so much faster.
         "RATELIMIT_DEFAULT": f"{round(100 * max(1.0, plan.compression))} per minute",
         "RATELIMIT_EVENTS": f"{round(120 * max(1.0, plan.compression))} per minute",
-        # All who mistype share one address here; nobody does.
+        # All who refresh, or mistype, share one address here; nobody mistypes.
+        "RATELIMIT_REFRESH": "100000 per minute",
         "RATELIMIT_LOGIN_FAILURES": "5 per minute",
         "RATELIMIT_LOGIN_FAILURES_ADDRESS": "50 per minute",
     }
@@ -98,6 +107,7 @@ def staged(
             log.open("wb") as output,
             running_api(
                 database_variables(dsn),
+                application=application,
                 workers=workers,
                 environment=production,
                 api_socket=api_socket,
@@ -121,45 +131,64 @@ def seed(dsn: str, plan: Plan, jwt_key: str, rounds: int) -> Cast:
         sql.autocommit = True
         # The waiting room is for those who come before the doors open.
         begins = next((p.begins for p in plan.phases if p.name == "start"), 0.0)
-        room = ExamRoom(
-            sql,
-            questions=QUESTIONS,
-            duration_minutes=180,
-            starts_in=f"{LEAD_SECONDS + begins} seconds",
-        )
-        opens_at = room.scalar(
-            "SELECT starts_at FROM exams WHERE id = %s", room.exam_id
+        rooms = [
+            ExamRoom(
+                sql,
+                questions=QUESTIONS,
+                duration_minutes=180,
+                starts_in=f"{LEAD_SECONDS + begins} seconds",
+            )
+            for _ in range(plan.exams)
+        ]
+        exam_ids = [str(room.exam_id) for room in rooms]
+        opens_at = rooms[-1].scalar(
+            "SELECT starts_at FROM exams WHERE id = %s", rooms[-1].exam_id
         )
         assert isinstance(opens_at, datetime)
         students = _store_people(sql, "student", plan.students, hashed)
         crowd = _store_people(sql, "visitor", plan.storm_logins, hashed)
+        admins = _store_people(sql, "admin", 1, hashed, Role.ADMIN)
+        proctors = _store_people(sql, "proctor", 1, hashed, Role.PROCTOR)
         with sql.cursor() as cursor:
             execute_values(
                 cursor,
                 "INSERT INTO exam_assignments (exam_id, student_id) VALUES %s",
-                [(str(room.exam_id), str(student.id)) for student in students.values()],
+                [
+                    (exam_ids[number * len(exam_ids) // len(students)], str(who.id))
+                    for number, who in enumerate(students.values())
+                ],
+            )
+            execute_values(
+                cursor,
+                "INSERT INTO exam_proctors (exam_id, proctor_id) VALUES %s",
+                [(it, str(who.id)) for it in exam_ids for who in proctors.values()],
             )
             cursor.execute("ANALYZE")
         tokens = {} if plan.has_logins else _tokens(sql, students, jwt_key)
     return Cast(
-        exam_id=str(room.exam_id),
+        exam_ids=exam_ids,
         begins_at=opens_at - timedelta(seconds=begins),
         students=[
             Account(email=email, password=PASSWORD, token=tokens.get(email))
             for email in students
         ],
         crowd=[Account(email=email, password=PASSWORD) for email in crowd],
+        staff=[Account(email=email, password=PASSWORD) for email in admins | proctors],
     )
 
 
 def _store_people(
-    sql: connection, kind: str, count: int, password_hash: str
+    sql: connection,
+    kind: str,
+    count: int,
+    password_hash: str,
+    role: Role = Role.STUDENT,
 ) -> dict[str, Principal]:
     """Return them by e-mail address; each has a session."""
     people = {
         f"{kind}{number:05}@example.edu": Principal(
             id=uuid7(),
-            role=Role.STUDENT,
+            role=role,
             session_id=uuid7(),
             must_change_password=False,
         )
@@ -176,7 +205,7 @@ def _store_people(
                     email,
                     email,
                     email.split("@")[0],
-                    "student",
+                    role,
                     password_hash,
                 )
                 for email, who in people.items()

@@ -14,7 +14,7 @@ from bench.morning.timetable import Action, Timetable
 
 PATIENCE_SECONDS = 120.0
 COME_BACK = frozenset({429, 502, 503, 504})
-OK = frozenset({200, 201})
+OK = frozenset({200, 201, 204})
 
 EVENT_TYPES = ("session.milestone", "client.weak_wifi", "focus.lost")
 
@@ -48,6 +48,7 @@ class Student:
         self._connection = connection
         self._clock = clock
         self._token = account.token
+        self._refresh_token: str | None = None
         self._is_polite = is_polite
         # His moment to start, and until when the server wants to hear less.
         self._slot = 0.0
@@ -76,14 +77,10 @@ class Student:
 
     async def _keep(self, action: Action, due: float) -> None:
         match action:
-            case Action.LOG_IN:
-                credentials = {
-                    "email": self._account.email,
-                    "password": self._account.password,
-                }
-                path = "/api/auth/login"
-                answer = await self._send(action, due, "POST", path, credentials)
-                self._token = answer.json()["access_token"]
+            case Action.LOG_IN | Action.REFRESH:
+                await self._get_tokens(action, due)
+            case Action.LOG_OUT:
+                await self._send(action, due, "POST", "/api/auth/logout")
             case Action.LOOK:
                 path = "/api/exams/available"
                 self._find_slot(await self._send(action, due, "GET", path))
@@ -92,6 +89,9 @@ class Student:
                 answer = await self._send(action, due, "POST", path, {})
                 self._attempt = answer.json()
                 self.journal.attempt_ids.add(self._attempt["id"])
+            case Action.RELOAD:
+                path = f"/api/exams/attempts/{self._attempt['id']}"
+                await self._send(action, due, "GET", path)
             case Action.BEAT:
                 await self._beat(due)
             case Action.SAVE:
@@ -104,6 +104,17 @@ class Student:
                 path = f"/api/exams/attempts/{self._attempt['id']}/submit"
                 answer = await self._send(action, due, "POST", path)
                 self.journal.receipt_seq = answer.json()["audit_seq"]
+
+    async def _get_tokens(self, action: Action, due: float) -> None:
+        shown = {"refresh_token": self._refresh_token}
+        path = "/api/auth/refresh"
+        if action is Action.LOG_IN:
+            who = self._account
+            shown = {"email": who.email, "password": who.password}
+            path = "/api/auth/login"
+        tokens = (await self._send(action, due, "POST", path, shown)).json()
+        self._token = tokens["access_token"]
+        self._refresh_token = tokens["refresh_token"]
 
     def _find_slot(self, answer: Answer) -> None:
         """Note when the waiting room wants him, as his own clock will show it."""

@@ -1,7 +1,7 @@
 """Who does what at which second: drawn before anything is sent."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from random import Random
 
@@ -9,6 +9,11 @@ BEAT_SECONDS = 15.0
 SAVE_SECONDS = 30.0
 # So long before he starts, at most, a student looks at the list of his exams.
 LOOK_SECONDS = 8.0
+# Access tokens last a quarter of an hour; most clients ask for new ones before that.
+REFRESH_SECONDS = 180.0
+RELOAD_SECONDS = 240.0
+# Of staff, each looks at something so often, however dense the students' lives are.
+WATCH_SECONDS = 4.0
 
 
 class Action(StrEnum):
@@ -18,6 +23,10 @@ class Action(StrEnum):
     BEAT = "POST proctoring/events"
     SAVE = "PUT attempts/…/answers"
     SUBMIT = "POST attempts/…/submit"
+    REFRESH = "POST auth/refresh"
+    RELOAD = "GET attempts/…"
+    LOG_OUT = "POST auth/logout"
+    WATCH = "GET by staff"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +61,8 @@ class Plan:
     # Students come at any moment of so long, and each stays for `stay_seconds`.
     come_and_go_seconds: float = 0.0
     stay_seconds: float = 0.0
+    # One exam after another, each for as many of the students.
+    exams: int = 1
     compression: float = 1.0
     # Whether students start when the waiting room says, and send less while the server
     # asks for that (docs/decisions/0017-start-rush.md).
@@ -106,6 +117,9 @@ def draw(plan: Plan) -> tuple[list[Timetable], list[Timetable]]:
     rng = Random(plan.seed)
     draw_one = _visitor if plan.come_and_go_seconds else _student
     students = [draw_one(plan, rng) for _ in range(plan.students)]
+    if plan.exams > 1:
+        # Who sits the first exam comes first.
+        students.sort(key=lambda timetable: timetable[0].at)
     crowd: list[Timetable] = []
     if plan.storm_logins:
         storm = plan.phase("storm")
@@ -148,7 +162,23 @@ def _visitor(plan: Plan, rng: Random) -> Timetable:
         Appointment(looks_at, Action.LOOK),
         Appointment(starts_at, Action.START),
         *_work(plan, rng, starts_at, ends_at),
+        *_again(REFRESH_SECONDS, Action.REFRESH, starts_at, ends_at, plan, rng),
+        *_again(RELOAD_SECONDS, Action.RELOAD, starts_at, ends_at, plan, rng),
         Appointment(ends_at, Action.SUBMIT),
+    ]
+    return [*sorted(does, key=lambda e: e.at), Appointment(ends_at, Action.LOG_OUT)]
+
+
+def draw_shift(plan: Plan) -> Timetable:
+    """Return what somebody of the staff does, for as long as students come and go."""
+    rng = Random(plan.seed)
+    phase = plan.phase("come and go")
+    at_life_speed = replace(plan, compression=1.0)
+    edges = phase.begins, phase.ends
+    does = [
+        Appointment(phase.begins, Action.LOG_IN),
+        *_again(WATCH_SECONDS, Action.WATCH, *edges, at_life_speed, rng),
+        *_again(REFRESH_SECONDS, Action.REFRESH, *edges, at_life_speed, rng),
     ]
     return sorted(does, key=lambda each: each.at)
 
@@ -157,8 +187,14 @@ def _work(
     plan: Plan, rng: Random, starts_at: float, ends_at: float
 ) -> Iterator[Appointment]:
     for action, every in ((Action.BEAT, BEAT_SECONDS), (Action.SAVE, SAVE_SECONDS)):
-        period = every / plan.compression
-        at = starts_at + rng.uniform(0, period)
-        while at < ends_at:
-            yield Appointment(at, action)
-            at += period
+        yield from _again(every, action, starts_at, ends_at, plan, rng)
+
+
+def _again(
+    every: float, action: Action, begins: float, ends: float, plan: Plan, rng: Random
+) -> Iterator[Appointment]:
+    period = every / plan.compression
+    at = begins + rng.uniform(0, period)
+    while at < ends:
+        yield Appointment(at, action)
+        at += period

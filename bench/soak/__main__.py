@@ -33,6 +33,9 @@ PROJECT = Path(__file__).resolve().parents[2]
 RUNS = PROJECT / ".local" / "soak"
 # A leak must not be hidden by new workers.
 NEVER_REPLACED = ("--max-requests", "0")
+# What a process remembers of an exam grows with its attempts, and it remembers the last
+# sixteen (services/analysis_cohort.py): exams are small, and come one after another.
+EXAM_STUDENTS = 30
 # Of the time; what comes after, until the last ones come no more, is judged.
 WARM_UP = 1 / 3
 
@@ -41,14 +44,16 @@ def main() -> None:
     options = _parser().parse_args()
     seconds = options.minutes * 60
     stay = min(seconds / 5, 300.0)
+    # As many as keep `students` of them there at a time.
+    students = round(options.students * (seconds - stay) / stay)
     plan = Plan(
         name="soak",
-        # As many as keep `students` of them there at a time.
-        students=round(options.students * (seconds - stay) / stay),
+        students=students,
         start_seconds=0,
         work_seconds=0,
         come_and_go_seconds=seconds,
         stay_seconds=stay,
+        exams=-(-students // EXAM_STUDENTS),
         compression=options.compression,
     )
     sys.exit(run(plan, options.rounds, options.every))
@@ -71,7 +76,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(plan: Plan, rounds: int, every_seconds: float, runs: Path = RUNS) -> int:
+def run(
+    plan: Plan,
+    rounds: int,
+    every_seconds: float,
+    runs: Path = RUNS,
+    application: str = "app:app",
+) -> int:
     """Return 0 if everything was flat and nothing was lost, else 1."""
     directory = runs / time.strftime("%Y%m%d-%H%M%S")
     directory.mkdir(parents=True)
@@ -81,6 +92,7 @@ def run(plan: Plan, rounds: int, every_seconds: float, runs: Path = RUNS) -> int
             rounds=rounds,
             workers=2,
             log=directory / "gunicorn.log",
+            application=application,
             gunicorn_options=NEVER_REPLACED,
         ) as stage,
         tempfile.TemporaryDirectory() as home,

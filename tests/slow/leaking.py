@@ -1,0 +1,27 @@
+"""The application with a leak: each report of events leaves something behind."""
+
+import os
+
+from flask import Flask, request
+
+from app import create_app
+from config import Settings
+
+LEAKED_BYTES = 40_000
+_kept: list[bytes] = []
+_descriptors: list[int] = []
+
+
+def make_app() -> Flask:
+    application = create_app(Settings.from_env(os.environ))
+    application.before_request(_leak)
+    return application
+
+
+def _leak() -> None:
+    if request.endpoint != "proctoring.record_events":
+        return
+    # Written to, or the kernel would not have to find the memory.
+    _kept.append(os.urandom(LEAKED_BYTES))
+    if len(_kept) % 20 == 0:
+        _descriptors.append(os.open(os.devnull, os.O_RDONLY))
