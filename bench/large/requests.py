@@ -71,7 +71,7 @@ def writes(app: Flask, cast: Cast) -> dict[str, Ask]:
     def account() -> Mapping[str, Any]:
         return {
             "email": f"new{next(names)}-{uuid4().hex[:8]}@example.edu",
-            "password": "a horse and its battery",
+            "password": PASSWORD,
             "full_name": "New",
             "role": "student",
         }
