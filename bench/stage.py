@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import UUID
 
 import psycopg2
-from psycopg2.extensions import connection, make_dsn
+from psycopg2.extensions import connection
 
 from database import embedded
 from database.migrate import migrate
@@ -19,7 +19,7 @@ from services.attempt_service import AttemptService
 from services.tokens import ACCESS, Tokens
 from tests.databases import connection_to
 from tests.exam_room import ExamRoom
-from tests.slow.running import database_variables, running_api
+from tests.slow.running import create_database, database_variables, running_api
 
 ACCESS_SECONDS = 3600
 NO_LIMIT = "100000000 per minute"
@@ -42,11 +42,7 @@ def fresh_database(settings: Mapping[str, str] | None = None) -> Iterator[str]:
         home / "postgres", {"max_connections": "200", **(settings or {})}
     )
     try:
-        with closing(psycopg2.connect(server.dsn())) as session:
-            session.autocommit = True
-            with session.cursor() as cursor:
-                cursor.execute("CREATE DATABASE bench")
-        dsn = make_dsn(server.dsn(), dbname="bench")
+        dsn = create_database(server, "bench")
         migrate(dsn, lambda _: None)
         yield dsn
     finally:

@@ -10,13 +10,11 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
-from uuid import uuid4
 from weakref import ref
 
 import pytest
 from psycopg2.extensions import connection
 
-from models.audit_entry import NewEntry
 from models.database import (
     ConnectionSettings,
     Database,
@@ -24,7 +22,7 @@ from models.database import (
     patience_for,
 )
 from models.watched_connection import LOOK_EVERY_SECONDS
-from tests.audit_trail import scalar
+from tests.audit_trail import append, scalar
 from tests.fault_proxy import Line, line_to
 from tests.waiting import until
 
@@ -60,20 +58,6 @@ def read(database: Database) -> object:
         return tx.scalar("SELECT 1")
 
 
-def write(database: Database) -> None:
-    with database.transaction() as tx:
-        tx.queue_entry(
-            NewEntry(
-                event_type="user.created",
-                entity_type="user",
-                entity_id=str(uuid4()),
-                actor_id=None,
-                attempt_id=None,
-                payload="{}",
-            )
-        )
-
-
 def test_a_statement_that_is_never_answered_ends(far: Database, line: Line) -> None:
     started = time.monotonic()
 
@@ -92,13 +76,13 @@ def test_a_commit_that_is_never_answered_ends_and_is_not_believed(
     read(far)
     line.is_deaf = True
     with pytest.raises(DatabaseUnavailableError):
-        write(far)
+        append(far)
 
     # What was asked was done: whoever sends it again must find it done.
     assert scalar(sql, "SELECT next_seq FROM audit_head") == before + 1
 
     line.is_deaf = False
-    write(far)
+    append(far)
     assert scalar(sql, "SELECT next_seq FROM audit_head") == before + 2
 
 
@@ -210,4 +194,4 @@ def test_a_line_that_trickles_is_slow_and_no_more(far: Database, line: Line) -> 
     line.latency_seconds = 0.01
 
     assert read(far) == 1
-    write(far)
+    append(far)

@@ -10,12 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg2
 import pytest
-from psycopg2.extensions import make_dsn
 
 from database import embedded
-from tests.slow.running import stop_postgres
+from tests.slow.running import answers, stop_postgres
 from tests.waiting import until
 
 
@@ -86,17 +84,9 @@ def with_own_clock(server: embedded.Server) -> Iterator[Clock]:
         group=owner.st_gid,
         extra_groups=[],
     )
-    until(lambda: _answers(server))
+    until(lambda: answers(server.dsn()))
     try:
         yield clock
     finally:
         stop_postgres(server)
         process.wait(30)
-
-
-def _answers(server: embedded.Server) -> bool:
-    try:
-        psycopg2.connect(make_dsn(server.dsn(), connect_timeout=2)).close()
-    except psycopg2.OperationalError:
-        return False
-    return True

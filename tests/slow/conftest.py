@@ -5,13 +5,10 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
-import psycopg2
 import pytest
-from psycopg2.extensions import make_dsn
 
 from database import embedded, embedded_home
 from database.migrate import migrate
@@ -63,12 +60,7 @@ def standby(durable_server: embedded.Server) -> Iterator[embedded.Server]:
 @pytest.fixture
 def durable_dsn(durable_server: embedded.Server) -> str:
     """The superuser's DSN of a migrated database on it."""
-    name = f"durable_{uuid4().hex[:12]}"
-    with closing(psycopg2.connect(durable_server.dsn())) as session:
-        session.autocommit = True
-        with session.cursor() as cursor:
-            cursor.execute(f"CREATE DATABASE {name}")
-    dsn = make_dsn(durable_server.dsn(), dbname=name)
+    dsn = running.create_database(durable_server, f"durable_{uuid4().hex[:12]}")
     migrate(dsn, lambda _: None)
     return dsn
 

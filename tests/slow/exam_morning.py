@@ -7,7 +7,7 @@ again has to be idempotent.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -83,6 +83,11 @@ class Acknowledged:
     answers: dict[str, int] = field(default_factory=dict)
     receipt: Json | None = None
     retries: Counter[str] = field(default_factory=Counter)
+
+
+def retries_of(everything: Iterable[Acknowledged]) -> Counter[str]:
+    """Count why anything had to be sent again, of all students together."""
+    return sum((done.retries for done in everything), Counter())
 
 
 # Makes the client that speaks to an address.

@@ -6,11 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from database.migrate import MIGRATIONS, read_migrations
-from tests.slow.running import PROJECT
+from database import embedded
+from database.migrate import MIGRATIONS, migrate, read_migrations
+from database.seed import seed_if_empty
+from tests.slow.running import PROJECT, create_database
 
 # So many migrations may lie between two releases that run side by side.
 MIGRATIONS_BETWEEN = 3
+
+
+def last_release(server: embedded.Server, directory: Path) -> tuple[Path, str]:
+    """Return the code before the newest migrations, and the DSN of its database."""
+    code = code_before_newest_migrations(directory)
+    dsn = create_database(server, "released")
+    migrate(dsn, print, code / MIGRATIONS.relative_to(PROJECT))
+    seed_if_empty(dsn)
+    return code, dsn
 
 
 def code_before_newest_migrations(directory: Path) -> Path:

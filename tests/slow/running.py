@@ -10,14 +10,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import psutil
+import psycopg2
 import requests
-from psycopg2.extensions import parse_dsn
+from psycopg2.extensions import make_dsn, parse_dsn
 
 from database import embedded
 
@@ -142,6 +143,24 @@ def running_api(  # noqa: PLR0913 - whatever differs between one run and another
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
+
+
+def answers(dsn: str) -> bool:
+    """Say whether a server takes connections there."""
+    try:
+        psycopg2.connect(make_dsn(dsn, connect_timeout=2)).close()
+    except psycopg2.OperationalError:
+        return False
+    return True
+
+
+def create_database(server: embedded.Server, name: str) -> str:
+    """Make an empty database and return the superuser's DSN of it."""
+    with closing(psycopg2.connect(server.dsn())) as session:
+        session.autocommit = True
+        with session.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {name}")
+    return make_dsn(server.dsn(), dbname=name)
 
 
 def postmaster(server: embedded.Server) -> psutil.Process:

@@ -7,7 +7,7 @@ seen.
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import cycle
@@ -21,7 +21,7 @@ from tests.slow.comparison import (
     assert_log_is_whole,
     assert_nothing_is_lost_or_doubled,
 )
-from tests.slow.exam_morning import Acknowledged, open_exam, sit_all
+from tests.slow.exam_morning import Acknowledged, open_exam, retries_of, sit_all
 from tests.slow.running import (
     RunningApi,
     meanwhile,
@@ -68,10 +68,6 @@ def serving(
         yield api
 
 
-def reasons(everything: Sequence[Acknowledged]) -> Counter[str]:
-    return sum((done.retries for done in everything), Counter())
-
-
 @contextmanager
 def serving_over_a_line(
     variables: Mapping[str, str], dsn: str
@@ -94,7 +90,7 @@ def test_a_bad_line_to_the_database(
 
     assert len(faults) > 4
     # What fails is 503, which says when to come back, and nothing else.
-    assert set(reasons(everything)) == {"503"}
+    assert set(retries_of(everything)) == {"503"}
 
 
 def misbehave(line: Line, kind: str) -> None:
@@ -124,7 +120,7 @@ def test_a_database_that_falls_silent(
             everything = sitting.result()
         assert_log_is_whole(durable_dsn, api)
 
-    assert set(reasons(everything)) == {"503"}
+    assert set(retries_of(everything)) == {"503"}
 
 
 def test_restarts_of_the_database(
@@ -145,7 +141,7 @@ def test_restarts_of_the_database(
         assert_log_is_whole(durable_dsn, api)
 
     assert len(restarts) > 1
-    assert set(reasons(everything)) <= {"503"}
+    assert set(retries_of(everything)) <= {"503"}
 
 
 def test_workers_that_are_killed(
@@ -159,7 +155,7 @@ def test_workers_that_are_killed(
 
     assert len(kills) > 1
     # Who was being served has lost his connection, and nobody else has noticed.
-    assert set(reasons(everything)) <= {"ConnectionError", "ChunkedEncodingError"}
+    assert set(retries_of(everything)) <= {"ConnectionError", "ChunkedEncodingError"}
 
 
 def test_a_log_that_nobody_reads(
@@ -179,4 +175,4 @@ def test_a_log_that_nobody_reads(
             everything = sit(api)
             assert_log_is_whole(durable_dsn, api)
 
-    assert reasons(everything) == Counter()
+    assert retries_of(everything) == Counter()

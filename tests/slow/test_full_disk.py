@@ -8,7 +8,6 @@ import os
 import subprocess
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -17,7 +16,6 @@ from pathlib import Path
 import psutil
 import psycopg2
 import pytest
-from psycopg2.extensions import make_dsn
 
 from database import embedded
 from database.migrate import migrate
@@ -27,8 +25,8 @@ from tests.slow.comparison import (
     assert_log_is_whole,
     assert_nothing_is_lost_or_doubled,
 )
-from tests.slow.exam_morning import open_exam, sit_all
-from tests.slow.running import postmaster, restart_postgres, running_api
+from tests.slow.exam_morning import open_exam, retries_of, sit_all
+from tests.slow.running import answers, postmaster, restart_postgres, running_api
 from tests.waiting import until
 
 STUDENTS = 20
@@ -65,11 +63,7 @@ def server(small_disk: Path) -> Iterator[embedded.Server]:
 
 
 def dsn_of_new_database(server: embedded.Server) -> str:
-    with closing(psycopg2.connect(server.dsn())) as session:
-        session.autocommit = True
-        with session.cursor() as cursor:
-            cursor.execute("CREATE DATABASE proctoring")
-    dsn = make_dsn(server.dsn(), dbname="proctoring")
+    dsn = running.create_database(server, "proctoring")
     migrate(dsn, lambda _: None)
     seed_if_empty(dsn)
     return dsn
@@ -107,18 +101,10 @@ def keep_full(server: embedded.Server, disk: Path) -> bool:
     while time.monotonic() < until_then:
         ballast.fill()
         use_up_the_log(server)
-        went_down = went_down or not is_up(server)
+        went_down = went_down or not answers(server.dsn())
         time.sleep(0.2)
     ballast.drop()
     return went_down
-
-
-def is_up(server: embedded.Server) -> bool:
-    try:
-        psycopg2.connect(server.dsn()).close()
-    except psycopg2.OperationalError:
-        return False
-    return True
 
 
 def bring_back(server: embedded.Server) -> None:
@@ -127,8 +113,8 @@ def bring_back(server: embedded.Server) -> None:
         first = postmaster(server)
         if first.is_running() and first.status() != psutil.STATUS_ZOMBIE:
             # It comes back by itself.
-            until(lambda: is_up(server) or not first.is_running())
-            if is_up(server):
+            until(lambda: answers(server.dsn()) or not first.is_running())
+            if answers(server.dsn()):
                 return
     restart_postgres(server)
 
@@ -157,5 +143,4 @@ def test_a_full_disk_loses_nothing_acknowledged(
         assert went_down, "the disk was not full enough"
         assert_nothing_is_lost_or_doubled(dsn, everything)
         assert_log_is_whole(dsn, api)
-    reasons: Counter[str] = sum((done.retries for done in everything), Counter())
-    assert set(reasons) == {"503"}
+    assert set(retries_of(everything)) == {"503"}

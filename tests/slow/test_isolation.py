@@ -25,7 +25,7 @@ from services.audit_verification import verify
 from tests.at_once import at_once
 from tests.audit_trail import append, run, scalar
 from tests.databases import connection_to
-from tests.slow.running import find_program, free_port
+from tests.slow.running import answers, find_program, free_port
 from tests.waiting import until
 
 WRITERS: Final = 16
@@ -87,19 +87,11 @@ def pooled(dsn: str, tmp_path: Path) -> Iterator[str]:
         pooled = make_dsn(
             f"host=127.0.0.1 port={port} user={where['user']}", dbname=where["dbname"]
         )
-        until(lambda: _answers(pooled))
+        until(lambda: answers(pooled))
         yield pooled
     finally:
         process.terminate()
         process.wait()
-
-
-def _answers(dsn: str) -> bool:
-    try:
-        with closing(psycopg2.connect(dsn)):
-            return True
-    except psycopg2.OperationalError:
-        return False
 
 
 @pytest.mark.parametrize("level", LEVELS)

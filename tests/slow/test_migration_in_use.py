@@ -10,17 +10,21 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from psycopg2.extensions import make_dsn
 
 from database import embedded
 from database.migrate import MIGRATIONS, migrate, pending
 from database.seed import seed_if_empty
 from tests.many_rows import Size, fill
 from tests.slow.comparison import assert_log_is_whole, rows, stored_events
-from tests.slow.exam_morning import Acknowledged, open_exam, sit_all, sit_exam
-from tests.slow.releases import MIGRATIONS_BETWEEN, code_before_newest_migrations
+from tests.slow.exam_morning import (
+    Acknowledged,
+    open_exam,
+    retries_of,
+    sit_all,
+    sit_exam,
+)
+from tests.slow.releases import MIGRATIONS_BETWEEN, last_release
 from tests.slow.running import (
-    PROJECT,
     RunningApi,
     database_variables,
     running_api,
@@ -68,12 +72,12 @@ def sitting(
         done += all_of_them.result()
 
 
-def retries_of(dsn: str, done: Sequence[Acknowledged]) -> Counter[str]:
+def checked_retries(dsn: str, done: Sequence[Acknowledged]) -> Counter[str]:
     """Return why something was sent again, once all that was acknowledged is there."""
     assert all(each.receipt for each in done)
     acknowledged = {event: seq for each in done for event, seq in each.events.items()}
     assert acknowledged.items() <= stored_events(dsn).items()
-    return sum((each.retries for each in done), Counter())
+    return retries_of(done)
 
 
 @pytest.fixture
@@ -81,14 +85,7 @@ def old_school(
     durable_server: embedded.Server, tmp_path: Path
 ) -> Iterator[tuple[str, RunningApi]]:
     """The code of the last release on its own schema, with half a million events."""
-    with closing(psycopg2.connect(durable_server.dsn())) as session:
-        session.autocommit = True
-        with session.cursor() as cursor:
-            cursor.execute("CREATE DATABASE released")
-    dsn = make_dsn(durable_server.dsn(), dbname="released")
-    code = code_before_newest_migrations(tmp_path)
-    migrate(dsn, print, code / MIGRATIONS.relative_to(PROJECT))
-    seed_if_empty(dsn)
+    code, dsn = last_release(durable_server, tmp_path)
     with running_api(database_variables(dsn), project=code, workers=2) as api:
         yield dsn, api
 
@@ -108,7 +105,7 @@ def test_migrations_of_large_tables_in_use_fail_no_request(
 
     assert len(applied) == MIGRATIONS_BETWEEN + 1
     # As long as an index is made nobody writes to its table; all wait for two seconds.
-    assert set(retries_of(dsn, [first, *done])) <= {"503"}
+    assert set(checked_retries(dsn, [first, *done])) <= {"503"}
     assert_log_is_whole(dsn, api)
     ((events,),) = rows(
         dsn, "SELECT count(*) FROM proctoring_events WHERE NOT reviewed"
@@ -140,7 +137,7 @@ def test_a_migration_does_not_wait_in_front_of_everybody(
 
         assert attempts == 3 * [[max(with_one_more.iterdir()).name]]
         assert pending(durable_dsn, with_one_more) == []
-        retries = retries_of(durable_dsn, done)
+        retries = checked_retries(durable_dsn, done)
         # If it waited longer than requests do, each of them would be told so each time.
         assert set(retries) <= {"503"}
         assert retries.total() < AT_ONCE

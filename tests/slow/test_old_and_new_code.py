@@ -5,28 +5,30 @@ while another has been updated already.
 """
 
 import secrets
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 from uuid import uuid4
 
-import psycopg2
 import pytest
 import requests
-from psycopg2.extensions import make_dsn
 
 from database import embedded
-from database.migrate import MIGRATIONS, migrate
-from database.seed import seed_if_empty
+from database.migrate import migrate
 from tests.exams import Json, new_exam
 from tests.slow.comparison import assert_nothing_is_lost_or_doubled
-from tests.slow.exam_morning import ADMIN, OWN_PASSWORD, Client, open_exam, sit_exam
-from tests.slow.releases import MIGRATIONS_BETWEEN, code_before_newest_migrations
-from tests.slow.running import PROJECT, database_variables, running_api
+from tests.slow.exam_morning import (
+    ADMIN,
+    OWN_PASSWORD,
+    Client,
+    open_exam,
+    retries_of,
+    sit_exam,
+)
+from tests.slow.releases import MIGRATIONS_BETWEEN, last_release
+from tests.slow.running import database_variables, running_api
 
 STUDENTS = 40
 AT_ONCE = 8
@@ -62,14 +64,7 @@ class Hosts:
 @pytest.fixture
 def hosts(durable_server: embedded.Server, tmp_path: Path) -> Iterator[Hosts]:
     """The old code has served for a while when the new schema and new code come."""
-    with closing(psycopg2.connect(durable_server.dsn())) as session:
-        session.autocommit = True
-        with session.cursor() as cursor:
-            cursor.execute("CREATE DATABASE released")
-    dsn = make_dsn(durable_server.dsn(), dbname="released")
-    code = code_before_newest_migrations(tmp_path)
-    migrate(dsn, print, code / MIGRATIONS.relative_to(PROJECT))
-    seed_if_empty(dsn)
+    code, dsn = last_release(durable_server, tmp_path)
     keys = {
         name: secrets.token_urlsafe(48) for name in ("SECRET_KEY", "JWT_SECRET_KEY")
     }
@@ -102,7 +97,7 @@ def test_students_of_two_versions_at_once(hosts: Hosts) -> None:
             )
         )
 
-    assert sum((done.retries for done in everything), Counter()) == {}
+    assert retries_of(everything) == {}
     assert_nothing_is_lost_or_doubled(hosts.dsn, everything)
     for url in (hosts.old, hosts.new):
         assert requests.get(f"{url}/health/ready", timeout=30).status_code == 200

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 
-import psutil
 import psycopg2
 import pytest
 from psycopg2.extensions import connection, make_dsn, parse_dsn
@@ -21,7 +20,7 @@ from services.audit_verification import verify
 from tests.audit_trail import append, run, scalar
 from tests.databases import connection_to
 from tests.slow.replication import wait_for_the_standby, waiting_writers
-from tests.slow.running import kill_postgres
+from tests.slow.running import kill_postgres, postmaster
 from tests.slow.test_fast_commit import UNFLUSHED
 from tests.waiting import until
 
@@ -46,10 +45,9 @@ def primary(durable_dsn: str, standby: embedded.Server) -> Iterator[connection]:
 @contextmanager
 def held(standby: embedded.Server) -> Iterator[None]:
     """Stop the process that takes in what the primary sends, as it is."""
-    pid = int((standby.home / "data" / "postmaster.pid").read_text().split("\n")[0])
     (receiver,) = (
         process
-        for process in psutil.Process(pid).children()
+        for process in postmaster(standby).children()
         if "walreceiver" in " ".join(process.cmdline())
     )
     receiver.send_signal(signal.SIGSTOP)

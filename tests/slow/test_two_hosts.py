@@ -24,7 +24,13 @@ import pytest
 from tests.audit_trail import run, scalar
 from tests.slow import hosts as running
 from tests.slow.comparison import assert_nothing_is_lost_or_doubled
-from tests.slow.exam_morning import Acknowledged, open_exam, sit_exam, verify_log
+from tests.slow.exam_morning import (
+    Acknowledged,
+    open_exam,
+    retries_of,
+    sit_exam,
+    verify_log,
+)
 from tests.slow.hosts import DATABASE, PASSWORD, Hosts
 from tests.slow.house import House
 from tests.slow.network import Network, NoNamespacesError, network
@@ -114,7 +120,7 @@ class Exam:
         with self.house.sql() as sql:
             assert scalar(sql, "SELECT origin FROM audit_head") == self.origin
             assert scalar(sql, "SELECT count(*) FROM audit_suspensions") == 0
-        return sum((done.retries for done in self.everything), Counter())
+        return retries_of(self.everything)
 
 
 @pytest.fixture
