@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 
 from flask import Flask
 from psycopg2.extensions import connection
 
 from services import background
 from services.analysis_job import AnalysisJob
+from services.checkpoint_files import Files
 from tests.audit_trail import run
-from tests.checkpoints import files_in, sign
+from tests.checkpoints import sign
 from tests.databases import connection_to
 from tests.reports import observed
 from tests.scene import Cast
@@ -119,8 +119,8 @@ def run_commands(app: Flask) -> None:
         assert done.output, command
 
 
-def sign_everything(dsn: str, sql: connection, directory: Path) -> int:
+def sign_everything(dsn: str, files: Files) -> int:
     """Sign the log as the checkpointer does, and return the size that it has."""
-    made = sign(connection_to(dsn), files_in(directory, sql))
+    made = sign(connection_to(dsn), files)
     assert made is not None
     return made.size

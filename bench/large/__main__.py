@@ -25,6 +25,7 @@ from bench.morning.measures import machine, percentile
 from database import embedded
 from database.migrate import migrate
 from tests.audit_trail import run
+from tests.checkpoints import files_in
 from tests.databases import connection_to, settings_for
 from tests.everything import sign_everything
 from tests.many_rows import Size, fill
@@ -120,7 +121,7 @@ def _school(
     console.print("signing …")
     keys.mkdir()
     with closing(psycopg2.connect(dsn)) as sql:
-        signed = sign_everything(dsn, sql, keys)
+        signed = sign_everything(dsn, files_in(keys, sql))
     console.print(f"{signed:,} entries of the log are signed")
     with playing(settings) as app:
         yield reads(app, cast, signed) | writes(app, cast)
