@@ -7,10 +7,8 @@ embedded one: TEST_DATABASE_SERVER="host=localhost user=postgres".
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import hypothesis
 import psycopg2
@@ -26,7 +24,13 @@ from models.database import ConnectionSettings, Database
 from models.principal import Role
 from services.audit_verification import verify
 from tests.by_hand import ByHand
-from tests.databases import CARELESS, connection_to, copy_of, settings_for
+from tests.databases import (
+    CARELESS,
+    careless_place,
+    connection_to,
+    copy_of,
+    settings_for,
+)
 from tests.personas import Api, Enrol, Persona, enrol
 from tests.scene import Scene, play, playing
 
@@ -49,7 +53,7 @@ def database_server(testrun_uid: str) -> Iterator[str]:
     if given := os.environ.get("TEST_DATABASE_SERVER"):
         yield given
         return
-    home = Path(tempfile.gettempdir(), f"proctoring-test-{testrun_uid}")
+    home = careless_place() / f"proctoring-test-{testrun_uid}"
     # As root the server is another account, which has to get through here.
     home.mkdir(mode=0o711, exist_ok=True)
     server = embedded.start(home / "postgres", CARELESS)

@@ -24,7 +24,13 @@ from database.migrate import migrate
 from models.database import Database
 from tests.audit_trail import append, run
 from tests.checkpoints import files_in
-from tests.databases import CARELESS, connection_to, copy_of, settings_for
+from tests.databases import (
+    CARELESS,
+    careless_place,
+    connection_to,
+    copy_of,
+    settings_for,
+)
 from tests.everything import (
     let_time_pass,
     read_everything,
@@ -171,7 +177,7 @@ class School:
 
 @pytest.fixture(scope="module")
 def school(tmp_path_factory: pytest.TempPathFactory) -> Iterator[School]:
-    home = Path(tempfile.mkdtemp(prefix="proctoring-plans-"))
+    home = Path(tempfile.mkdtemp(prefix="proctoring-plans-", dir=careless_place()))
     # As root the server is another account, which has to get through here.
     home.chmod(0o711)
     server = embedded.start(home / "postgres", {**CARELESS, **LOGGING})
