@@ -24,12 +24,21 @@ from models.blockchain_log import GET_HEAD, Head
 from models.database import ConnectionSettings, DatabaseUnavailableError
 
 # Three numbers of fixed size come as one field, just as an entry has them: a field less
-# is a tenth of a microsecond less, and a log has millions of entries.
+# is a tenth of a microsecond less, and a log has millions of entries. For the same
+# reason a row says first whether all before the payload has its full length: each of
+# these fields is then at its place, and nobody need look at nine lengths.
 COPY: LiteralString = """
-    COPY (SELECT seq, recorded_at,
+    COPY (SELECT coalesce(
+                     octet_length(payload_hash) = 32 AND octet_length(state_hash) = 32
+                     AND octet_length(previous_hash) = 32 AND octet_length(hash) = 32
+                     AND octet_length(payload_salt) = 32
+                     AND num_nulls(seq, recorded_at, xid, flags, schema_version) = 0,
+                     false),
+                 seq, recorded_at,
                  int8send(xid) || int2send(flags) || int4send(schema_version),
-                 payload_hash, state_hash, previous_hash, hash, payload_salt,
-                 coalesce(octet_length(state), 0), payload, attempt_id::text, actor_id,
+                 payload_hash, state_hash, previous_hash, hash,
+                 coalesce(octet_length(state), 0),
+                 payload_salt || '\\x00000000', payload, attempt_id::text, actor_id,
                  event_type, entity_type, entity_id, state
             FROM public.audit_log WHERE {which} ORDER BY seq)
     TO STDOUT (FORMAT binary)
@@ -38,6 +47,7 @@ RANGE: LiteralString = "seq BETWEEN {first} AND {last}"
 # An entry is erased by a later one.
 ERASURES: LiteralString = "event_type = 'data.erased' AND seq > {after}"
 COLUMNS: Final = (
+    "is_regular",
     "seq",
     "recorded_at",
     "numbers",
@@ -45,9 +55,11 @@ COLUMNS: Final = (
     "state_hash",
     "previous_hash",
     "hash",
-    "payload_salt",
     # How many bytes the last field has: so that the end of the entry is found.
     "state_bytes",
+    # Behind the salt the upper half of the payload's length, as it is committed to; the
+    # lower half stands before the payload anyway.
+    "salt",
     "payload",
     "attempt_id",
     "actor_id",
@@ -75,9 +87,11 @@ WORTH_A_BUFFER: Final = 2000
 
 HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 TRAILER: Final = b"\xff\xff"
-# Where a row that is whole has the entry's hash: behind seq, time, numbers and three
-# other hashes, each of which comes with four bytes of length.
-HASH_IN_ROW: Final = slice(156, 188)
+# How a regular row begins: with the count of its fields, and a true one.
+REGULAR: Final = b"\x00\x11\x00\x00\x00\x01\x01"
+# Where it has the entry's hash: behind seq, time, numbers and three other hashes, each
+# of which comes with four bytes of length.
+HASH_IN_ROW: Final = slice(161, 193)
 # PostgreSQL counts microseconds from the year 2000.
 EPOCH_US: Final = 946_684_800_000_000
 

@@ -10,6 +10,7 @@ from struct import Struct
 from typing import Final
 
 from models.audit_snapshot import COLUMNS, EPOCH_US
+from utils.merkle import HASH_BYTES
 
 NULL: Final = b"\\N"
 NO_MORE_ROWS: Final = b"\\.\n"
@@ -155,17 +156,33 @@ def _recorded_at(values: Values) -> bytes:
     return (time_us(values, "recorded_at") - EPOCH_US).to_bytes(8, signed=True)
 
 
+def _is_regular(values: Values) -> bytes:
+    """Say what models/audit_snapshot.py lets PostgreSQL say."""
+    hashes = ("payload_hash", "state_hash", "previous_hash", "hash", "payload_salt")
+    numbers = ("seq", "recorded_at", "xid", "flags", "schema_version")
+    return bytes(
+        [
+            all(len(binary(values, name) or b"") == HASH_BYTES for name in hashes)
+            and all(values[name] is not None for name in numbers)
+        ]
+    )
+
+
+def _salt(values: Values) -> bytes | None:
+    salt = binary(values, "payload_salt")
+    return None if salt is None else salt + bytes(4)
+
+
 # For the columns that are no text. A column that is added as text needs nothing here.
 _ENCODERS: Final[Mapping[str, Callable[[Values], bytes | None]]] = {
+    "is_regular": _is_regular,
     "seq": lambda values: _int8.pack(integer(values, "seq")),
     "recorded_at": _recorded_at,
     "numbers": _numbers,
     "state_bytes": lambda values: _int4.pack(len(values["state"] or b"")),
+    "salt": _salt,
     **{
         name: _as_binary(name)
-        for name in (
-            *("payload_hash", "state_hash", "previous_hash", "hash"),
-            "payload_salt",
-        )
+        for name in ("payload_hash", "state_hash", "previous_hash", "hash")
     },
 }

@@ -14,7 +14,14 @@ from struct import Struct
 from struct import error as BadStructError  # noqa: N812
 from typing import Final
 
-from models.audit_snapshot import COLUMNS, EPOCH_US, Receive, fields_of, row_of
+from models.audit_snapshot import (
+    COLUMNS,
+    EPOCH_US,
+    REGULAR,
+    Receive,
+    fields_of,
+    row_of,
+)
 from services.audit_findings import ErrorClass, Finding
 from services.audit_tree import Chunk
 from services.erased_entries import NOTHING_ERASED, ErasedEntries
@@ -27,19 +34,17 @@ from utils.blockchain_hasher import (
     STATE_TAG,
 )
 
-# All up to the payload: before each field its length, the first of them together with
-# the count of fields, and at the end the length of the payload.
-_ROW = Struct(">6sQiqi14si32si32si32si32si32siii")
-_LENGTHS: Final = (b"\x00\x10\x00\x00\x00\x08", 8, 14, 32, 32, 32, 32, 32, 4)
+# All of a regular row up to the payload: each field behind its length, which is known,
+# and at the end the length of the payload.
+_ROW = Struct(">7s4xQ4xq4x14s4x32s4x32s4x32s4x32s4xi4x36xi")
 _PAYLOAD: Final = _ROW.size
+# The salt with the zeros behind it. What a payload is committed to lies ready in the
+# row from here to the payload's end.
+_SALT: Final = slice(_PAYLOAD - 40, _PAYLOAD - 4)
 # What stands between the log's id and the numbers.
 _PLACE = Struct(">Q32sq")
 # The first string of an entry, which is always the same.
 _STREAM: Final = b"\x00\x00\x00\x04main"
-# Formatting bytes is the fastest way to join them. The payload brings its length in
-# four bytes, and the layout gives it eight.
-_COMMITMENT: Final = PAYLOAD_TAG + b"%b\x00\x00\x00\x00%b"
-_STATE: Final = STATE_TAG + b"%b\x00\x00\x00\x00%b"
 _length = Struct(">i")
 # Where the seq stands among the bytes of an entry.
 _SEQ: Final = slice(32, 40)
@@ -132,7 +137,8 @@ class RangeCheck:
     def _check(self) -> Generator[None, bytes, None]:
         """Check row after row. Nearly all of the time is spent here."""
         unpack, pack = _ROW.unpack_from, _PLACE.pack
-        commitment, state_commitment, keep = _COMMITMENT, _STATE, self._keep
+        salt_at, keep = _SALT.start, self._keep
+        # Formatting bytes is the fastest way to join so many of them.
         leaf = b"%b%b%%b%%b%%b%%b%b%%b" % (
             LEAF_PREFIX + ENTRY_TAG,
             self._log_id.replace(b"%", b"%%"),
@@ -149,14 +155,11 @@ class RangeCheck:
             last_hash, last_time_us = self._previous_hash, self._previous_time_us
             try:
                 while True:
-                    values = unpack(row)
-                    # Every second value is a length.
                     # fmt: off
                     (
-                        _, seq, _, time_us, _, numbers, _, payload_hash, _, state_hash,
-                        _, previous_hash, _, stored_hash, _, salt, _, state_bytes,
-                        payload_length,
-                    ) = values
+                        beginning, seq, time_us, numbers, payload_hash, state_hash,
+                        previous_hash, stored_hash, state_bytes, payload_length,
+                    ) = unpack(row)
                     # fmt: on
                     time_us += EPOCH_US
                     payload_end = _PAYLOAD + payload_length
@@ -165,20 +168,20 @@ class RangeCheck:
                     subject = row[payload_end:state_at]
                     state = row[state_at:]
                     entry = leaf % (place, numbers, payload_hash, state_hash, subject)
-                    committed = commitment % (salt, row[_PAYLOAD - 4 : payload_end])
+                    committed = PAYLOAD_TAG + row[salt_at:payload_end]
                     if (
                         sha256(entry).digest() != stored_hash
                         or sha256(committed).digest() != payload_hash
                         or (
                             state_hash != NO_HASH
                             if state == NULL
-                            else sha256(state_commitment % (salt, state)).digest()
+                            else sha256(STATE_TAG + row[_SALT] + state).digest()
                             != state_hash
                         )
                         or seq != expected_seq
                         or previous_hash != last_hash
                         or time_us < last_time_us
-                        or values[:-1:2] != _LENGTHS
+                        or beginning != REGULAR
                     ):
                         break
                     expected_seq += 1
@@ -287,7 +290,7 @@ class RangeCheck:
         return ENTRY_TAG + self._log_id + header + _STREAM + subject
 
     def _check_payload(self, seq: int, fields: dict[str, bytes | None]) -> None:
-        salt, payload = fields["payload_salt"], fields["payload"]
+        salt, payload = _salt_in(fields), fields["payload"]
         if salt is None or payload is None:
             if salt is not None or payload is not None:
                 gone, left = (
@@ -312,7 +315,7 @@ class RangeCheck:
     def _check_state(self, seq: int, fields: dict[str, bytes | None]) -> None:
         state, salt, found = (
             fields["state"],
-            fields["payload_salt"],
+            _salt_in(fields),
             fields["state_hash"],
         )
         if salt is None and state is None:
@@ -355,6 +358,12 @@ class RangeCheck:
                 detail=detail or reason.description,
             )
         )
+
+
+def _salt_in(fields: dict[str, bytes | None]) -> bytes | None:
+    """Return the salt without the zeros that were sent behind it."""
+    salt = fields["salt"]
+    return None if salt is None else salt[:-4]
 
 
 def _hex(value: bytes | None) -> str | None:

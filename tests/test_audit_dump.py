@@ -286,7 +286,7 @@ def test_a_dump_that_was_cut_off_is_never_valid(
         ),
         (lambda text: text.replace("'UTF8'", "'LATIN1'"), "not in UTF-8"),
         (lambda text: text.replace("(seq, ", "(sequel, "), "no column seq"),
-        (lambda text: text.replace(" xid, ", " tid, "), "xid is no number"),
+        (lambda text: text.replace(" xid, ", " tid, "), "no column 'xid'"),
         (lambda text: text.replace("\n250\t", "\nx\t"), "has no number"),
         (lambda text: text.replace("\n250\t", "\n250\t\t"), "18 fields, not 17"),
         (lambda text: text + text, "stand in it twice"),
