@@ -69,12 +69,14 @@ def _is_plain(payload: Payload) -> bool:
     for key, value in payload.items():
         if len(key) > 40 or not key.isidentifier():  # noqa: PLR2004
             return False
-        if isinstance(value, str):
+        # JSON has no subclasses, and this takes half the time of isinstance.
+        if type(value) is int or type(value) is float:
+            if not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
+                return False
+        elif type(value) is str:
             if len(value) > 100 or not value.isprintable():  # noqa: PLR2004
                 return False
-        elif isinstance(value, dict | list) or (
-            value is not None and not abs(value) <= LARGEST_NUMBER
-        ):
+        elif type(value) is not bool and value is not None:
             return False
     return True
 

@@ -100,6 +100,8 @@ class _Taken:
 
     batch: Batch
     judged: Sequence[_Judged]
+    # Those of them that were to be stored, each once.
+    events: Sequence[ProctoringEvent]
     progress: Progress
     recorded: Recorded
 
@@ -227,6 +229,7 @@ def _take(
     return _Taken(
         batch=batch,
         judged=admitted.judged,
+        events=events,
         progress=progress,
         recorded=_store(tx, batch, events, admitted.notes, progress, student),
     )
@@ -260,9 +263,9 @@ def _admit(tx: Transaction, batch: Batch, judged: Sequence[_Judged]) -> _Admitte
     """
     context = batch.context
     room = MAX_REPORTED_EVENTS - context.reported_events
-    ids = [event.client_event_id for event in _distinct(judged)]
-    if len(ids) < room:
+    if len(judged) < room:
         return _Admitted(judged=judged)
+    ids = [event.client_event_id for event in _distinct(judged)]
     known = proctoring.list_known(tx, context.id, ids)
     new = [each for each in ids if each not in known]
     beyond = set(new[room:])
@@ -343,7 +346,7 @@ def _results(report: _Report) -> list[RecordedEvent | RefusedEvent]:
         for event in report.stored
     }
     judged, audit_seq = report.taken.judged, report.taken.recorded.audit_seq
-    has_doubles = len({each.client_event_id for each in judged}) < len(judged)
+    may_have_doubles = len(report.taken.events) < len(judged)
     for each in judged:
         earlier = known.get(each.client_event_id) if each.client_event_id else None
         if isinstance(each, _Refused):
@@ -364,7 +367,7 @@ def _results(report: _Report) -> list[RecordedEvent | RefusedEvent]:
                 event=each, audit_seq=audit_seq, status=ResultStatus.ACCEPTED
             )
             results.append(accepted)
-            if has_doubles:
+            if may_have_doubles:
                 known[each.client_event_id] = replace(
                     accepted, status=ResultStatus.DUPLICATE
                 )

@@ -41,7 +41,7 @@ _encoder = json.JSONEncoder(
 # may, costs time and nothing else. A single pattern for all of it would begin anew at
 # each of the digits of which ids are full, and take as long as the encoding.
 _EXPONENT = re.compile(r"e[-+][0-9]{2,3}[,}\]]")
-_NO_FRACTION: Final = (".0,", ".0}", ".0]")
+_NO_FRACTION = re.compile(r"\.0[,}\]]")
 _DIGITS = str.maketrans(dict.fromkeys("123456789", "0"))
 _LARGE: Final = "0" * 16
 _DELICATE_CHARACTER = re.compile("[\ud800-\U0010ffff]")
@@ -222,7 +222,7 @@ def canonical_json_of_plain(record: Mapping[str, JsonValue]) -> CanonicalJson:
 def _is_delicate(text: str) -> bool:
     return (
         _EXPONENT.search(text) is not None
-        or any(end in text for end in _NO_FRACTION)
+        or _NO_FRACTION.search(text) is not None
         or _LARGE in text.translate(_DIGITS)
         or (not text.isascii() and _DELICATE_CHARACTER.search(text) is not None)
     )
