@@ -1,7 +1,6 @@
 """Shared wrong answers and fast right ones: found where planted, silent otherwise."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from itertools import product
 from math import prod
 from random import Random
@@ -23,15 +22,11 @@ from services.risk import (
     timed_answers,
 )
 from services.risk.similarity import tail
+from tests.risk_inputs import START, at
 
-START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 POLICY = ProctoringPolicy()
 QUESTIONS = 24
 RIGHT = "right"
-
-
-def at(seconds: float) -> datetime:
-    return START + timedelta(seconds=seconds)
 
 
 def answer(question: int, response: str, seconds: float) -> AnsweredQuestion:

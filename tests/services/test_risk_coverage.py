@@ -1,6 +1,6 @@
 """Coverage lowers confidence and never raises risk; spans are exact."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 from uuid import UUID
 
@@ -12,13 +12,9 @@ from services.event_catalogue import EventClass, Severity
 from services.proctoring_policy import ProctoringPolicy
 from services.risk import AttemptInputs, Cohort, ObservedEvent, Pause, analyse
 from services.risk.spans import Span, integral_of_highest, total, union
+from tests.risk_inputs import START, at
 
-START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 POLICY = ProctoringPolicy(expected_report_interval_seconds=30)
-
-
-def at(seconds: float) -> datetime:
-    return START + timedelta(seconds=seconds)
 
 
 END = at(600)

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from itertools import count
+from datetime import datetime
 from random import Random
 from uuid import UUID
 
@@ -11,19 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.event_catalogue import EVENT_TYPES, EventClass, resolve
+from services.event_catalogue import EVENT_TYPES, EventClass
 from services.proctoring_policy import (
     FACTOR_CODES,
     MEDIA_CODES,
-    PayloadFacts,
     ProctoringPolicy,
-    classify,
 )
 from services.risk import (
     AnsweredQuestion,
-    AttemptInputs,
     Cohort,
-    CohortMember,
     ObservedEvent,
     Pause,
     RiskLevel,
@@ -37,70 +32,7 @@ from services.risk.weighting import (
     FACTOR_EVENTS,
     FACTOR_OF_CODE,
 )
-
-START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
-POLICY = ProctoringPolicy()
-STUDENT = UUID(int=1)
-ids = count(1000)
-
-
-def at(seconds: float) -> datetime:
-    return START + timedelta(seconds=seconds)
-
-
-def event(
-    code: str,
-    seconds: float,
-    duration_seconds: float = 0,
-    *,
-    sequence: int | None = 1,
-    confidence: float | None = None,
-    policy: ProctoringPolicy = POLICY,
-) -> ObservedEvent:
-    duration_ms = round(duration_seconds * 1000)
-    classified = classify(resolve(code), {"duration_ms": duration_ms}, policy)
-    return ObservedEvent(
-        id=UUID(int=next(ids)),
-        code=code,
-        event_class=classified.event_class,
-        severity=classified.severity,
-        occurred_at=at(seconds),
-        received_at=at(seconds),
-        sequence=sequence,
-        facts=PayloadFacts(duration_ms=duration_ms, confidence=confidence),
-    )
-
-
-def attempt(
-    *events: ObservedEvent,
-    report_times: Sequence[datetime] | None = None,
-    pauses: tuple[Pause, ...] = (),
-) -> AttemptInputs:
-    beats = [at(each) for each in range(0, 3601, 15)]
-    return AttemptInputs(
-        attempt_id=UUID(int=2),
-        student_id=STUDENT,
-        started_at=START,
-        ended_at=at(3600),
-        as_of=at(3600),
-        events=events,
-        pauses=pauses,
-        report_times=tuple(beats if report_times is None else report_times),
-    )
-
-
-def cohort_of(*exposures: float, factor: str = "navigation") -> Cohort:
-    return Cohort(
-        members=tuple(
-            CohortMember(
-                attempt_id=UUID(int=100 + index),
-                student_id=UUID(int=200 + index),
-                exposures={factor: each} if each else {},
-                answers=(),
-            )
-            for index, each in enumerate(exposures)
-        )
-    )
+from tests.risk_inputs import POLICY, at, attempt, cohort_of, event
 
 
 def score(

@@ -4,6 +4,7 @@ import base64
 import hmac
 import json
 from hashlib import sha256
+from itertools import product
 from typing import Any
 from uuid import UUID
 
@@ -67,9 +68,12 @@ def forged(
     own_header |= header or {}
     own_claims.pop(without, None)
     own_header.pop(without, None)
-    signed = f"{in_base64(json.dumps(own_header))}.{in_base64(json.dumps(own_claims))}"
-    signature = hmac.digest(key.encode(), signed.encode(), digest)
-    return f"{signed}.{in_base64(signature)}"
+    return signed(json.dumps(own_header), json.dumps(own_claims), key, digest)
+
+
+def signed(header: str, claims: str, key: str = KEY, digest: str = "sha256") -> str:
+    content = f"{in_base64(header)}.{in_base64(claims)}"
+    return f"{content}.{in_base64(hmac.digest(key.encode(), content.encode(), digest))}"
 
 
 def in_base64(content: str | bytes) -> str:
@@ -227,6 +231,24 @@ def test_what_is_no_token_is_refused(token: str) -> None:
 
 def test_a_longer_token_is_not_even_decoded() -> None:
     assert_refused(forged({"jti": "x" * 5000}))
+
+
+def test_a_token_of_the_greatest_length_is_read_and_no_longer_one() -> None:
+    """Spaces in its JSON are all that can make one of ours so long."""
+    assert tokens().read(padded(MAX_TOKEN_LENGTH), ACCESS).sub == USER
+    # It would be read if it were not for its length.
+    assert_refused(padded(MAX_TOKEN_LENGTH + 1))
+
+
+def padded(length: int) -> str:
+    header, claims = map(json.dumps, parts(issued()))
+    # Four characters for three bytes; of a length that this never gives, others do.
+    about = (length - len(signed(header, claims))) * 3 // 4
+    for spaces in product(range(3), range(about - 4, about + 4)):
+        token = signed(header + " " * spaces[0], claims + " " * spaces[1])
+        if len(token) == length:
+            return token
+    raise AssertionError(f"no token has {length} characters")
 
 
 def test_the_previous_key_is_read_and_never_signs() -> None:
