@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 
+import click
 from dotenv import load_dotenv
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -126,10 +127,23 @@ BLUEPRINTS = (
 )
 
 
+def _is_serving() -> bool:
+    """Say whether this process answers requests.
+
+    `flask audit verify` on a database that was just restored looks at it, and does not
+    end its attempts or apply its retention.
+    """
+    if os.environ.get("FLASK_RUN_FROM_CLI") != "true":
+        return True
+    command = click.get_current_context(silent=True)
+    return command is not None and command.info_name == "run"
+
+
 def create_app(settings: Settings) -> Flask:
     """Build the application. Reads no environment and opens no connection itself.
 
-    With `sweeper_interval_seconds` above 0 it starts this process's background threads.
+    With `sweeper_interval_seconds` above 0 it starts this process's background threads,
+    unless it runs a command of the terminal.
     """
     app = Flask(__name__, static_folder=None)
     app.url_map.converters.update(CONVERTERS)
@@ -218,9 +232,9 @@ def create_app(settings: Settings) -> Flask:
     app.cli.add_command(cli_erasure.erasure)
     app.cli.add_command(cli_erasure.hold)
     app.cli.add_command(cli_erasure.retention)
-    rate_limit.init_app(app, settings.rate_limits, database)
+    rate_limit.init_app(app, settings.rate_limits, database, tokens)
     problems.init_app(app)
-    if settings.sweeper_interval_seconds > 0:
+    if settings.sweeper_interval_seconds > 0 and _is_serving():
         sweeper = Sweeper(background.jobs(database), settings.sweeper_interval_seconds)
         sweeper.start()
         app.extensions["sweeper"] = sweeper

@@ -50,6 +50,7 @@ class RateLimits:
     default: str = "100 per minute"
     login_failures: str = "5 per minute"
     login_failures_address: str = "50 per minute"
+    logins: str = "20 per minute"
     refresh: str = "10 per minute"
     register: str = "30 per hour"
     events: str = "120 per minute"
@@ -130,6 +131,7 @@ class Settings:
             login_failures_address=read.limit(
                 "RATELIMIT_LOGIN_FAILURES_ADDRESS", RateLimits.login_failures_address
             ),
+            logins=read.limit("RATELIMIT_LOGINS", RateLimits.logins),
             refresh=read.limit("RATELIMIT_REFRESH", RateLimits.refresh),
             register=read.limit("RATELIMIT_REGISTER", RateLimits.register),
             events=read.limit("RATELIMIT_EVENTS", RateLimits.events),

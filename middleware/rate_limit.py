@@ -6,6 +6,7 @@ stands here), or wherever RATELIMIT_STORAGE_URI says.
 
 import json
 import time
+from functools import partial
 from hashlib import sha256
 from typing import Any, ClassVar
 
@@ -20,6 +21,7 @@ from models.rate_limit import Window
 from models.wire import canonical_email
 from services.account_service import WrongPasswordError
 from services.auth_service import LoginFailedError
+from services.tokens import REFRESH, InvalidTokenError, Tokens
 from utils.addresses import caller_at
 
 # The problems that say: somebody has tried a password.
@@ -107,15 +109,40 @@ def address_and_account() -> str:
     another address, and his neighbours behind the same one have other accounts.
     """
     try:
-        email = canonical_email(str(json.loads(request.get_data())["email"]))
-    except (ValueError, KeyError, TypeError, RecursionError):
+        email = canonical_email(_sent("email"))
+    except ValueError:
         email = ""
     return f"{address()}:{sha256(email.encode()).hexdigest()[:32]}"
+
+
+def session_or_address(tokens: Tokens) -> str:
+    """Return whose refresh token was sent; what is no token of ours counts by address.
+
+    Who sits in a lecture hall with two hundred others has their address too. Nobody
+    can use up what they need but with a token of theirs.
+    """
+    try:
+        return f"session:{tokens.read(_sent('refresh_token'), REFRESH).sid}"
+    except (ValueError, InvalidTokenError):
+        return address()
+
+
+def _sent(name: str) -> str:
+    """Return a member of the body, whatever the body is; empty if there is none."""
+    try:
+        return str(json.loads(request.get_data())[name])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
 
 
 def is_wrong_guess(_: Response) -> bool:
     """Say whether a password was wrong. Whatever else is refused was no guess."""
     return g.get("problem_slug") in GUESSES
+
+
+def is_success(response: Response) -> bool:
+    """Say whether somebody was let in. Who was told to come back later was not."""
+    return response.status_code < 400  # noqa: PLR2004
 
 
 def _note_retry_after(response: Response) -> Response:
@@ -138,7 +165,9 @@ def _correct_retry_after(response: Response) -> Response:
     return response
 
 
-def init_app(app: Flask, limits: RateLimits, database: Database) -> None:
+def init_app(
+    app: Flask, limits: RateLimits, database: Database, tokens: Tokens
+) -> None:
     """Limit every endpoint of the app. Called after its blueprints are registered."""
     is_redis = _is_redis(limits.storage_uri)
     limiter = Limiter(
@@ -157,23 +186,23 @@ def init_app(app: Flask, limits: RateLimits, database: Database) -> None:
     limiter.init_app(app)
     app.after_request(_note_retry_after)
     _limit(app, "auth.register", limiter.limit(limits.register, key_func=address))
-    _limit(app, "auth.refresh", limiter.limit(limits.refresh, key_func=address))
-    for limit, key in (
-        (limits.login_failures, address_and_account),
-        (limits.login_failures_address, address),
-    ):
-        # Only failures count: two thousand students behind one address may log in.
-        _limit(
-            app,
-            "auth.login",
-            limiter.limit(limit, key_func=key, deduct_when=is_wrong_guess),
-        )
-    # Who finds a device that is logged in does not know its owner's password.
     _limit(
         app,
-        "auth.change_password",
-        limiter.limit(limits.login_failures, deduct_when=is_wrong_guess),
+        "auth.refresh",
+        limiter.limit(limits.refresh, key_func=partial(session_or_address, tokens)),
     )
+    for limit, key, counts in (
+        # Two thousand students behind one address may log in, each some times.
+        (limits.login_failures_address, address, is_wrong_guess),
+        (limits.login_failures, address_and_account, is_wrong_guess),
+        (limits.logins, address_and_account, is_success),
+    ):
+        _limit(
+            app, "auth.login", limiter.limit(limit, key_func=key, deduct_when=counts)
+        )
+    # Who finds a device that is logged in does not know its owner's password; and who
+    # does know it has no reason to have it hashed all the time.
+    _limit(app, "auth.change_password", limiter.limit(limits.login_failures))
     for endpoint in ("proctoring.record_event", "proctoring.record_events"):
         _limit(app, endpoint, limiter.limit(limits.events))
     for endpoint in ("data_exports.export_own_data", "data_exports.export_user_data"):

@@ -81,11 +81,11 @@ class AccountService:
             known = user.get_credentials(tx, principal.id)
         field = "new_password"
         check_new(change.new_password, field, (known.email, known.full_name))
+        if is_same(change.new_password, change.current_password):
+            raise PasswordRefusedError(field, "Is the one that you gave as current.")
         if not self._passwords.verify(change.current_password, known.password_hash):
             self._record_refusal(principal)
             raise WrongPasswordError
-        if is_same(change.new_password, change.current_password):
-            raise PasswordRefusedError(field, "Is the one that you have.")
         new_hash = self._passwords.hash(change.new_password)
         with self._database.transaction() as tx:
             # Another change may have come between; then the current one was not given.

@@ -76,6 +76,7 @@ def settings_for(database: ConnectionSettings) -> Settings:
             default=MANY,
             login_failures=MANY,
             login_failures_address=MANY,
+            logins=MANY,
             refresh=MANY,
             register=MANY,
             events=MANY,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import Result
 from flask import Flask
@@ -250,3 +251,30 @@ def test_the_server_says_that_a_witness_is_away(
     assert report["verdict"] == "internally_consistent"
     assert report["unanchored_entries"] is None
     assert "did not answer" in report["anchors"][0]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("command", "is_started"), [("verify", False), ("run", True), (None, True)]
+)
+def test_only_what_serves_works_in_the_background(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str | None,
+    *,
+    is_started: bool,
+) -> None:
+    """Who verifies a copy that was just restored does not end its attempts."""
+    hourly = replace(settings, sweeper_interval_seconds=3600)
+    if command is None:
+        app = create_app(hourly)
+    else:
+        # What `flask` itself sets, and gunicorn does not.
+        monkeypatch.setenv("FLASK_RUN_FROM_CLI", "true")
+        with click.Context(click.Command(command), info_name=command):
+            app = create_app(hourly)
+
+    sweeper = app.extensions.get("sweeper")
+    if sweeper is not None:
+        sweeper.stop()
+
+    assert (sweeper is not None) is is_started

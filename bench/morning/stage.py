@@ -17,6 +17,7 @@ from psycopg2.extras import execute_values
 from bench.morning.student import Account
 from bench.morning.timetable import Plan
 from bench.stage import fresh_database
+from bench.usage import postmaster_of
 from models.principal import Principal, Role
 from services.tokens import ACCESS, Tokens
 from tests.exam_room import CAPITAL, ESSAY, PRODUCT, ExamRoom
@@ -58,14 +59,9 @@ class Stage:
 
     def processes(self) -> dict[str, psutil.Process]:
         """Return the first process of each part; the others are its children."""
-        with closing(psycopg2.connect(self.dsn)) as sql, sql.cursor() as cursor:
-            cursor.execute("SELECT pg_backend_pid()")
-            (row,) = cursor.fetchall()
-            postmaster = psutil.Process(row[0]).parent()
-        assert postmaster is not None
         return {
             "gunicorn": psutil.Process(self.api.process.pid),
-            "PostgreSQL": postmaster,
+            "PostgreSQL": postmaster_of(self.dsn),
             "nginx": psutil.Process(self.proxy.process.pid),
         }
 
@@ -95,8 +91,6 @@ def staged(
         # As strict as ever, for students who live so much faster.
         "RATELIMIT_DEFAULT": f"{round(100 * max(1.0, plan.compression))} per minute",
         "RATELIMIT_EVENTS": f"{round(120 * max(1.0, plan.compression))} per minute",
-        # All who refresh, or mistype, share one address here; nobody mistypes.
-        "RATELIMIT_REFRESH": "100000 per minute",
         "RATELIMIT_LOGIN_FAILURES": "5 per minute",
         "RATELIMIT_LOGIN_FAILURES_ADDRESS": "50 per minute",
     }

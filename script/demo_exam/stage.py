@@ -82,7 +82,7 @@ def _environment(options: Options) -> Mapping[str, str]:
         # and all students come from one address.
         "RATELIMIT_DEFAULT": f"{round(100 * speed)} per minute",
         "RATELIMIT_EVENTS": f"{round(120 * speed)} per minute",
-        "RATELIMIT_REFRESH": f"{round(10 * speed * students)} per minute",
+        "RATELIMIT_REFRESH": f"{round(10 * speed)} per minute",
         "RATELIMIT_REGISTER": f"{30 + students} per hour",
         "PASSWORD_HASHING_QUEUE": "100",
     }

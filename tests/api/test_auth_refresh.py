@@ -303,9 +303,18 @@ def test_a_key_can_be_replaced_under_running_sessions(
     assert refresh(forgotten, renewed["refresh_token"]).status_code == 200
 
 
-def test_refreshing_is_limited_by_address(settings: Settings, alice: Persona) -> None:
-    limits = replace(settings.rate_limits, refresh="2 per minute")
+def test_who_refreshes_too_often_stops_himself_and_nobody_at_his_address(
+    settings: Settings, alice: Persona, mallory: Persona
+) -> None:
+    limits = replace(settings.rate_limits, refresh="2 per hour")
     api = Api(create_app(replace(settings, rate_limits=limits)))
+    hers, his = tokens_of(api, alice), tokens_of(api, mallory)
 
     assert [refresh(api, "x").status_code for _ in range(3)] == [401, 401, 429]
-    assert is_let_in(api, alice.token)
+    # Signed by somebody else, it counts as what it is.
+    assert refresh(api, his["refresh_token"][:-4] + "AAAA").status_code == 429
+    for _ in range(2):
+        his = body(refresh(api, his["refresh_token"]))
+    assert refresh(api, his["refresh_token"]).status_code == 429
+
+    assert refresh(api, hers["refresh_token"]).status_code == 200

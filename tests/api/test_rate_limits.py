@@ -14,16 +14,18 @@ from config import Settings
 from middleware.rate_limit import PostgresStorage
 from tests.databases import connection_to, copy_of, settings_for
 from tests.exams import Json
-from tests.personas import Speaker
+from tests.personas import PASSWORD, Speaker
 from tests.scene import Scene, playing
 from tests.writes import WRITES
 
-# Only wrong passwords are counted.
 WRONG_LOGIN: Json = {"email": "alice@example.edu", "password": "not that one"}
 WRONG_CHANGE: Json = {
     "current_password": "not that one",
     "new_password": "another horse battery staple",
 }
+# With it everybody else could be kept from logging in: it has nothing to be guessed.
+SAME_CHANGE: Json = {"current_password": PASSWORD, "new_password": PASSWORD}
+RIGHT_LOGIN: Json = {"email": "alice@example.edu", "password": PASSWORD}
 EXPORT_OF_ANOTHER = "/api/users/{user_id}/data-export?reason=a+letter"
 
 
@@ -99,12 +101,14 @@ def test_a_host_whose_clock_is_wrong_says_rightly_when_to_come_back(
     [
         ("login_failures", "anonymous", "/api/auth/login", WRONG_LOGIN),
         ("login_failures_address", "anonymous", "/api/auth/login", WRONG_LOGIN),
+        ("logins", "anonymous", "/api/auth/login", RIGHT_LOGIN),
         ("login_failures", "alice", "/api/auth/change-password", WRONG_CHANGE),
+        ("login_failures", "alice", "/api/auth/change-password", SAME_CHANGE),
         ("data_exports", "alice", "/api/auth/me/data-export", None),
         ("data_exports", "ada", EXPORT_OF_ANOTHER, None),
     ],
 )
-def test_of_three_guesses_or_exports_the_third_is_refused(
+def test_of_three_passwords_or_exports_the_third_is_refused(
     settings: Settings,
     scene: Scene,
     limit: str,

@@ -42,6 +42,7 @@ ENVIRONMENT = {
             "EVENTS",
             "LOGIN_FAILURES",
             "LOGIN_FAILURES_ADDRESS",
+            "LOGINS",
         )
     },
 }
