@@ -37,15 +37,19 @@ def _refusals() -> Iterator[None]:
 @click.argument("user_id", type=click.UUID)
 @click.option("--legal-basis", required=True, help="Such as 'GDPR Art. 17(1)(a)'.")
 @click.option("--reason", required=True, help="Is kept: do not name the person.")
-@click.option("--keep-mentions", is_flag=True, help="Leave what others wrote of him.")
+@click.option(
+    "--erase-mentions/--keep-mentions",
+    required=True,
+    help="Also empty what staff wrote of him about others. See a --dry-run first.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be erased.")
 def erase_user_command(
-    *, user_id: UUID, legal_basis: str, reason: str, keep_mentions: bool, dry_run: bool
+    *, user_id: UUID, legal_basis: str, reason: str, erase_mentions: bool, dry_run: bool
 ) -> None:
     """Erase what is known of a person, and print the report as JSON."""
     with _refusals():
         wanted = NewErasure(
-            legal_basis=legal_basis, reason=reason, erase_mentions=not keep_mentions
+            legal_basis=legal_basis, reason=reason, erase_mentions=erase_mentions
         )
         made = (
             services().erasures.preview(user_id, wanted)

@@ -278,6 +278,22 @@ INSERT INTO schema_migrations (version, name, sha256) VALUES
 COMMIT;
 \endif
 
+SELECT NOT EXISTS (SELECT FROM schema_migrations WHERE version = 17)
+    AS is_pending \gset
+\if :is_pending
+\echo applying 0017_mentions.sql
+BEGIN;
+-- What its queries return is of no interest here.
+\o /dev/null
+\ir migrations/0017_mentions.sql
+\o
+RESET ROLE;
+INSERT INTO schema_migrations (version, name, sha256) VALUES
+    (17, 'mentions',
+     '43ed3dda7a1645a6b0458525af1d36c0dcbe9710d2ad671a73c2a482a5131e00');
+COMMIT;
+\endif
+
 DO $$ BEGIN PERFORM pg_advisory_unlock(31651020127104882); END $$;
 RESET lock_timeout;
 RESET search_path;

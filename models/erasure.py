@@ -52,14 +52,13 @@ class ConcernedEntry:
     """An entry that says something of a person.
 
     `is_own`: it is about him. Otherwise it is about somebody or something else, and
-    mentions him.
+    has his name or address in it; `is_written`, in what a person wrote.
     """
 
     seq: int
-    event_type: str
-    entity_type: str
     attempt_id: UUID | None
     is_own: bool
+    is_written: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +83,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What is to be erased. `pattern` finds in text who is mentioned."""
+    """What is to be erased. `pattern` finds in text who is mentioned.
+
+    `with_mentions`: also what was written of him elsewhere.
+    """
 
     user_id: UUID | None = None
     session_ids: Sequence[UUID] = ()
@@ -92,6 +94,7 @@ class Target:
     classes: Sequence[DataClass] = ()
     pattern: str | None = None
     mentioned_in: Sequence[UUID] = ()
+    with_mentions: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,8 +134,9 @@ GET_PERSON: LiteralString = """
 
 # What he did as staff is about exams and other people, and stays.
 LIST_ENTRIES: LiteralString = """
-    SELECT seq, event_type, entity_type, attempt_id, is_own
-      FROM (SELECT seq, event_type, entity_type, attempt_id, payload,
+    SELECT seq, attempt_id, is_own,
+           NOT is_own AND erasure_written(payload::json) ~* %(pattern)s AS is_written
+      FROM (SELECT seq, attempt_id, payload,
                    coalesce(attempt_id = ANY (%(attempt_ids)s::uuid[]), false)
                    OR entity_type = 'user' AND entity_id = %(id)s::text
                    OR entity_type = 'session' AND entity_id = ANY (%(session_ids)s)
@@ -262,7 +266,7 @@ def erase(
         "user_id": target.user_id,
         "session_ids": list(target.session_ids),
         "attempt_ids": list(target.attempt_ids),
-        "classes": list(target.classes),
+        "classes": [*target.classes, *(["mentions"] if target.with_mentions else [])],
         "pattern": target.pattern,
         "mentioned_in": list(target.mentioned_in),
         "entity_type": entity_type,

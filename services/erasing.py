@@ -22,8 +22,8 @@ class ErasureFacts(BaseModel):
     """The payload of `data.erased`. No personal data: it is never erased.
 
     `classes` counts rows; `entries` are the ranges of the entries that were emptied;
-    `mentions` of them are about somebody else, and `mentions_left` were left as they
-    are.
+    `mentions` of them, in the ranges `mention_entries`, are about somebody else, and
+    `mentions_left` were left as they are.
     """
 
     legal_basis: str
@@ -31,6 +31,7 @@ class ErasureFacts(BaseModel):
     classes: dict[str, Annotated[int, Field(ge=0)]]
     entries: list[tuple[int, int]]
     mentions: int = 0
+    mention_entries: list[tuple[int, int]] = []
     mentions_left: int = 0
     # The rule of the retention that wanted it.
     data_class: str | None = None

@@ -27,10 +27,6 @@ from services.mentions import is_mentioned, mention_pattern
 from services.user_service import LastAdminError, UserNotFoundError
 
 EVERYTHING: Final = tuple(DataClass)
-# A name in an exam is the author's business, and another account may have the same.
-# What a student writes into his own answers is his.
-KEPT_ENTITIES: Final = frozenset({"exam", "user"})
-KEPT_EVENTS: Final = frozenset({"attempt.answers_saved"})
 
 
 class NewErasure(WireModel):
@@ -42,9 +38,12 @@ class NewErasure(WireModel):
         Field(description="Such as `GDPR Art. 17(1)(a)`."),
     ]
     reason: Annotated[Text, StringConstraints(min_length=1, max_length=1000)]
+    # No default: it empties evidence about others, and a person chooses his own name.
     erase_mentions: bool = Field(
-        default=True,
-        description="Also empty entries and notes about others that name him.",
+        description=(
+            "Also empty what staff wrote about attempts of others and that names him."
+            " A dry run lists the entries: look at them first."
+        )
     )
 
 
@@ -145,6 +144,7 @@ def _plan(
         mentioned_in=sorted(
             {each.attempt_id for each in mentions if each.attempt_id is not None}
         ),
+        with_mentions=wanted.erase_mentions,
     )
     refuse_if_obstructed(
         erasure.list_obstructions(
@@ -157,6 +157,7 @@ def _plan(
         classes=counted(EVERYTHING, erasure.count(tx, target)),
         entries=ranges_of(sorted(each.seq for each in [*own, *mentions])),
         mentions=len(mentions),
+        mention_entries=ranges_of(sorted(each.seq for each in mentions)),
         mentions_left=len(entries) - len(own) - len(mentions),
         data_class=data_class,
     )
@@ -175,11 +176,13 @@ def _planned(user_id: UUID, facts: ErasureFacts) -> Erasure:
 
 
 def _may_go(entry: ConcernedEntry) -> bool:
-    return not (
-        entry.is_own
-        or entry.entity_type in KEPT_ENTITIES
-        or entry.event_type in KEPT_EVENTS
-    )
+    """Say whether it is what staff wrote about an attempt, and mentions him.
+
+    A name in an exam is the author's business, and another account may have the same.
+    What a student writes into his answers is his. And of an attempt it is known whether
+    somebody still needs it.
+    """
+    return entry.is_written and entry.attempt_id is not None
 
 
 def _refuse_last_admin(tx: Transaction, person: Person) -> None:

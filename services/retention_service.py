@@ -146,7 +146,12 @@ def _erase_some(tx: Transaction, data_class: RetentionClass, days: int) -> bool:
         case RetentionClass.ACCOUNTS:
             idle = retention.list_idle_accounts(tx, days=days, limit=1)
             for user_id in idle:
-                why = NewErasure(legal_basis=LEGAL_BASIS, reason=_reason(days))
+                why = NewErasure(
+                    legal_basis=LEGAL_BASIS,
+                    reason=_reason(days),
+                    # Nobody looks at them first.
+                    erase_mentions=False,
+                )
                 erase_person(
                     tx,
                     user_id,

@@ -123,7 +123,11 @@ WRITES: Mapping[str, Write] = {
     "erasures.erase_user": Write(
         who="ada",
         ids={"user_id": "stranger_id"},
-        body={"legal_basis": "GDPR Art. 17(1)(a)", "reason": "asked for in a letter"},
+        body={
+            "legal_basis": "GDPR Art. 17(1)(a)",
+            "reason": "asked for in a letter",
+            "erase_mentions": False,
+        },
     ),
     "legal_holds.place_hold": Write(
         who="ada",

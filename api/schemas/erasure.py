@@ -50,6 +50,10 @@ class ErasureResponse(ResponseModel):
         validation_alias=AliasPath("facts", "mentions"),
         description="How many of them are about others and mention the person.",
     )
+    mention_entries: list[Ends] = Field(
+        validation_alias=AliasPath("facts", "mention_entries"),
+        description="Which those are; part of `entries`.",
+    )
     mentions_left: int = Field(
         validation_alias=AliasPath("facts", "mentions_left"),
         description="Entries that mention the person and were left as they are.",

@@ -495,7 +495,11 @@ def test_the_terminal_refuses_what_is_not_there(app: Flask, tmp_path: Path) -> N
 
 
 def erased(api: Api, ada: Persona, alice: Persona) -> Json:
-    why = {"legal_basis": "GDPR Art. 17(1)(a)", "reason": "asked for in a letter"}
+    why = {
+        "legal_basis": "GDPR Art. 17(1)(a)",
+        "reason": "asked for in a letter",
+        "erase_mentions": True,
+    }
     return body(api.as_(ada).post(f"/api/users/{alice.id}/erasure", json=why))
 
 

@@ -1,9 +1,9 @@
 """A person's data are erased, and the log still verifies."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from flask import Flask
@@ -21,7 +21,11 @@ from tests.logins import log_in
 from tests.personas import Api, Persona
 from tests.reports import observed, record
 
-WHY: Json = {"legal_basis": "GDPR Art. 17(1)(a)", "reason": "asked for in a letter"}
+WHY: Json = {
+    "legal_basis": "GDPR Art. 17(1)(a)",
+    "reason": "asked for in a letter",
+    "erase_mentions": True,
+}
 ADDRESS = "198.51.100.77"
 AGENT = "Netscape Navigator 4.08 of alice"
 ESSAY = "A handshake is SYN, then SYN-ACK, then ACK, as my grandmother said."
@@ -41,6 +45,7 @@ IN_TEXT = """
     SELECT count(*) FROM {table}
      WHERE position({needle} IN convert_to({column}::text, 'UTF8')) > 0
 """
+READABLE = "SELECT count(*) FROM audit_log WHERE payload IS NOT NULL"
 STILL_SAID = """
     SELECT event_type FROM audit_log WHERE actor_id = %s AND payload IS NOT NULL
 """
@@ -528,6 +533,62 @@ def test_a_mention_is_a_whole_word(
     body(api.as_(mallory).post(f"/api/exams/attempts/{attempt['id']}/submit"))
 
     assert erase()["mentions"] == is_found
+
+
+@pytest.mark.parametrize(
+    "name", ["user_agent", "integrity", "answers_digest", "Netscape Navigator", "Nets"]
+)
+def test_a_name_that_everything_contains_erases_nobody_elses_evidence(
+    api: Api,
+    case: Case,
+    sql: connection,
+    erase: Callable[..., Json],
+    mallory: Persona,
+    name: str,
+) -> None:
+    """A person chooses his name, and may choose what stands in every entry."""
+    log_in(api, mallory.email, headers={"User-Agent": "Netscape Navigator"})
+    new = {
+        "email": "somebody@example.edu",
+        "password": "another horse battery",
+        "full_name": name,
+    }
+    nobody = body(api.as_(None).post("/api/auth/register", json=new), 201)
+    before = scalar(sql, READABLE)
+
+    done = erase(replace(mallory, id=UUID(nobody["id"])))
+
+    assert done["mentions"] == 0
+    assert done["mention_entries"] == []
+    assert done["mentions_left"] > 0
+    # The report is one more; of his registration nothing is left.
+    assert scalar(sql, READABLE) == before + 1 - done["entry_count"]
+    assert done["entry_count"] == 1
+    assert scalar(sql, "SELECT count(*) FROM proctoring_events WHERE payload <> '{}'")
+    assert case.path
+
+
+def test_what_mentions_him_is_listed_before_it_goes(
+    sql: connection, case: Case, erase: Callable[..., Json]
+) -> None:
+    planned = erase(query="?dry_run=true")
+
+    ((first, last),) = planned["mention_entries"]
+    assert first == last
+    about = scalar(sql, "SELECT attempt_id FROM audit_log WHERE seq = %s", first)
+    assert str(about) == case.other["id"]
+    assert erase()["mention_entries"] == planned["mention_entries"]
+
+
+def test_whether_mentions_go_is_to_be_said(
+    api: Api, ada: Persona, alice: Persona
+) -> None:
+    unsaid = {name: value for name, value in WHY.items() if name != "erase_mentions"}
+
+    path = f"/api/users/{alice.id}/erasure"
+    refused = body(api.as_(ada).post(path, json=unsaid), 422)
+
+    assert [each["pointer"] for each in refused["errors"]] == ["#/erase_mentions"]
 
 
 @pytest.mark.usefixtures("case")

@@ -251,7 +251,11 @@ def test_a_receipt_outlives_the_erasure_of_what_it_says(
 ) -> None:
     """The student took it home; the log has the hash, and forgot the rest."""
     before = check(api, proof)
-    why = {"legal_basis": "GDPR Art. 17(1)(a)", "reason": "asked for in a letter"}
+    why = {
+        "legal_basis": "GDPR Art. 17(1)(a)",
+        "reason": "asked for in a letter",
+        "erase_mentions": True,
+    }
     body(api.as_(ada).post(f"/api/users/{alice.id}/erasure", json=why))
 
     assert check(api, proof) == before
