@@ -42,10 +42,15 @@ def event(record: Record, held: HeldAttempt) -> Record:
 
 
 def analysis(record: Record, held: HeldAttempt) -> Record:
-    """Take other students out; while it runs, also what comes of right answers."""
+    """Take other students out; while it runs, also what comes of right answers.
+
+    That is all that the score has a part in, and the hash of all inputs: who can guess
+    the others could try which answers are right.
+    """
     result: Any = record["result"]
+    hidden = {"questions", "contribution"} if held.is_running else {"questions"}
     factors = [
-        {name: value for name, value in each.items() if name != "questions"}
+        {name: value for name, value in each.items() if name not in hidden}
         for each in result["factors"]
         if not (held.is_running and each["questions"])
     ]
@@ -69,7 +74,9 @@ def analysis(record: Record, held: HeldAttempt) -> Record:
     if not held.is_running:
         return record | {"result": shown}
     del shown["cohort"]
-    return _without(record | {"result": shown}, "risk_score", "risk_level")
+    return _without(
+        record | {"result": shown}, "risk_score", "risk_level", "inputs_hash"
+    )
 
 
 def entry(record: Record, user_id: str, held: HeldAttempt | None) -> Record:

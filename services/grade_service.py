@@ -10,7 +10,7 @@ from models.answer import Answer, HandMark, Mark
 from models.attempt import Attempt, AttemptStatus
 from models.audit_event import AuditEvent
 from models.database import Database, Transaction
-from models.principal import Principal
+from models.principal import Principal, Role
 from models.question import Question
 from models.question_storage import QuestionView, from_storage
 from services import attempt_ending, audit
@@ -42,10 +42,14 @@ class GradeService:
     def read_answers(self, staff: Principal, attempt_id: UUID) -> GradedAttempt:
         """Return all questions with their keys, responses and points.
 
-        Raises AttemptNotFoundError.
+        Raises AttemptNotFoundError, and AttemptStepError for a proctor while the
+        attempt runs: until there is something to grade the keys are for admins alone.
         """
         with self._database.read() as tx:
-            return _graded(tx, require_attempt(tx, staff, attempt_id))
+            found = require_attempt(tx, staff, attempt_id)
+            if found.is_running and staff.role is not Role.ADMIN:
+                raise AttemptStepError("read the answers of", found, staff.role)
+            return _graded(tx, found)
 
     def grade_answers(
         self, staff: Principal, attempt_id: UUID, grades: Sequence[HandMark]

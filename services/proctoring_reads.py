@@ -50,17 +50,30 @@ class Flag:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnFactor:
+    """A reason without the questions that it rests on."""
+
+    code: str
+    weight: float
+    contribution: float | None
+    evidence: Sequence[UUID]
+    evidence_count: int
+    explanation: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OwnAnalysis:
     """What the model says, as far as its student may know.
 
-    While the attempt runs, reasons that come of answers are left out, and the score
-    that they are part of: they would tell which answers were right.
+    While the attempt runs, reasons that come of answers are left out, and all numbers
+    that they have a part in, which are the score and every share of it: they would tell
+    which answers were right.
     """
 
     risk_score: Decimal | None
     risk_level: RiskLevel | None
     confidence: Decimal
-    factors: Sequence[StoredFactor]
+    factors: Sequence[OwnFactor]
     coverage: Coverage
     model_version: str
     created_at: datetime
@@ -146,10 +159,25 @@ def _own_analysis(analysis: RecordedAnalysis, own: Attempt) -> OwnAnalysis:
         risk_score=analysis.risk_score if is_over else None,
         risk_level=analysis.risk_level if is_over else None,
         confidence=analysis.confidence,
-        factors=[each for each in analysis.factors if is_over or not each.questions],
+        factors=[
+            _own_factor(each, is_over=is_over)
+            for each in analysis.factors
+            if is_over or not each.questions
+        ],
         coverage=analysis.coverage,
         model_version=analysis.model_version,
         created_at=analysis.created_at,
+    )
+
+
+def _own_factor(factor: StoredFactor, *, is_over: bool) -> OwnFactor:
+    return OwnFactor(
+        code=factor.code,
+        weight=factor.weight,
+        contribution=factor.contribution if is_over else None,
+        evidence=factor.evidence,
+        evidence_count=factor.evidence_count,
+        explanation=factor.explanation,
     )
 
 

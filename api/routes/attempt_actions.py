@@ -152,11 +152,14 @@ def void_attempt(
 
 @bp.get("/attempts/<uuid:attempt_id>/answers")
 @returns(GradedAttemptResponse)
-@may_fail(404)
+@may_fail(404, 409)
 @authenticated(Role.ADMIN, Role.PROCTOR)
 @shows(What.ANSWERS)
 def read_answers(staff: Principal, attempt_id: UUID) -> GradedAttempt:
-    """Return questions with their keys, responses and points, for grading."""
+    """Return questions with their keys, responses and points, for grading.
+
+    A proctor gets them when the attempt is over.
+    """
     return services().grades.read_answers(staff, attempt_id)
 
 

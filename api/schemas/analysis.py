@@ -66,8 +66,8 @@ class OwnFactorResponse(ResponseModel):
 
     code: str
     weight: float = Field(description="The most that it can bring, 0 to 1.")
-    contribution: float = Field(
-        description="Its share of the score, in points; they sum to the score."
+    contribution: float | None = Field(
+        description="Its share of the score, in points; null while the attempt runs."
     )
     evidence: list[UUID] = Field(
         description="Events that it rests on; the first 500 of evidence_count."
@@ -79,6 +79,9 @@ class OwnFactorResponse(ResponseModel):
 class FactorResponse(OwnFactorResponse):
     """One reason, as staff sees it."""
 
+    contribution: float = Field(
+        description="Its share of the score, in points; they sum to the score."
+    )
     questions: list[UUID] = Field(
         description="Questions that it rests on, for what comes of answers."
     )

@@ -155,7 +155,3 @@ class EventTypesResponse(ResponseModel):
     payload_keys: dict[str, str] = Field(
         description="Keys of a payload that mean something; all others are stored."
     )
-
-
-# The sort key of the list of events.
-EventKey = tuple[Instant, UUID]
