@@ -4,9 +4,9 @@ The words are those of the field. An event is what a client or the server observ
 is never a verdict. Only the class `integrity` feeds the risk model.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from enum import StrEnum
 
 
@@ -71,17 +71,30 @@ class UnknownEventTypeError(ValueError):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        known = [*EVENT_TYPES, *ALIASES]
-        close = get_close_matches(name[:64].lower(), known, n=5, cutoff=0.6)
-        self.near_matches = tuple(
-            dict.fromkeys(ALIASES.get(match, match) for match in close)
-        )
+        self.near_matches = _near_matches(name)
         hint = (
             f" Did you mean {' or '.join(self.near_matches)}?"
             if self.near_matches
             else ""
         )
         super().__init__(f"There is no event type {name[:64]!r}.{hint}")
+
+
+def _near_matches(name: str) -> tuple[str, ...]:
+    """Return up to five codes that share the most beginnings of words with a name.
+
+    A batch may have two hundred names that do not exist, each made to be hard to tell
+    from all that do: to compare their letters (difflib) took a processor 0.3 s.
+    """
+    wanted = _starts(name[:64])
+    shared = {code: len(wanted & starts) for code, starts in _STARTS.items()}
+    most = max(shared.values())
+    return tuple(code for code, count in shared.items() if count == most > 0)[:5]
+
+
+def _starts(*names: str) -> frozenset[str]:
+    words = re.split(r"[^a-z0-9]+", " ".join(names).lower())
+    return frozenset(word[:3] for word in words if len(word) >= 3)  # noqa: PLR2004
 
 
 # What keys of a payload mean. `proctoring_policy.read_facts` reads them; every other
@@ -444,6 +457,9 @@ EVENT_TYPES: Mapping[str, EventType] = {each.code: each for each in _TYPES}
 ALIASES: Mapping[str, str] = {
     alias: each.code for each in _TYPES for alias in each.aliases
 }
+_STARTS: Mapping[str, frozenset[str]] = {
+    each.code: _starts(each.code, *each.aliases) for each in _TYPES
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -460,7 +476,7 @@ CATALOGUE = Catalogue(items=_TYPES, payload_keys=PAYLOAD_KEYS)
 def resolve(name: str) -> EventType:
     """Return the type that `name` is the code or an alias of.
 
-    Raises UnknownEventTypeError, which names codes that look alike.
+    Raises UnknownEventTypeError, which names codes with words in common.
     """
     found = EVENT_TYPES.get(ALIASES.get(name, name))
     if found is None:

@@ -106,6 +106,22 @@ def test_an_unknown_name_is_refused_with_near_matches() -> None:
     assert "Did you mean" in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("face.not_visble", ("face.not_visible",)),
+        ("FOCUS_LOS", ("focus.lost",)),
+        ("webcam.off", ("media.webcam_disconnected",)),
+        ("copypaste", ("clipboard.copy", "clipboard.paste")),
+    ],
+)
+def test_near_is_what_has_words_in_common(name: str, near: tuple[str, ...]) -> None:
+    with pytest.raises(UnknownEventTypeError) as refusal:
+        resolve(name)
+
+    assert refusal.value.near_matches == near
+
+
 def test_an_unknown_name_like_nothing_else_is_refused_without_a_hint() -> None:
     with pytest.raises(UnknownEventTypeError) as refusal:
         resolve("z" * 100_000)
