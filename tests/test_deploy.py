@@ -22,7 +22,7 @@ from psycopg2.extensions import connection, parse_dsn
 
 from checkpointer.__main__ import ROLE, STATEMENT_TIMEOUT_SECONDS
 from checkpointer.__main__ import _parser as checkpointer_parser
-from config import Settings
+from config import ConfigError, Settings
 from tests.audit_trail import run, scalar
 from tests.databases import connection_to
 
@@ -102,7 +102,7 @@ def test_the_units_start_what_there_is() -> None:
     (stop,) = entries("proctoring.service", "ExecStop")
     assert os.access(ROOT / stop.removeprefix("/opt/proctoring/"), os.X_OK)
     (signing,) = entries("proctoring-checkpointer.service", "ExecStart")
-    words = shlex.split(signing.replace("$WITNESSES", ""))
+    words = shlex.split(signing.replace("$CHECKPOINTER_OPTIONS", ""))
     assert words[1:3] == ["-m", "checkpointer"]
     parsed = checkpointer_parser().parse_args(words[3:])
     (state,) = entries("proctoring-checkpointer.service", "StateDirectory")
@@ -118,14 +118,39 @@ def test_the_units_set_what_is_read() -> None:
     ]
 
     assert given
-    assert set(given) - known_variables() == set()
+    assert {*given, *of_the_service()} - known_variables() == set()
+
+
+def of_the_service() -> dict[str, str]:
+    """Return what the API's unit sets; systemd takes the last of several files."""
+    *_, last = entries("proctoring.service", "EnvironmentFile")
+    path = ROOT / last.removeprefix("/opt/proctoring/")
+    lines = [line for line in path.read_text().splitlines() if "=" in line]
+    return dict(line.split("=", 1) for line in lines)
+
+
+def test_what_a_developer_has_in_his_file_makes_no_service_lenient() -> None:
+    """Who copies .env.example to api.env still runs production."""
+    example = {
+        name: value
+        for line in (ROOT / ".env.example").read_text().splitlines()
+        if not line.startswith("#") and "=" in line
+        for name, value in [line.split("=", 1)]
+        if name not in {"DB_PASSWORD", "SECRET_KEY", "JWT_SECRET_KEY"}
+    }
+    secrets = {"SECRET_KEY": STRONG, "JWT_SECRET_KEY": STRONGER, "DB_PASSWORD": "x"}
+    served = example | of_the_service() | secrets
+
+    with pytest.raises(ConfigError, match="TRUSTED_PROXIES"):
+        Settings.from_env(served | {"BEHIND_UNIX_SOCKET": "True"})
+    with pytest.raises(ConfigError, match="DB_SSLMODE"):
+        Settings.from_env(served | {"DB_HOST": "db.example.edu"})
+    assert Settings.from_env(served).drain_file == Path("/run/proctoring-api/drain")
 
 
 def test_systemd_waits_longer_than_gunicorn_does() -> None:
     (wait,) = entries("proctoring.service", "TimeoutStopSec")
-    (drain,) = re.findall(
-        r"DRAIN_SECONDS=(\d+)", " ".join(entries("proctoring.service", "Environment"))
-    )
+    drain = of_the_service()["DRAIN_SECONDS"]
 
     assert int(wait) > GUNICORN["graceful_timeout"] + int(drain)
 

@@ -9,9 +9,9 @@ from typing import Final, TypeVar
 from pydantic import ValidationError
 
 from models.question_types import NewQuestion
+from services.exam_fields import MAX_QUESTIONS
 
 MAX_BYTES: Final = 1_000_000
-MAX_QUESTIONS: Final = 1_000
 # A file of another format has a problem in each line. The first of them tell as much.
 MAX_PROBLEMS: Final = 100
 
