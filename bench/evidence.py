@@ -149,19 +149,19 @@ def _signing(
     dsn: str, students: Sequence[Student], rounds: int, jwt_key: str
 ) -> list[Figure]:
     """Report events with and without signer and witness, in turn; then hand in."""
-    with tempfile.TemporaryDirectory() as home, serving(dsn, jwt_key) as port:
+    with tempfile.TemporaryDirectory() as home, serving(dsn, jwt_key) as api:
         house = House(Path(home), dsn, database_variables(dsn))
         try:
-            ingest = Ingest(dsn, port, students[:8])
+            ingest = Ingest(dsn, api, students[:8])
             ingest.singles(50)
             ratios = []
             for _ in range(rounds):
-                alone = ingest.singles(400).ours
+                alone = ingest.singles(400).ours.a_second
                 with house.signing(INTERVAL_SECONDS):
                     house.wait_for_the_witness(house.origin)
-                    ratios.append(ingest.singles(400).ours / alone)
+                    ratios.append(ingest.singles(400).ours.a_second / alone)
             with house.signing(INTERVAL_SECONDS):
-                waits = [_receipt_seconds(port, each) for each in students[8:]]
+                waits = [_receipt_seconds(api.port, each) for each in students[8:]]
         finally:
             house.process.kill()
     return [

@@ -4,20 +4,23 @@ One at a time: against a route that does nothing. In batches: against psycopg2 a
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from uuid import uuid4
 
+import psutil
 import psycopg2
 from psycopg2 import extras
 
 from bench.at_once import seconds_for
-from bench.http_load import request_bytes, requests_per_second
+from bench.http_load import request_bytes, seconds_to_send
 from bench.stage import Student
+from bench.usage import Usage, postmaster_of
 from tests.exams import Json
 from tests.reports import observed
+from tests.slow.running import RunningApi
 
 CONNECTIONS = 8
 BATCH = 100
@@ -30,23 +33,40 @@ INSERT = """
     VALUES %s
 """
 
+Rows = Sequence[tuple[object, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How many requests or batches a second, and the processor time that each took.
+
+    `spent_ms` is by part: gunicorn, PostgreSQL, and the clients.
+    """
+
+    a_second: float
+    spent_ms: Mapping[str, float]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """What both sides did in turn, a second."""
+    """What both sides did in turn."""
 
-    ours: float
-    limit: float
+    ours: Pace
+    limit: Pace
 
     @property
     def ratio(self) -> float:
-        return self.ours / self.limit
+        return self.ours.a_second / self.limit.a_second
 
 
 class Ingest:
-    def __init__(self, dsn: str, port: int, students: Sequence[Student]) -> None:
+    def __init__(self, dsn: str, api: RunningApi, students: Sequence[Student]) -> None:
         self._dsn = dsn
-        self._port = port
+        self._port = api.port
+        self._parts = {
+            "gunicorn": psutil.Process(api.process.pid),
+            "PostgreSQL": postmaster_of(dsn),
+        }
         self._students = students
         # Every client counts for itself and without a gap, as a healthy one does. What
         # never reaches us counts apart, or it would leave holes.
@@ -64,20 +84,40 @@ class Ingest:
             self._singles("/api/proctoring/event", each, self._counter(each), requests)
             for each in students
         ]
-        return Round(
-            limit=requests_per_second(self._port, noop, GOOD),
-            ours=requests_per_second(self._port, ours, GOOD),
-        )
+        return Round(limit=self._sent(noop), ours=self._sent(ours))
 
     def batches(self, requests: int) -> Round:
-        """Events a second in batches, against the same rows without us."""
+        """Batches of events, against the same rows without us."""
         queues = [
             [self._batch(student) for _ in range(requests)]
             for student in self._students[:CONNECTIONS]
         ]
-        limit = self._insert_alone(requests)
-        ours = requests_per_second(self._port, queues, GOOD)
-        return Round(limit=limit, ours=ours * BATCH)
+        rows = [
+            [[self._row(student) for _ in range(BATCH)] for _ in range(requests)]
+            for student in self._students[:CONNECTIONS]
+        ]
+        return Round(limit=self._inserted(rows), ours=self._sent(queues))
+
+    def _inserted(self, queues: Sequence[Sequence[Rows]]) -> Pace:
+        return self._paced(
+            sum(len(queue) for queue in queues),
+            lambda: seconds_to_insert(self._dsn, queues),
+        )
+
+    def _sent(self, queues: Sequence[Sequence[bytes]]) -> Pace:
+        return self._paced(
+            sum(len(queue) for queue in queues),
+            lambda: seconds_to_send(self._port, queues, GOOD),
+        )
+
+    def _paced(self, pieces: int, seconds_for_all: Callable[[], float]) -> Pace:
+        before = Usage.now(self._parts)
+        seconds = seconds_for_all()
+        spent = Usage.now(self._parts).since(before)
+        return Pace(
+            a_second=pieces / seconds,
+            spent_ms={name: 1000 * used / pieces for name, used in spent.items()},
+        )
 
     def _counter(self, student: Student) -> Iterator[int]:
         return self._sequences[student.attempt_id]
@@ -100,26 +140,6 @@ class Ingest:
             "POST", "/api/proctoring/events", student.token, json.dumps(body).encode()
         )
 
-    def _insert_alone(self, batches: int) -> float:
-        """Insert rows as bare psycopg2 does best: 100 in a statement, then commit."""
-        work = [
-            [[self._row(student) for _ in range(BATCH)] for _ in range(batches)]
-            for student in self._students[:CONNECTIONS]
-        ]
-
-        def prepare(queue: list[list[tuple[object, ...]]]) -> Callable[[], None]:
-            session = psycopg2.connect(self._dsn)
-
-            def insert_all() -> None:
-                with closing(session):
-                    for rows in queue:
-                        with session, session.cursor() as cursor:
-                            extras.execute_values(cursor, INSERT, rows, page_size=BATCH)
-
-            return insert_all
-
-        return len(work) * batches * BATCH / seconds_for(work, prepare)
-
     def _row(self, student: Student) -> tuple[object, ...]:
         event = _event(next(self._elsewhere))
         return (
@@ -134,6 +154,23 @@ class Ingest:
             event["occurred_at"],
             extras.Json(event["payload"]),
         )
+
+
+def seconds_to_insert(dsn: str, queues: Sequence[Sequence[Rows]]) -> float:
+    """Insert as bare psycopg2 does best: all rows in one statement, then commit."""
+
+    def prepare(queue: Sequence[Rows]) -> Callable[[], None]:
+        session = psycopg2.connect(dsn)
+
+        def insert_all() -> None:
+            with closing(session):
+                for rows in queue:
+                    with session, session.cursor() as cursor:
+                        extras.execute_values(cursor, INSERT, rows, page_size=BATCH)
+
+        return insert_all
+
+    return seconds_for(queues, prepare)
 
 
 def _event(sequence: int) -> Json:

@@ -19,7 +19,12 @@ from services.attempt_service import AttemptService
 from services.tokens import ACCESS, Tokens
 from tests.databases import connection_to
 from tests.exam_room import ExamRoom
-from tests.slow.running import create_database, database_variables, running_api
+from tests.slow.running import (
+    RunningApi,
+    create_database,
+    database_variables,
+    running_api,
+)
 
 ACCESS_SECONDS = 3600
 NO_LIMIT = "100000000 per minute"
@@ -87,8 +92,8 @@ def _database_seconds(sql: connection) -> int:
 
 
 @contextmanager
-def serving(dsn: str, jwt_key: str) -> Iterator[int]:
-    """Run gunicorn as the deployment notes have it, and give its port."""
+def serving(dsn: str, jwt_key: str) -> Iterator[RunningApi]:
+    """Run gunicorn as the deployment notes have it."""
     environment = {
         "SECRET_KEY": secrets.token_urlsafe(48),
         "JWT_SECRET_KEY": jwt_key,
@@ -105,4 +110,4 @@ def serving(dsn: str, jwt_key: str) -> Iterator[int]:
         keep_alive_seconds=60,
         environment=environment,
     ) as api:
-        yield api.port
+        yield api

@@ -435,7 +435,6 @@ def _append(entries: Sequence[NewEntry]) -> tuple[LiteralString, Params]:
 @dataclass(slots=True)
 class _Pooled:
     connection: WatchedConnection
-    born: float
     dies: float
     idle_since: float
 
@@ -543,7 +542,7 @@ class Database:
                 life = LIFETIME_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311
                 connection = self.settings.connect()
                 self.connections_opened += 1
-                return _Pooled(connection, now, now + life, now)
+                return _Pooled(connection, now + life, now)
             if _is_usable(pooled):
                 return pooled
             self._discard(pooled.connection)

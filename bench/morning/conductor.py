@@ -14,7 +14,6 @@ from bench.morning.http import Connection
 from bench.morning.journal import Journal, Sample
 from bench.morning.measures import (
     Latency,
-    Usage,
     cores_between,
     percentile,
     statuses_of,
@@ -23,6 +22,7 @@ from bench.morning.staff import Staff
 from bench.morning.stage import Stage
 from bench.morning.student import Account, Student, stopwatch
 from bench.morning.timetable import Phase, Plan, Timetable, draw, draw_shift
+from bench.usage import Usage
 from tests.slow.proxy import HOST
 
 

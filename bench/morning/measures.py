@@ -3,7 +3,7 @@
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ import psutil
 
 from bench.morning.journal import Sample
 from bench.morning.timetable import Phase
+from bench.usage import Usage
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -56,37 +57,10 @@ def statuses_of(samples: Iterable[Sample]) -> dict[str, int]:
     return {str(status): count for status, count in sorted(counted.items())}
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Seconds of processor time until now, by part, and of the whole machine."""
-
-    parts: Mapping[str, float]
-    machine: float
-
-    @classmethod
-    def now(cls, parts: Mapping[str, psutil.Process]) -> "Usage":
-        busy = psutil.cpu_times()
-        used = {name: _seconds(process) for name, process in parts.items()}
-        used["clients"] = sum(psutil.Process().cpu_times()[:2])
-        return cls(used, sum(busy) - busy.idle - busy.iowait)
-
-
-def _seconds(process: psutil.Process) -> float:
-    """Add up a family: its living members, and those that it has buried."""
-    seconds = 0.0
-    for member in (process, *process.children(recursive=True)):
-        with suppress(psutil.NoSuchProcess):
-            seconds += sum(member.cpu_times()[:4])
-    return seconds
-
-
 def cores_between(earlier: Usage, later: Usage, phase: Phase) -> dict[str, float]:
     """Return how many cores each part kept busy, and our neighbours."""
     seconds = phase.ends - phase.begins
-    cores = {
-        name: (later.parts[name] - earlier.parts[name]) / seconds
-        for name in later.parts
-    }
+    cores = {name: used / seconds for name, used in later.since(earlier).items()}
     cores["others"] = (later.machine - earlier.machine) / seconds - sum(cores.values())
     return {name: round(max(0.0, used), 3) for name, used in cores.items()}
 

@@ -96,12 +96,6 @@ class Plan:
     def phase(self, name: str) -> Phase:
         return next(phase for phase in self.phases if phase.name == name)
 
-    def phase_at(self, second: float) -> str:
-        return next(
-            (phase.name for phase in self.phases if second < phase.ends),
-            self.phases[-1].name,
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Appointment:

@@ -34,8 +34,9 @@ RUNS = PROJECT / ".local" / "soak"
 # A leak must not be hidden by new workers.
 NEVER_REPLACED = ("--max-requests", "0")
 # What a process remembers of an exam grows with its attempts, and it remembers the last
-# sixteen (services/analysis_cohort.py): exams are small, and come one after another.
-EXAM_STUDENTS = 30
+# sixteen (services/analysis_cohort.py): exams are small, come one after another, and
+# there have been so many of them when the warm-up ends.
+EXAM_STUDENTS = 20
 # Of the time; what comes after, until the last ones come no more, is judged.
 WARM_UP = 1 / 3
 
