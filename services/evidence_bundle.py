@@ -29,10 +29,7 @@ from utils.blockchain_hasher import canonical_json, canonical_json_of_plain
 from utils.witness_policy import WitnessPolicy
 
 FORMAT: Final = "proctoring-evidence/1"
-MAX_BYTES: Final = 64 * 1024 * 1024
-# What is recorded stands in an entry, in a row and in the report, and JSON in JSON
-# takes more room: so much fits into a bundle surely.
-MAX_RECORDED_BYTES: Final = 16 * 1024 * 1024
+MIB: Final = 1024 * 1024
 VERIFIER: Final = Path(__file__).resolve().parent.parent / "verifier" / "verify.py"
 # The earliest that a ZIP file can say.
 ZIP_TIME: Final = (1980, 1, 1, 0, 0, 0)
@@ -40,14 +37,46 @@ ZIP_MADE_ON_UNIX: Final = 3
 PLAIN_FILE: Final = 0o100644 << 16
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """How much a bundle may hold.
+
+    What is recorded stands in an entry, in a row and in the report, and JSON in JSON
+    takes more room: `recorded_bytes` fit into a bundle surely.
+    """
+
+    recorded_bytes: int
+    bundle_bytes: int
+    # How long one statement may read.
+    patience_seconds: int
+    # What to do when it is more.
+    advice: str
+
+
+# A bundle is made in memory, and a server has other things to do.
+ON_REQUEST: Final = Bounds(
+    recorded_bytes=16 * MIB,
+    bundle_bytes=64 * MIB,
+    patience_seconds=5,
+    advice="Ask the operator for a large one: flask --app app audit bundle.",
+)
+# It is not for the accused to record so much that there can be no bundle.
+ON_TERMINAL: Final = Bounds(
+    recorded_bytes=512 * MIB,
+    bundle_bytes=1024 * MIB,
+    patience_seconds=120,
+    advice="All of the log is to be had: flask --app app audit export.",
+)
+
+
 class EvidenceTooLargeError(errors.UnprocessableError):
     slug = "evidence-too-large"
     title = "The attempt does not fit into a bundle"
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Bounds) -> None:
         super().__init__(
-            f"More than {MAX_RECORDED_BYTES // 1024**2} MiB is recorded of this"
-            " attempt. Ask the operator for an export of the log."
+            f"More than {bounds.recorded_bytes // MIB} MiB is recorded of this attempt."
+            f" {bounds.advice}"
         )
 
 
@@ -125,7 +154,7 @@ def policy_of(vkeys: Sequence[str], policy: WitnessPolicy | None) -> str | None:
     )
 
 
-def pack(material: Material, *, readme: str, report: str) -> bytes:
+def pack(material: Material, bounds: Bounds, *, readme: str, report: str) -> bytes:
     """Return the bundle. Raises EvidenceTooLargeError."""
     contents = _contents(material, readme, report)
     files = {
@@ -133,8 +162,8 @@ def pack(material: Material, *, readme: str, report: str) -> bytes:
         "manifest.json": _manifest(material, contents, readme),
         **contents,
     }
-    if sum(map(len, files.values())) > MAX_BYTES:
-        raise EvidenceTooLargeError
+    if sum(map(len, files.values())) > bounds.bundle_bytes:
+        raise EvidenceTooLargeError(bounds)
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:
         for name, content in files.items():

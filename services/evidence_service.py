@@ -18,7 +18,9 @@ from services.attempt_errors import AttemptNotFoundError
 from services.blockchain_service import AuditLogNotBegunError
 from services.evidence_bundle import (
     FORMAT,
-    MAX_RECORDED_BYTES,
+    ON_REQUEST,
+    ON_TERMINAL,
+    Bounds,
     EvidenceTooLargeError,
     Material,
     pack,
@@ -70,14 +72,18 @@ class EvidenceService:
         Raises AttemptNotFoundError, EvidenceTooLargeError, BundleBusyError, and
         ProofDoesNotHoldError if the log is not the one that was signed.
         """
-        return self._export(staff, attempt_id, reason)
+        return self._export(staff, attempt_id, reason, ON_REQUEST)
 
     def export_bundle_on_terminal(self, attempt_id: UUID, reason: str) -> Bundle:
-        """Do the same for who sits at the server."""
-        return self._export(None, attempt_id, reason)
+        """Do the same for who sits at the server, of a much larger attempt too."""
+        return self._export(None, attempt_id, reason, ON_TERMINAL)
 
     def _export(
-        self, staff: Principal | None, attempt_id: UUID, reason: str | None
+        self,
+        staff: Principal | None,
+        attempt_id: UUID,
+        reason: str | None,
+        bounds: Bounds,
     ) -> Bundle:
         if not self._making.acquire(blocking=False):
             raise BundleBusyError
@@ -85,18 +91,21 @@ class EvidenceService:
             # A bundle holds the entry about its making, which can only be written
             # first. So it is made once for nothing: what fails leaves no entry.
             with self._database.read() as tx:
+                tx.take_time(bounds.patience_seconds)
                 _require(tx, staff, attempt_id)
-                _measured(tx, attempt_id)
+                _measured(tx, attempt_id, bounds)
                 rehearsed = collect(tx, attempt_id, 0, self._policy)
-            packed(rehearsed)
+            packed(rehearsed, bounds)
             with self._database.transaction() as tx:
+                tx.take_time(bounds.patience_seconds)
                 _require(tx, staff, attempt_id)
-                exported_by = _record(tx, staff, attempt_id, reason)
+                exported_by = _record(tx, staff, attempt_id, reason, bounds)
             with self._database.read() as tx:
+                tx.take_time(bounds.patience_seconds)
                 material = collect(
                     tx, attempt_id, exported_by.seq, self._policy, self._witnesses
                 )
-            content = packed(material)
+            content = packed(material, bounds)
             # What others have written meanwhile is in it, and may not be on disk yet.
             with self._database.transaction() as tx:
                 blockchain_log.get_head(tx)
@@ -141,9 +150,9 @@ def collect(
     )
 
 
-def packed(material: Material) -> bytes:
+def packed(material: Material, bounds: Bounds = ON_REQUEST) -> bytes:
     """Return the bundle, which depends on the material and on nothing else."""
-    return pack(material, readme=readme(material), report=report(material))
+    return pack(material, bounds, readme=readme(material), report=report(material))
 
 
 def _require(tx: Transaction, staff: Principal | None, attempt_id: UUID) -> None:
@@ -153,21 +162,25 @@ def _require(tx: Transaction, staff: Principal | None, attempt_id: UUID) -> None
         raise AttemptNotFoundError(attempt_id)
 
 
-def _measured(tx: Transaction, attempt_id: UUID) -> Extent:
+def _measured(tx: Transaction, attempt_id: UUID, bounds: Bounds) -> Extent:
     extent = evidence.measure(tx, attempt_id)
-    if extent.recorded_bytes > MAX_RECORDED_BYTES:
-        raise EvidenceTooLargeError
+    if extent.recorded_bytes > bounds.recorded_bytes:
+        raise EvidenceTooLargeError(bounds)
     return extent
 
 
 def _record(
-    tx: Transaction, staff: Principal | None, attempt_id: UUID, reason: str | None
+    tx: Transaction,
+    staff: Principal | None,
+    attempt_id: UUID,
+    reason: str | None,
+    bounds: Bounds,
 ) -> PendingEntry:
     """Say in the log what leaves, and how many entries it had until then.
 
     A later bundle from which some of these are missing is found by the number.
     """
-    extent = _measured(tx, attempt_id)
+    extent = _measured(tx, attempt_id, bounds)
     return audit.append(
         tx,
         AuditEvent.EVIDENCE_EXPORTED,

@@ -183,6 +183,24 @@ def lying_bomb() -> bytes:
     )
 
 
+def test_a_large_bundle_is_read_when_one_asks_for_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "large.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("README.txt", bytes(verifier.MAX_BYTES + 1))
+
+    verifier.main([str(path)])
+    refused = " ".join(capsys.readouterr().out.split())
+    verifier.main([str(path), "--large"])
+    read = " ".join(capsys.readouterr().out.split())
+
+    assert "it has more than 64 MiB; try --large" in refused
+    assert "more than" not in read
+    # There is no more in it than that.
+    assert "manifest.json" in read
+
+
 def flagged(files: Files, flag: int) -> bytes:
     """Set a bit of each member's flags: it is encrypted, or a patch."""
     raw = bytearray(zipped(files))

@@ -66,8 +66,10 @@ KNOWN = (MANIFEST, *ALWAYS_THERE, *SOMETIMES_THERE)
 
 MIB = 1024 * 1024
 MAX_BYTES = 64 * MIB
+# With --large: what an operator makes of an attempt of which much is recorded.
+MAX_LARGE_BYTES = 1024 * MIB
 # What the archive adds to its files: names, sizes, places.
-MAX_ARCHIVE_BYTES = MAX_BYTES + MIB
+ARCHIVE_BYTES = MIB
 MAX_ARCHIVE_FILES = 64
 MAX_MANIFEST_BYTES = 64 * 1024
 MAX_NOTE_BYTES = 256 * 1024
@@ -787,15 +789,18 @@ class Report:
 # Reading the bundle. Whoever made it may be an enemy of the machine that reads it.
 
 
-def read_bundle(path: str, report: Report) -> dict[str, bytes]:
-    """Return the files of a bundle by name. Raises MalformedError."""
+def read_bundle(path: str, report: Report, most: int) -> dict[str, bytes]:
+    """Return the files of a bundle by name, `most` bytes in all.
+
+    Raises MalformedError.
+    """
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
-            return _read_folder(path, report)
+            return _read_folder(path, report, most)
         if not stat.S_ISREG(mode):
             raise MalformedError("it is neither a file nor a folder")
-        return _read_archive(path, report)
+        return _read_archive(path, report, most)
     except FileNotFoundError:
         raise MalformedError("there is no such file or folder") from None
     except OSError as error:
@@ -803,9 +808,9 @@ def read_bundle(path: str, report: Report) -> dict[str, bytes]:
         raise MalformedError("it can not be read: %s" % plain(reason)) from None
 
 
-def _read_folder(path: str, report: Report) -> dict[str, bytes]:
+def _read_folder(path: str, report: Report, most: int) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
-    left = MAX_BYTES
+    left = most
     for name in KNOWN:
         place = os.path.join(path, *name.split("/"))
         parts = [os.path.join(path, name.split("/")[0]), place]
@@ -818,7 +823,7 @@ def _read_folder(path: str, report: Report) -> dict[str, bytes]:
             files[name] = file.read(left + 1)
         left -= len(files[name])
         if left < 0:
-            raise MalformedError("its files have more than %d MiB" % (MAX_BYTES // MIB))
+            raise _too_large(most)
     others = sorted(set(os.listdir(path)) - {name.split("/")[0] for name in KNOWN})
     if others:
         report.not_checked(
@@ -831,16 +836,16 @@ def _read_folder(path: str, report: Report) -> dict[str, bytes]:
     return files
 
 
-def _read_archive(path: str, report: Report) -> dict[str, bytes]:
+def _read_archive(path: str, report: Report, most: int) -> dict[str, bytes]:
     size = os.path.getsize(path)
-    if size > MAX_ARCHIVE_BYTES:
-        raise MalformedError("it has more than %d MiB" % (MAX_ARCHIVE_BYTES // MIB))
+    if size > most + ARCHIVE_BYTES:
+        raise _too_large(most)
     with open(path, "rb") as file:
-        raw = file.read(MAX_ARCHIVE_BYTES + 1)
+        raw = file.read(most + ARCHIVE_BYTES + 1)
     report.facts["bundle_sha256"] = hashlib.sha256(raw).hexdigest()
     _require_small_directory(raw)
     files: dict[str, bytes] = {}
-    left = MAX_BYTES
+    left = most
     try:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
@@ -857,9 +862,7 @@ def _read_archive(path: str, report: Report) -> dict[str, bytes]:
                 if member.filename in files:
                     raise ChangedError("it has %s twice" % member.filename)
                 if member.file_size > left:
-                    raise MalformedError(
-                        "its files have more than %d MiB" % (MAX_BYTES // MIB)
-                    )
+                    raise _too_large(most)
                 with archive.open(member) as stream:
                     # Never more than the size that it states, whatever is in there.
                     files[member.filename] = stream.read(left)
@@ -880,6 +883,11 @@ def _read_archive(path: str, report: Report) -> dict[str, bytes]:
             "it is no intact ZIP file (%s)" % plain(error, 100)
         ) from None
     return files
+
+
+def _too_large(most: int) -> MalformedError:
+    advice = "; try --large" if most == MAX_BYTES else ""
+    return MalformedError("it has more than %d MiB%s" % (most // MIB, advice))
 
 
 def _require_small_directory(raw: bytes) -> None:
@@ -1089,7 +1097,7 @@ def _read_file_list(listed: list[Any]) -> dict[str, tuple[int, str]]:
             or not is_text(each["name"])
             or each["name"] not in (*ALWAYS_THERE, *SOMETIMES_THERE)
             or each["name"] in files
-            or not is_number(each["bytes"], 0, MAX_BYTES)
+            or not is_number(each["bytes"], 0, MAX_LARGE_BYTES)
             or not is_hex(each["sha256"], 32)
         ):
             raise MalformedError("its list of files is malformed")
@@ -2109,11 +2117,13 @@ def examine(
     path: str,
     policy_path: str | None = None,
     fingerprint: str | None = None,
+    *,
+    most: int = MAX_BYTES,
 ) -> Report:
-    """Check a bundle, and return all that was found."""
+    """Check a bundle of at most `most` bytes, and return all that was found."""
     report = Report(path)
     try:
-        files = read_bundle(path, report)
+        files = read_bundle(path, report, most)
     except ChangedError as error:
         report.tampered(path, str(error))
     except MalformedError as error:
@@ -2291,11 +2301,22 @@ def main(arguments: list[str]) -> int:
         metavar="FINGERPRINT",
         help="what the policy in the bundle must be, as you know it from elsewhere",
     )
+    parser.add_argument(
+        "--large",
+        action="store_true",
+        help="read up to %d MiB instead of %d; takes several times as much memory"
+        % (MAX_LARGE_BYTES // MIB, MAX_BYTES // MIB),
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     chosen = parser.parse_args(arguments)
     path = chosen.bundle or os.path.dirname(os.path.abspath(__file__))
     try:
-        report = examine(path, chosen.policy, chosen.policy_sha256)
+        report = examine(
+            path,
+            chosen.policy,
+            chosen.policy_sha256,
+            most=MAX_LARGE_BYTES if chosen.large else MAX_BYTES,
+        )
     except MemoryError:
         report = Report(path)
         report.incomplete(path, "it is too large for this machine")

@@ -481,6 +481,27 @@ def test_the_terminal_makes_the_same(
     assert payload == "appeal"
 
 
+def test_who_records_much_does_not_get_rid_of_his_bundle(
+    app: Flask, api: Api, ada: Persona, alice: Persona, attempt: Json, tmp_path: Path
+) -> None:
+    """It takes a student ten seconds and a tenth of the events that he may report."""
+    largest = {f"k{number}": "x" * 800 for number in range(5)}
+    for first in range(4, 2200, 120):
+        events = [observed(first + n, payload=largest) for n in range(120)]
+        record(api.as_(alice), attempt, *events)
+
+    refused = body(api.as_(ada).get(path_of(attempt)), 422)
+    target = tmp_path / "large.zip"
+    command = ["audit", "bundle", attempt["id"], str(target), "--reason", "appeal"]
+    made = app.test_cli_runner().invoke(args=command)
+
+    assert refused["type"] == "/problems/evidence-too-large"
+    assert "audit bundle" in refused["detail"]
+    assert made.exit_code == 0, made.output
+    code, found, _ = verified(target.read_bytes(), tmp_path, "--large")
+    assert (code, found["problems"]) == (0, [])
+
+
 def test_the_terminal_refuses_what_is_not_there(app: Flask, tmp_path: Path) -> None:
     missing = "019ab1c2-0000-7000-8000-00000000dead"
     target = tmp_path / "evidence.zip"
