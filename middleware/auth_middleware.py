@@ -7,9 +7,7 @@ from flask import Flask, current_app, g, request
 from models.principal import Principal, Role
 from services import errors
 from services.auth_service import AuthService
-
-# A token of ours has some 500 bytes. Nothing longer is worth decoding.
-MAX_TOKEN_LENGTH = 4096
+from services.tokens import MAX_TOKEN_LENGTH
 
 
 class NotAuthenticatedError(errors.UnauthenticatedError):

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 Row = TypeVar("Row")
 Key = TypeVar("Key")
+# Above every number of a row, for a list that begins with the newest.
+FROM_THE_NEWEST: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)

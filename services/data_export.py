@@ -17,12 +17,12 @@ from uuid import UUID
 from models import blockchain_log, evidence_view, exam, personal_data, user
 from models.audit_event import AuditEvent
 from models.database import Database, Transaction
+from models.page import FROM_THE_NEWEST
 from models.personal_data import HeldAttempt, Record
 from models.principal import Principal
 from services import audit, data_export_rules, errors
 from services.data_export_sections import FORMAT, LEFT_OUT, NOTES, SECTIONS
 from services.event_recording import instant
-from services.evidence_views import NEWEST
 from services.pseudonyms import Pseudonyms
 from services.user_service import UserNotFoundError
 
@@ -186,7 +186,7 @@ class _Document:
                 )
 
     def _views(self, held: HeldAttempt) -> Iterator[Sequence[Record]]:
-        before = NEWEST
+        before = FROM_THE_NEWEST
         while rows := evidence_view.list_of_attempt(
             self._tx, held.id, before=before, limit=VIEWS_AT_ONCE
         ):

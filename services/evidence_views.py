@@ -3,14 +3,13 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
 from models import attempt, evidence_view
 from models.audit_event import AuditEvent
 from models.database import Database
 from models.evidence_view import Subject, SubjectType, View
-from models.page import Page, paged
+from models.page import FROM_THE_NEWEST, Page, paged
 from models.principal import Principal, Role
 from services import audit
 from services.attempt_access import require_attempt
@@ -19,7 +18,6 @@ from services.pseudonyms import Pseudonyms
 from utils.described_enum import DescribedEnum
 
 # Above the number of any entry.
-NEWEST: Final = 2**63 - 1
 
 
 class What(DescribedEnum):
@@ -117,7 +115,7 @@ class EvidenceViews:
             rows = evidence_view.list_of_attempt(
                 tx,
                 attempt_id,
-                before=NEWEST if before is None else before,
+                before=FROM_THE_NEWEST if before is None else before,
                 limit=limit + 1,
             )
         shown = [self._shown(row, reader, found.student_id) for row in rows]

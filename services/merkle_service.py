@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Final, Self, TypeVar
+from typing import Self, TypeVar
 
 from models import blockchain_log, checkpoint, merkle_tile
 from models.checkpoint import StoredCheckpoint
 from models.database import Database, Transaction
-from models.page import Page, paged
+from models.page import FROM_THE_NEWEST, Page, paged
 from services import errors
 from utils.merkle import (
     HASH_BYTES,
@@ -31,7 +31,6 @@ from utils.witness_policy import Cosignature, WitnessPolicy, judge
 Result = TypeVar("Result")
 
 # More than any size: the newest comes first.
-FROM_THE_NEWEST: Final = 2**63 - 1
 
 
 class NoCheckpointError(errors.NotFoundError):

@@ -3,16 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Final, Self
+from typing import Self
 
 from models import checkpoint_timestamp
 from models.checkpoint_timestamp import StoredTimestamp
 from models.database import Database
-from models.page import Page, paged
+from models.page import FROM_THE_NEWEST, Page, paged
 from services import errors
 
 # More than any id: the newest comes first.
-FROM_THE_NEWEST: Final = 2**63 - 1
 
 
 class TimestampNotFoundError(errors.NotFoundError):

@@ -22,6 +22,7 @@ ALGORITHM: Final = "HS256"
 ISSUER: Final = "proctoring"
 # How far in the future a token may have been issued, should two clocks differ.
 LEEWAY_SECONDS: Final = 30
+# A token of ours has some 500 bytes. Nothing longer is worth decoding.
 MAX_TOKEN_LENGTH: Final = 4096
 # Until the year 2242; PostgreSQL can still make a time of it.
 MAX_TIME: Final = 2**33
