@@ -203,8 +203,35 @@ def event(number: int, sequence: int | None) -> Json:
 
 
 EVENTS = [event(1, 1), event(2, 2), event(3, None)]
-STARTED = {"exam_id": EXAM_ID, "attempt_number": 1, "started_at": "2026-01-01"}
-ENDED = {"ended_at": "2026-01-02", "ended_by": "student", "score": "3.50"}
+STARTED = {
+    "exam_id": EXAM_ID,
+    "attempt_number": 1,
+    "started_at": "2026-01-01",
+    "max_score": "10.00",
+}
+ENDED = {
+    "ended_at": "2026-01-02",
+    "ended_by": "student",
+    "reason": None,
+    "score": "3.50",
+    "max_score": "10.00",
+    "is_passed": False,
+}
+# The attempt's row as the two leave it.
+ROW = {
+    "exam_id": EXAM_ID,
+    "attempt_number": 1,
+    "started_at": "2026-01-01",
+    "status": "submitted",
+    "ended_at": "2026-01-02",
+    "ended_by": "student",
+    "end_reason": None,
+    "score": "3.50",
+    "max_score": "10.00",
+    "is_passed": False,
+    "review_status": "none",
+    "review_note": None,
+}
 ANALYSIS = {
     "model_version": "2026-11-1",
     "is_official": True,
@@ -284,7 +311,7 @@ def bundle(log: Log, size: int | None, *, note: str | None = None) -> Files:
         "README.txt": b"Read me.\n",
         "report.html": b"<!doctype html>\n",
         "entries.jsonl": lines(*own),
-        "rows/attempt.json": as_json(STARTED | ENDED),
+        "rows/attempt.json": as_json(ROW),
         "rows/answers.jsonl": lines(answer),
         "rows/events.jsonl": lines(*({**one, "batch_id": BATCH_ID} for one in EVENTS)),
         "rows/analyses.jsonl": lines(analysis),

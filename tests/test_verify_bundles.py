@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,11 +13,14 @@ from tests.bundles import (
     BATCH_ID,
     BEGAN_US,
     BOARD,
+    ENDED,
     EVENTS,
     LOG_KEY,
     ORIGIN,
     OTHER_ID,
     POLICY,
+    ROW,
+    STARTED,
     UNION,
     Files,
     Key,
@@ -291,7 +296,51 @@ FORGERIES: dict[str, tuple[Forgery, str, str, int | None]] = {
     ),
     "an end": (
         line("rows/attempt.json", 0, set_to("ended_by", "proctor")),
+        *("tampered", "rows/attempt.json", 9),
+    ),
+    "a number": (
+        line("rows/attempt.json", 0, set_to("attempt_number", 2)),
+        *("tampered", "rows/attempt.json", 2),
+    ),
+    "a result": (
+        line("rows/attempt.json", 0, set_to("score", "9.50")),
+        *("tampered", "rows/attempt.json", 9),
+    ),
+    "a result that is none": (
+        line("rows/attempt.json", 0, set_to("score", "high")),
         *("tampered", "rows/attempt.json", None),
+    ),
+    "no result": (
+        line("rows/attempt.json", 0, lambda it: it.pop("score")),
+        *("tampered", "rows/attempt.json", None),
+    ),
+    "what there was to earn": (
+        line("rows/attempt.json", 0, set_to("max_score", "3.50")),
+        *("tampered", "rows/attempt.json", 2),
+    ),
+    "whether it is passed": (
+        line("rows/attempt.json", 0, set_to("is_passed", value=True)),
+        *("tampered", "rows/attempt.json", 9),
+    ),
+    "a number for whether it is passed": (
+        line("rows/attempt.json", 0, set_to("is_passed", 0)),
+        *("tampered", "rows/attempt.json", 9),
+    ),
+    "a status": (
+        line("rows/attempt.json", 0, set_to("status", "terminated")),
+        *("tampered", "rows/attempt.json", 9),
+    ),
+    "a reason": (
+        line("rows/attempt.json", 0, set_to("end_reason", "he was ill")),
+        *("tampered", "rows/attempt.json", 9),
+    ),
+    "a review": (
+        line("rows/attempt.json", 0, set_to("review_status", "confirmed_violation")),
+        *("tampered", "rows/attempt.json", 2),
+    ),
+    "a note": (
+        line("rows/attempt.json", 0, set_to("review_note", "he has copied")),
+        *("tampered", "rows/attempt.json", 2),
     ),
     "a list for a row": (
         put("rows/attempt.json", b"[]"),
@@ -494,3 +543,391 @@ def test_numbers_that_never_came_are_told_and_are_no_crime() -> None:
     assert verifier._holes(sorted(recorded.sequences)) == "1"  # noqa: SLF001
     assert verifier._holes([1, 2, 5, 9]) == "3 to 4, 6 to 8"  # noqa: SLF001
     assert verifier._holes([1, 2, 3]) == ""  # noqa: SLF001
+
+
+Steps = Sequence[tuple[str, Json]]
+ROW_FILE = "rows/attempt.json"
+RUNNING: Json = dict.fromkeys(
+    ("ended_at", "ended_by", "end_reason", "score", "is_passed")
+) | {"status": "in_progress"}
+START = ("attempt.started", STARTED)
+SUBMITTED = ("attempt.submitted", ENDED)
+BY_STAFF = {"ended_at": "2026-01-03", "ended_by": "proctor", "reason": "a phone"}
+TERMINATED = ("attempt.terminated", ENDED | BY_STAFF)
+ROW_OF_TERMINATED: Json = {
+    "status": "terminated",
+    "ended_at": "2026-01-03",
+    "ended_by": "proctor",
+    "end_reason": "a phone",
+    "review_status": "queued",
+}
+VOIDED = ("attempt.voided", {"reason": "a fire"})
+ROW_OF_VOIDED: Json = {
+    "status": "voided",
+    "end_reason": "a fire",
+    "score": None,
+    "is_passed": None,
+}
+PAUSED = ("attempt.paused", {"reason": "a fire"})
+UNPAUSED = ("attempt.unpaused", {"reason": "it is out"})
+
+
+def graded(score: str | None, *, is_passed: bool | None) -> tuple[str, Json]:
+    changes = {"score": {"to": score}, "is_passed": {"to": is_passed}}
+    return "attempt.graded", changes
+
+
+def reviewed(status: str, note: str | None) -> tuple[str, Json]:
+    return "attempt.reviewed", {"status": status, "note": note}
+
+
+def reopened(review_status: str) -> tuple[str, Json]:
+    return "attempt.reopened", {"review_status": {"to": review_status}}
+
+
+def erasure(*numbers: int, data_class: str | None = None) -> tuple[str, Json]:
+    """Empty entries: because a person is erased, or because of a rule of retention."""
+    return "data.erased", {
+        "entries": [[number, number] for number in numbers],
+        "legal_basis": "GDPR Art. 17(1)(a)",
+        "data_class": data_class,
+    }
+
+
+def without_name(step: tuple[str, Json], *names: str) -> tuple[str, Json]:
+    kind, payload = step
+    return kind, {name: payload[name] for name in payload if name not in names}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Life:
+    """What is recorded of an attempt, and the row that it leaves.
+
+    `steps` are the entries from number 1 on, and `row` is how the row differs from that
+    of an attempt that was submitted. Of the columns `unknown` nobody can tell what they
+    must say.
+    """
+
+    steps: Steps
+    row: Json
+    unknown: tuple[str, ...] = ()
+
+
+LIVES = {
+    "started": Life(steps=[START], row=RUNNING),
+    "gone on with": Life(
+        steps=[
+            START,
+            ("attempt.resumed", {}),
+            ("attempt.taken_over", {}),
+            ("attempt.extended", {}),
+        ],
+        row=RUNNING,
+    ),
+    "paused": Life(steps=[START, PAUSED], row=RUNNING | {"status": "paused"}),
+    "paused and extended": Life(
+        steps=[START, PAUSED, ("attempt.extended", {})],
+        row=RUNNING | {"status": "paused"},
+    ),
+    "paused and gone on with": Life(steps=[START, PAUSED, UNPAUSED], row=RUNNING),
+    "submitted": Life(steps=[START, SUBMITTED], row={}),
+    "written with other digits": Life(
+        steps=[START, SUBMITTED], row={"score": 3.5, "max_score": "10"}
+    ),
+    "ended by the clock": Life(
+        steps=[START, ("attempt.ended", ENDED | {"ended_by": "deadline"})],
+        row={"ended_by": "deadline"},
+    ),
+    "terminated": Life(steps=[START, TERMINATED], row=ROW_OF_TERMINATED),
+    "terminated during a review": Life(
+        steps=[START, reviewed("in_review", None), TERMINATED],
+        row=ROW_OF_TERMINATED | {"review_status": "in_review"},
+    ),
+    "waiting for a grade": Life(
+        steps=[
+            START,
+            ("attempt.submitted", ENDED | {"score": None, "is_passed": None}),
+        ],
+        row={"score": None, "is_passed": None},
+    ),
+    "graded twice": Life(
+        steps=[
+            START,
+            SUBMITTED,
+            graded("4.00", is_passed=False),
+            graded("7.25", is_passed=True),
+        ],
+        row={"score": "7.25", "is_passed": True},
+    ),
+    "reviewed twice": Life(
+        steps=[
+            START,
+            TERMINATED,
+            reviewed("in_review", "whose phone?"),
+            reviewed("cleared", None),
+        ],
+        row=ROW_OF_TERMINATED | {"review_status": "cleared"},
+    ),
+    "reopened": Life(
+        steps=[START, TERMINATED, reviewed("cleared", "his"), reopened("in_review")],
+        row=RUNNING | {"review_status": "in_review", "review_note": "his"},
+    ),
+    "reopened and submitted": Life(
+        steps=[
+            START,
+            TERMINATED,
+            graded("9.00", is_passed=True),
+            reopened("queued"),
+            SUBMITTED,
+        ],
+        row={"review_status": "queued"},
+    ),
+    "voided": Life(
+        steps=[START, SUBMITTED, graded("9.00", is_passed=True), VOIDED],
+        row=ROW_OF_VOIDED,
+    ),
+    # When it ended and by whom, no entry says.
+    "voided while it ran": Life(
+        steps=[START, VOIDED],
+        row=ROW_OF_VOIDED | {"ended_at": "2026-01-04", "ended_by": "admin"},
+        unknown=("ended_at", "ended_by"),
+    ),
+    "voided while it was paused": Life(
+        steps=[START, PAUSED, VOIDED],
+        row=ROW_OF_VOIDED | {"ended_at": "2026-01-04", "ended_by": "admin"},
+        unknown=("ended_at", "ended_by"),
+    ),
+    "reopened and voided": Life(
+        steps=[START, TERMINATED, reopened("queued"), VOIDED],
+        row=ROW_OF_VOIDED
+        | {"ended_at": "2026-01-04", "ended_by": "admin", "review_status": "queued"},
+        unknown=("ended_at", "ended_by"),
+    ),
+    "erased": Life(
+        steps=[START, TERMINATED, reviewed("cleared", "his"), erasure(1, 2, 3)],
+        row=ROW_OF_TERMINATED | {"review_status": "cleared", "end_reason": None},
+        unknown=tuple(name for name in verifier.COLUMNS if name != "status"),
+    ),
+    # What there was to earn its start has said.
+    "its end erased": Life(
+        steps=[START, SUBMITTED, erasure(2, data_class="answers")],
+        row={},
+        unknown=("ended_at", "ended_by", "end_reason", "score", "is_passed"),
+    ),
+    "its start erased": Life(
+        steps=[START, SUBMITTED, erasure(1)],
+        row={},
+        unknown=("exam_id", "attempt_number", "started_at"),
+    ),
+    "a grade erased": Life(
+        steps=[START, SUBMITTED, graded("7.25", is_passed=True), erasure(3)],
+        row={"score": "7.25", "is_passed": True},
+        unknown=("score", "is_passed"),
+    ),
+    "a grade before the last erased": Life(
+        steps=[
+            START,
+            SUBMITTED,
+            graded("4.00", is_passed=False),
+            graded("7.25", is_passed=True),
+            erasure(3),
+        ],
+        row={"score": "7.25", "is_passed": True},
+    ),
+    "a pause erased": Life(
+        steps=[START, PAUSED, erasure(2)],
+        row=RUNNING | {"status": "paused"},
+    ),
+    "its first end erased": Life(
+        steps=[START, TERMINATED, reopened("queued"), SUBMITTED, erasure(2)],
+        row={"review_status": "queued"},
+    ),
+    "a reopening erased": Life(
+        steps=[START, TERMINATED, reopened("queued"), erasure(3)],
+        row=RUNNING | {"review_status": "queued"},
+        unknown=("review_status",),
+    ),
+    "voided, which was erased": Life(
+        steps=[START, SUBMITTED, VOIDED, erasure(3)],
+        row=ROW_OF_VOIDED,
+        unknown=("end_reason",),
+    ),
+    "of a version with fewer fields": Life(
+        steps=[
+            without_name(START, "max_score"),
+            without_name(SUBMITTED, "reason", "is_passed", "max_score"),
+        ],
+        row={},
+        unknown=("end_reason", "is_passed", "max_score"),
+    ),
+    "what there is to earn said at the end": Life(
+        steps=[without_name(START, "max_score"), SUBMITTED], row={}
+    ),
+    "of a version with more steps": Life(
+        steps=[START, SUBMITTED, ("attempt.moved", {})],
+        row={"score": "9.00", "status": "moved"},
+        unknown=verifier.COLUMNS,
+    ),
+    "of such a version, and graded": Life(
+        steps=[
+            START,
+            ("attempt.moved", {}),
+            SUBMITTED,
+            graded("7.25", is_passed=True),
+        ],
+        row={"score": "7.25", "is_passed": True},
+        unknown=(
+            *("exam_id", "attempt_number", "started_at"),
+            *("review_status", "review_note"),
+        ),
+    ),
+    "with what is no step of it": Life(
+        steps=[START, SUBMITTED, ("exam.assignment_changed", {}), ("hold.placed", {})],
+        row={},
+    ),
+}
+
+
+def lived(life: Life, **changes: object) -> Files:
+    """Return the bundle of an attempt. `changes` are of its row."""
+    log = Log()
+    identity = {"origin": ORIGIN}
+    log.append(
+        *("log.genesis", identity),
+        entity_type="log",
+        attempt_id=None,
+        actor_id="system",
+    )
+    for kind, payload in life.steps:
+        if kind != "data.erased":
+            log.append(kind, payload)
+            continue
+        for number, _ in payload["entries"]:
+            if number < len(log.lines):
+                log.lines[number] |= {"payload": None, "payload_salt": None}
+        subject = "user" if payload["data_class"] is None else "retention"
+        log.append(kind, payload, entity_type=subject, entity_id="x", attempt_id=None)
+    own = [each for each in log.lines if each["attempt_id"] is not None]
+    export = {"entries": len(own), "last_entry": len(log.lines) - 1}
+    log.append("evidence.exported", export)
+    row = as_json(ROW | life.row | changes)
+    no_others = dict.fromkeys(
+        ("rows/answers.jsonl", "rows/events.jsonl", "rows/analyses.jsonl"), b""
+    )
+    return listed(bundle(log, None) | no_others | {ROW_FILE: row})
+
+
+def unknown_columns(report: verifier.Report) -> set[str]:
+    """Return which columns of the attempt's row could not be compared."""
+    said = "".join(each.detail for each in report.checks if each.name == ROW_FILE)
+    return {name for name in verifier.COLUMNS if re.search(rf"\b{name}\b", said)}
+
+
+@pytest.mark.parametrize("name", LIVES)
+def test_whatever_an_attempt_went_through_its_row_is_as_recorded(name: str) -> None:
+    report = examined(lived(LIVES[name]))
+
+    assert report.problems == []
+    assert unknown_columns(report) == set(LIVES[name].unknown)
+
+
+@pytest.mark.parametrize("column", verifier.COLUMNS)
+@pytest.mark.parametrize("name", LIVES)
+def test_whatever_it_went_through_an_edit_of_its_row_is_found(
+    name: str, column: str
+) -> None:
+    """Unless the verifier says that it can not tell."""
+    life = LIVES[name]
+    other = "1.75" if column in verifier.NUMBERS else "edited"
+
+    report = examined(lived(life, **{column: other}))
+
+    if column in life.unknown:
+        assert report.problems == []
+        return
+    (problem,) = report.problems
+    assert report.verdict == "tampered"
+    assert problem.file == ROW_FILE
+    assert problem.detail == f"{column} differs from what was recorded"
+    assert problem.entry in range(1, len(life.steps) + 1)
+
+
+@pytest.mark.parametrize(
+    ("column", "entry"),
+    [
+        ("max_score", 1),
+        ("status", 5),
+        ("end_reason", 5),
+        ("review_note", 6),
+        ("score", 7),
+        ("is_passed", 7),
+    ],
+)
+def test_the_entry_is_named_that_the_row_contradicts(column: str, entry: int) -> None:
+    life = Life(
+        steps=[
+            START,
+            TERMINATED,
+            reviewed("in_review", "whose phone?"),
+            reopened("in_review"),
+            SUBMITTED,
+            reviewed("cleared", "his own"),
+            graded("7.25", is_passed=True),
+            ("attempt.resumed", {}),
+        ],
+        row={
+            "score": "7.25",
+            "is_passed": True,
+            "review_status": "cleared",
+            "review_note": "his own",
+        },
+    )
+
+    intact, forged = examined(lived(life)), examined(lived(life, **{column: "0.00"}))
+
+    assert intact.problems == []
+    assert [(each.file, each.entry) for each in forged.problems] == [(ROW_FILE, entry)]
+
+
+def test_a_maximum_that_was_edited_before_the_end_is_found() -> None:
+    """The entry of the end has it from the row."""
+    late = ("attempt.submitted", ENDED | {"max_score": "3.50"})
+
+    report = examined(lived(Life(steps=[START, late], row={"max_score": "3.50"})))
+
+    assert [(each.file, each.entry) for each in report.problems] == [(ROW_FILE, 1)]
+
+
+def test_a_note_that_an_erasure_may_have_emptied_is_not_missed() -> None:
+    """It mentions the person, and its entry was left: other notes went."""
+    life = Life(
+        steps=[START, PAUSED, TERMINATED, reviewed("in_review", "Ann"), erasure(2)],
+        row=ROW_OF_TERMINATED | {"review_status": "in_review"},
+    )
+
+    emptied, edited = examined(lived(life)), examined(lived(life, review_note="Bob"))
+
+    assert emptied.problems == []
+    assert unknown_columns(emptied) == {"review_note"}
+    assert [(each.file, each.entry) for each in edited.problems] == [(ROW_FILE, 4)]
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        # Retention empties no notes.
+        [START, PAUSED, TERMINATED, erasure(2, data_class="answers")],
+        # It has erased nothing of this attempt.
+        [START, PAUSED, TERMINATED, erasure(99)],
+        # Whom the reason mentions was erased before somebody wrote it.
+        [START, PAUSED, erasure(2), TERMINATED],
+    ],
+)
+def test_a_reason_that_no_erasure_can_have_emptied_is_missed(steps: Steps) -> None:
+    row = ROW_OF_TERMINATED | {"end_reason": None}
+
+    report = examined(lived(Life(steps=steps, row=row)))
+
+    (problem,) = report.problems
+    assert problem.file == ROW_FILE
+    assert problem.detail == "end_reason differs from what was recorded"

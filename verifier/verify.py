@@ -29,7 +29,7 @@ import zipfile
 import zlib
 from bisect import bisect_left, bisect_right
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
 from typing import Any, Iterator, Tuple
@@ -106,7 +106,66 @@ STARTED = "attempt.started"
 SAVED = "attempt.answers_saved"
 OBSERVED = "proctoring.events_recorded"
 ANALYSED = "analysis.computed"
-ENDS = ("attempt.submitted", "attempt.ended", "attempt.terminated")
+TERMINATED = "attempt.terminated"
+VOIDED = "attempt.voided"
+
+# What each step of an attempt leaves in its row: a value, or, as a tuple, where the
+# payload of the entry has it. What is not named here stays as it was.
+_LEFT_BY_END = {
+    "ended_at": ("ended_at",),
+    "ended_by": ("ended_by",),
+    "end_reason": ("reason",),
+    "score": ("score",),
+    "max_score": ("max_score",),
+    "is_passed": ("is_passed",),
+}
+STEPS: dict[str, dict[str, Any]] = {
+    STARTED: {
+        "exam_id": ("exam_id",),
+        "attempt_number": ("attempt_number",),
+        "started_at": ("started_at",),
+        "status": "in_progress",
+        "ended_at": None,
+        "ended_by": None,
+        "end_reason": None,
+        "score": None,
+        "max_score": ("max_score",),
+        "is_passed": None,
+        "review_status": "none",
+        "review_note": None,
+    },
+    "attempt.resumed": {},
+    "attempt.taken_over": {},
+    SAVED: {},
+    "attempt.paused": {"status": "paused"},
+    "attempt.unpaused": {"status": "in_progress"},
+    "attempt.extended": {},
+    "attempt.submitted": {"status": "submitted", **_LEFT_BY_END},
+    "attempt.ended": {"status": "submitted", **_LEFT_BY_END},
+    TERMINATED: {"status": "terminated", **_LEFT_BY_END},
+    "attempt.reopened": {
+        "status": "in_progress",
+        "ended_at": None,
+        "ended_by": None,
+        "end_reason": None,
+        "score": None,
+        "is_passed": None,
+        "review_status": ("review_status", "to"),
+    },
+    "attempt.graded": {"score": ("score", "to"), "is_passed": ("is_passed", "to")},
+    "attempt.reviewed": {"review_status": ("status",), "review_note": ("note",)},
+    VOIDED: {
+        "status": "voided",
+        "end_reason": ("reason",),
+        "score": None,
+        "is_passed": None,
+    },
+}
+# Those of the row that are compared: all that a start leaves in it.
+COLUMNS = tuple(STEPS[STARTED])
+NUMBERS = ("score", "max_score")
+# What staff wrote, which goes when a person is erased whom it mentions.
+NOTES = ("end_reason", "review_note")
 
 TAMPERED = "tampered"
 INCOMPLETE = "incomplete"
@@ -1809,12 +1868,88 @@ def _check_stamp(
 # What the entries say, against what else the bundle says.
 
 
+@dataclass(frozen=True)
+class Cell:
+    """What a column of the attempt's row must hold, and the entry that left it so.
+
+    `unknown` says why nobody can tell. An erasure, the entry `emptied_by`, may have
+    made it null.
+    """
+
+    entry: int
+    value: Any = None
+    unknown: str | None = None
+    emptied_by: int | None = None
+
+
+@dataclass
+class Course:
+    """What the attempt's entries, one after the other, make of its row.
+
+    The status follows from their types, so it is known even when they were erased.
+    """
+
+    cells: dict[str, Cell] = field(default_factory=dict)
+
+    def cell(self, name: str) -> Cell:
+        return self.cells.get(name, Cell(0, unknown="no entry says it"))
+
+    def follow(self, entry: Entry, payload: dict[str, Any] | None) -> None:
+        """Take one step. Without a payload, what it would say is not known."""
+        kind = entry.event_type
+        if kind not in STEPS:
+            if kind.startswith("attempt."):
+                why = "entry %d is of a kind that this program does not know"
+                for name in COLUMNS:
+                    self.cells[name] = Cell(entry.seq, unknown=why % entry.seq)
+            return
+        if kind == VOIDED and self.cell("status").value in ("in_progress", "paused"):
+            # It ran until then, and the entry says neither when it ended nor by whom.
+            for name in ("ended_at", "ended_by"):
+                self.cells[name] = _unsaid(entry)
+        if kind == TERMINATED and self.cell("review_status").value == "none":
+            # Whoever was stopped gets a review, without an entry of its own.
+            self.cells["review_status"] = Cell(entry.seq, "queued")
+        for name, left in STEPS[kind].items():
+            if not isinstance(left, tuple):
+                self.cells[name] = Cell(entry.seq, left)
+            elif name != "max_score" or self.cell(name).unknown is not None:
+                # How much there is to earn never changes. A later entry has it from
+                # the row, where somebody may have edited it by then.
+                self.cells[name] = _read_cell(entry, payload, left)
+
+    def empty_notes(self, seq: int) -> None:
+        """Note an erasure of a person, which may have emptied what mentions him."""
+        for name in NOTES:
+            if self.cell(name).value is not None:
+                self.cells[name] = replace(self.cells[name], emptied_by=seq)
+
+
+def _read_cell(
+    entry: Entry, payload: dict[str, Any] | None, names: tuple[str, ...]
+) -> Cell:
+    """Read what a payload says under a name, or under the second within the first."""
+    if payload is None:
+        return Cell(entry.seq, unknown="entry %d has lost what it said" % entry.seq)
+    found: Any = payload
+    for name in names:
+        # An entry of another version may lack it.
+        if not isinstance(found, dict) or name not in found:
+            return _unsaid(entry)
+        found = found[name]
+    return Cell(entry.seq, found)
+
+
+def _unsaid(entry: Entry) -> Cell:
+    return Cell(entry.seq, unknown="entry %d does not say it" % entry.seq)
+
+
 @dataclass
 class Recorded:
     """What the entries say of the things that the rows show."""
 
     started: dict[str, Any] | None = None
-    ended: dict[str, Any] | None = None
+    course: Course = field(default_factory=Course)
     # (batch, event) to the digest of the event as it was recorded.
     events: dict[tuple[str, str], bytes] = field(default_factory=dict)
     # Question to its newest version and the digest of the response.
@@ -1854,9 +1989,13 @@ def digest_of(value: object) -> bytes:
 
 def read_payloads(entries: list[Entry], report: Report) -> Recorded:
     recorded = Recorded()
+    erasures = set(read_erasures(entries).found.values())
     for entry in entries:
+        if entry.seq in erasures and entry.entity_type == "user":
+            recorded.course.empty_notes(entry.seq)
         if entry.payload is None:
             recorded.emptied.add((entry.event_type, entry.entity_id))
+            recorded.course.follow(entry, None)
             continue
         try:
             payload = read_json(entry.payload.encode("utf-8"))
@@ -1873,11 +2012,10 @@ def read_payloads(entries: list[Entry], report: Report) -> Recorded:
 def _read_payload(entry: Entry, payload: dict[str, Any], recorded: Recorded) -> None:
     if not isinstance(payload, dict):
         raise MalformedError("it is no object")
+    recorded.course.follow(entry, payload)
     kind = entry.event_type
     if kind == STARTED:
         recorded.started = payload
-    elif kind in ENDS:
-        recorded.ended = payload
     elif kind == OBSERVED:
         recorded.add_events(entry.entity_id, payload["events"])
     elif kind == SAVED:
@@ -1970,7 +2108,7 @@ def check_rows(files: dict[str, bytes], recorded: Recorded, report: Report) -> N
     report.conclude(
         "rows",
         before,
-        "%s, %s and %s in rows/ as the entries have them"
+        "the attempt, %s, %s and %s in rows/ as the entries have them"
         % (
             counted(len(recorded.events), "event", "events"),
             counted(len(recorded.answers), "answer", "answers"),
@@ -1979,8 +2117,10 @@ def check_rows(files: dict[str, bytes], recorded: Recorded, report: Report) -> N
     )
     report.not_checked(
         "other columns of rows/",
-        "names, question texts, points of single answers, comments, reviews and the"
-        " explanations of analyses are for reading; only entries.jsonl is evidence",
+        "names, question texts, points of single answers, comments, the explanations"
+        " of analyses, and of the attempt whose it is, its deadline, its pauses, its"
+        " extra time, and who reviewed it and when, are for reading; only entries.jsonl"
+        " is evidence",
     )
 
 
@@ -1988,13 +2128,32 @@ def _check_attempt(raw: bytes, recorded: Recorded, report: Report) -> None:
     row = read_json(raw)
     if not isinstance(row, dict):
         raise MalformedError("it is no object")
-    for payload, names in (
-        (recorded.started, ("exam_id", "attempt_number", "started_at")),
-        (recorded.ended, ("ended_at", "ended_by")),
-    ):
-        for name in names:
-            if payload is not None and row[name] != payload[name]:
-                report.tampered(ATTEMPT, "%s differs from what was recorded" % name)
+    unknown: dict[str, list[str]] = {}
+    for name in COLUMNS:
+        cell, found = recorded.course.cell(name), row[name]
+        if cell.unknown is not None:
+            unknown.setdefault(cell.unknown, []).append(name)
+        elif found is None and cell.emptied_by is not None:
+            why = "entry %d may have emptied it" % cell.emptied_by
+            unknown.setdefault(why, []).append(name)
+        elif not _is_same(name, found, cell.value):
+            report.tampered(
+                ATTEMPT, "%s differs from what was recorded" % name, cell.entry
+            )
+    if unknown:
+        report.not_checked(
+            ATTEMPT,
+            "nobody can tell what it must say of "
+            + "; ".join(
+                "%s (%s)" % (", ".join(names), why) for why, names in unknown.items()
+            ),
+        )
+
+
+def _is_same(name: str, found: object, recorded: object) -> bool:
+    if name not in NUMBERS or found is None or recorded is None:
+        return _written(found) == _written(recorded)
+    return Decimal(str(found)) == Decimal(str(recorded))
 
 
 def _check_events(raw: bytes, recorded: Recorded, report: Report) -> None:

@@ -5,7 +5,8 @@ import re
 import subprocess
 import sys
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,15 +16,21 @@ import pytest
 from flask import Flask
 from psycopg2.extensions import connection
 
+from models import attempt as attempts
+from models.attempt import EndedBy
+from models.audit_event import AuditEvent
 from models.database import Database
+from services import attempt_ending, audit
 from services.analysis_job import AnalysisJob
 from services.evidence_service import collect, packed
 from tests.audit_trail import run, scalar
 from tests.bundles import VERIFY_PY, Files, edited, listed, unzipped, zipped
-from tests.exams import ONE_OF_EACH, Json, active, body, start, watch
-from tests.forgeries import line, put, set_to, without
+from tests.erasures import erase_entries
+from tests.exams import ONE_OF_EACH, Json, active, body, start, step, watch
+from tests.forgeries import examined, line, put, set_to, without
 from tests.personas import Api, Persona, Speaker
 from tests.reports import observed, record
+from verifier import verify as verifier
 
 NASTY = "<script>alert(1)</script> \u202e\U0001f600 \"'&\\ \u2028 \n 0 \u00e9 e\u0301"
 
@@ -342,6 +349,42 @@ DAMAGE = {
         *("UPDATE attempts SET ended_at = started_at", "ended_at IS NOT NULL"),
         "rows/attempt.json",
     ),
+    "a result": (
+        *("UPDATE attempts SET score = max_score", "score < max_score"),
+        "rows/attempt.json",
+    ),
+    "a result that was none": (
+        *("UPDATE attempts SET score = NULL, is_passed = NULL", "score > 0"),
+        "rows/attempt.json",
+    ),
+    "what there was to earn": (
+        *("UPDATE attempts SET max_score = score", "score < max_score"),
+        "rows/attempt.json",
+    ),
+    "whether it is passed": (
+        *("UPDATE attempts SET is_passed = NOT is_passed", "is_passed IS NOT NULL"),
+        "rows/attempt.json",
+    ),
+    "a status": (
+        *("UPDATE attempts SET status = 'terminated'", "status = 'submitted'"),
+        "rows/attempt.json",
+    ),
+    "a status of none": (
+        *("UPDATE attempts SET status = 'voided'", "status = 'submitted'"),
+        "rows/attempt.json",
+    ),
+    "a reason": (
+        *("UPDATE attempts SET end_reason = 'ill'", "end_reason IS NULL"),
+        "rows/attempt.json",
+    ),
+    "a review": (
+        *("UPDATE attempts SET review_status = 'confirmed_violation'", "true"),
+        "rows/attempt.json",
+    ),
+    "a review's note": (
+        *("UPDATE attempts SET review_note = 'he copied'", "review_note IS NULL"),
+        "rows/attempt.json",
+    ),
 }
 
 
@@ -365,6 +408,194 @@ def test_what_was_changed_in_the_database_is_found_in_the_bundle(
 
     assert (code, found["verdict"]) == (1, "tampered")
     assert file in {each["file"] for each in found["problems"]}
+
+
+# Who does what to an attempt that runs, and what he sends.
+Step = tuple[str, str, Json]
+PAUSE = ("bob", "pause", {"reason": "an alarm"})
+RESUME = ("bob", "resume", {"reason": "it was false"})
+EXTEND = ("bob", "extend", {"minutes": 5, "reason": "an alarm"})
+TERMINATE = ("bob", "terminate", {"reason": NASTY})
+REOPEN = ("ada", "reopen", {"reason": "it was false", "extra_seconds": 60})
+VOID = ("ada", "void", {"reason": NASTY})
+SUBMIT: Step = ("alice", "submit", {})
+NOT_ENOUGH, ENOUGH = (
+    ("bob", "grades", {"points": points, "comment": NASTY}) for points in (1, 5)
+)
+IN_REVIEW, CLEARED = (
+    ("bob", "review", {"status": status, "note": NASTY + status})
+    for status in ("in_review", "cleared")
+)
+END_BY_CLOCK: Step = ("the clock", "", {})
+CLOSE, CANCEL = (
+    ("ada", "exam", {"status": status}) for status in ("completed", "cancelled")
+)
+GIVE_TIME = ("ada", "extra-time", {"incident": "x", "reason": "x", "minutes": 5})
+# When an attempt ended that was voided while it ran, and by whom, no entry says.
+VOIDED = {"ended_at", "ended_by"}
+LIVES: dict[str, tuple[list[Step], set[str]]] = {
+    "paused": ([PAUSE], set()),
+    "paused and extended": ([PAUSE, EXTEND, RESUME, EXTEND, GIVE_TIME], set()),
+    "reviewed while it runs": ([IN_REVIEW], set()),
+    "submitted": ([SUBMIT], set()),
+    "submitted and graded twice": ([SUBMIT, NOT_ENOUGH, ENOUGH], set()),
+    "ended by the clock": ([END_BY_CLOCK, NOT_ENOUGH], set()),
+    "ended with its exam": ([PAUSE, CLOSE, ENOUGH], set()),
+    "terminated": ([TERMINATE], set()),
+    "terminated, graded and reviewed": (
+        [PAUSE, TERMINATE, ENOUGH, IN_REVIEW, CLEARED, IN_REVIEW],
+        set(),
+    ),
+    "terminated during a review": ([IN_REVIEW, TERMINATE], set()),
+    "reopened": ([TERMINATE, IN_REVIEW, CLEARED, REOPEN], set()),
+    "reopened and submitted": (
+        [TERMINATE, ENOUGH, REOPEN, PAUSE, RESUME, SUBMIT],
+        set(),
+    ),
+    "reopened, submitted and graded": (
+        [TERMINATE, NOT_ENOUGH, REOPEN, TERMINATE, REOPEN, SUBMIT, ENOUGH],
+        set(),
+    ),
+    "voided": ([VOID], VOIDED),
+    "voided while it was paused": ([PAUSE, VOID], VOIDED),
+    "voided with its exam": ([CANCEL], VOIDED),
+    "voided after a grade": ([SUBMIT, ENOUGH, IN_REVIEW, VOID], set()),
+    "voided after it was reopened": ([TERMINATE, REOPEN, VOID], VOIDED),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """An exam that alice sits, and all who have to do with it."""
+
+    api: Api
+    cast: Mapping[str, Persona]
+    exam: Json
+    attempt: Json
+    database: Database
+
+    def take(self, one: Step) -> None:
+        who, what, sent = one
+        if who == "the clock":
+            self._end_by_clock()
+            return
+        speaker = self.api.as_(self.cast[who])
+        attempt_id = self.attempt["id"]
+        path = f"/api/exams/attempts/{attempt_id}/{what}"
+        match what:
+            case "exam":
+                step(speaker, self.exam, sent["status"])
+            case "extra-time":
+                body(speaker.post(f"/api/exams/{self.exam['id']}/{what}", json=sent))
+            case "review":
+                path = f"/api/proctoring/attempt/{attempt_id}/{what}"
+                body(speaker.put(path, json=sent))
+            case "grades":
+                essay = self.attempt["questions"][-1]["id"]
+                grade = sent | {"question_id": essay}
+                body(speaker.put(path, json={"grades": [grade]}))
+            case _:
+                body(speaker.post(path, json=sent))
+
+    def _end_by_clock(self) -> None:
+        """Do what the sweeper does, without waiting for the deadline."""
+        with self.database.transaction() as tx:
+            running = attempts.get_for_update(tx, UUID(self.attempt["id"]))
+            assert running is not None
+            attempt_ending.end(tx, [running], EndedBy.DEADLINE, audit.SYSTEM)
+
+    def bundle(self) -> bytes:
+        path = path_of(self.attempt)
+        return bytes(self.api.as_(self.cast["ada"]).get(path).data)
+
+
+@pytest.fixture
+def stage(
+    api: Api, ada: Persona, bob: Persona, alice: Persona, database: Database
+) -> Stage:
+    exam = active(api.as_(ada), alice.id, questions=ONE_OF_EACH)
+    watch(api.as_(ada), exam, bob.id)
+    paper = start(api.as_(alice), exam)
+    _answer(api.as_(alice), paper, 1, NASTY)
+    cast = {"ada": ada, "bob": bob, "alice": alice}
+    return Stage(api=api, cast=cast, exam=exam, attempt=paper, database=database)
+
+
+@pytest.mark.parametrize("name", LIVES)
+def test_whatever_an_attempt_went_through_its_row_is_as_recorded(
+    stage: Stage, name: str
+) -> None:
+    steps, unknown = LIVES[name]
+    for each in steps:
+        stage.take(each)
+
+    files = unzipped(stage.bundle())
+
+    intact = examined(files)
+    assert intact.problems == []
+    assert not_compared(intact) == unknown
+    for column in set(verifier.COLUMNS) - unknown:
+        other = "0.01" if column in verifier.NUMBERS else "edited"
+        forged = examined(line("rows/attempt.json", 0, set_to(column, other))(files))
+        assert [(each.kind, each.file) for each in forged.problems] == [
+            ("tampered", "rows/attempt.json")
+        ], column
+
+
+def not_compared(report: verifier.Report) -> set[str]:
+    """Return the columns of the attempt's row of which nobody can tell."""
+    said = "".join(
+        each.detail for each in report.checks if each.name == "rows/attempt.json"
+    )
+    return {name for name in verifier.COLUMNS if re.search(rf"\b{name}\b", said)}
+
+
+def test_what_the_erased_entries_said_is_not_compared(
+    stage: Stage, database: Database
+) -> None:
+    """As when the answers have been kept for long enough."""
+    for each in (SUBMIT, NOT_ENOUGH, IN_REVIEW, CLEARED):
+        stage.take(each)
+    entries = map(json.loads, unzipped(stage.bundle())["entries.jsonl"].splitlines())
+    gone = {"attempt.answers_saved", "attempt.submitted", "attempt.graded"}
+    numbers = [each["seq"] for each in entries if each["event_type"] in gone]
+    erase_entries(database, *([number, number] for number in numbers))
+
+    files = unzipped(stage.bundle())
+
+    assert len(numbers) == 3
+    intact = examined(files)
+    assert intact.problems == []
+    assert not_compared(intact) == {
+        *("ended_at", "ended_by", "end_reason", "score", "is_passed")
+    }
+    for column in ("status", "max_score", "review_status", "review_note"):
+        forged = examined(line("rows/attempt.json", 0, set_to(column, "0.01"))(files))
+        assert forged.verdict == "tampered", column
+
+
+def test_a_reason_that_mentioned_an_erased_person_is_not_compared(
+    stage: Stage, api: Api, ada: Persona, mallory: Persona
+) -> None:
+    reason = f"{mallory.full_name} sat beside her"
+    for each in (("bob", "terminate", {"reason": reason}), IN_REVIEW, CLEARED):
+        stage.take(each)
+    erased(api, ada, mallory)
+
+    content = stage.bundle()
+
+    assert mallory.full_name.encode() not in content
+    report = examined(unzipped(content))
+    assert report.problems == []
+    assert not_compared(report) == {
+        *("ended_at", "ended_by", "end_reason", "score", "is_passed")
+    }
+
+
+def test_the_verifier_knows_every_step_of_an_attempt() -> None:
+    steps = {each.value for each in AuditEvent if each.value.startswith("attempt.")}
+
+    assert set(verifier.STEPS) == steps
 
 
 Edit = Callable[[Files], Files]
@@ -560,6 +791,8 @@ def test_a_bundle_of_what_was_erased_says_so_and_verifies(
     assert "GDPR Art. 17(1)(a)" in said["detail"]
     assert "payload erased" in text
     files = unzipped(content)
+    # What happened is known from the types of the entries.
+    assert not_compared(examined(files)) == set(verifier.COLUMNS) - {"status"}
     for name, each in files.items():
         assert alice.email.encode() not in each, name
         assert NASTY[:25].encode() not in each, name
