@@ -6,7 +6,7 @@ the columns in this order a checker finds the end of an entry lying ready in the
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ import psycopg2
 from psycopg2 import extensions, sql
 
 from models.audit_event import AuditEvent
+from models.audit_surroundings import AUDIT_TABLES, lock, strange
 from models.audit_suspension import GET as GET_SUSPENSION
 from models.audit_suspension import LIST_ORIGINS, OriginEntry, Suspension
 from models.audit_tree import StoredTree
@@ -26,7 +27,8 @@ from models.database import ConnectionSettings, DatabaseUnavailableError
 # Three numbers of fixed size come as one field, just as an entry has them: a field less
 # is a tenth of a microsecond less, and a log has millions of entries. For the same
 # reason a row says first whether all before the payload has its full length: each of
-# these fields is then at its place, and nobody need look at nine lengths.
+# these fields is then at its place, and nobody need look at nine lengths. A uuid is
+# written by PostgreSQL's own function: between uuid and text anybody can put a cast.
 COPY: LiteralString = """
     COPY (SELECT coalesce(
                      octet_length(payload_hash) = 32 AND octet_length(state_hash) = 32
@@ -38,7 +40,8 @@ COPY: LiteralString = """
                  int8send(xid) || int2send(flags) || int4send(schema_version),
                  payload_hash, state_hash, previous_hash, hash,
                  coalesce(octet_length(state), 0),
-                 payload_salt || '\\x00000000', payload, attempt_id::text, actor_id,
+                 payload_salt || '\\x00000000'::bytea, payload,
+                 textin(uuid_out(attempt_id)), actor_id,
                  event_type, entity_type, entity_id, state
             FROM public.audit_log WHERE {which} ORDER BY seq)
     TO STDOUT (FORMAT binary)
@@ -69,11 +72,18 @@ COLUMNS: Final = (
     "state",
 )
 BOUNDS: LiteralString = "SELECT min(seq), max(seq) FROM public.audit_log"
+# No range has them, and whoever sorts by number finds them first or last.
+IS_UNNUMBERED: LiteralString = (
+    "SELECT EXISTS (SELECT FROM public.audit_log WHERE seq IS NULL)"
+)
 NEXT_FROM: LiteralString = "SELECT min(seq) FROM public.audit_log WHERE seq >= %(seq)s"
+# A function of `public` that takes exactly a column's type would come before those of
+# PostgreSQL. So nothing of it is looked for there.
 BEGIN: LiteralString = (
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
     " SET LOCAL idle_in_transaction_session_timeout = 0;"
-    " SET LOCAL statement_timeout = %(timeout)s"
+    " SET LOCAL statement_timeout = %(timeout)s;"
+    " SET LOCAL search_path = pg_catalog, pg_temp"
 )
 TOO_LONG: Final = "reading took too long"
 EXPORT: LiteralString = "SELECT pg_export_snapshot(), clock_timestamp()"
@@ -120,12 +130,16 @@ class Snapshot:
         connection: extensions.connection,
         imported: str | None,
         timeout_seconds: float,
+        tables: Sequence[str],
     ) -> None:
         self._ends_at = time.monotonic() + timeout_seconds if timeout_seconds else None
         self.tree = StoredTree(self.all)
         self._cursor = connection.cursor()
         # Of this transaction, not of the session, which may be lent by a pooler.
         self._cursor.execute(BEGIN, {"timeout": str(int(timeout_seconds * 1000))})
+        # Before anything is seen: what the tables are is then known until the end.
+        self._cursor.execute(lock(tables))
+        self._tables = tables
         if imported is not None:
             self._cursor.execute(sql.SQL(IMPORT).format(snapshot=sql.Literal(imported)))
         self._cursor.execute(EXPORT)
@@ -139,6 +153,13 @@ class Snapshot:
         self._cursor.execute(BOUNDS)
         ((first, last),) = self._cursor.fetchall()
         return None if first is None else (first, last)
+
+    def strange(self) -> list[str]:
+        """Say why what is read here may not be what is there; empty if all is plain."""
+        found = strange(self.all, self._tables)
+        if self.all(IS_UNNUMBERED, {}) != [(False,)]:
+            found.append("public.audit_log has a row without a number")
+        return found
 
     def next_from(self, seq: int) -> int | None:
         """Return the seq of the first entry from `seq` on, or None if there is none."""
@@ -243,15 +264,19 @@ def snapshot(
     *,
     timeout_seconds: float = 0,
     imported: str | None = None,
+    also: Sequence[str] = (),
 ) -> Iterator[Snapshot]:
     """Open a snapshot on a connection of its own; `imported` names another's.
 
-    All that is read of it may take `timeout_seconds`; 0 means no timeout. Raises
-    DatabaseUnavailableError.
+    It is of the log's own tables and `also` of others, none of which anybody can alter
+    meanwhile. All that is read of it may take `timeout_seconds`; 0 means no timeout.
+    Raises DatabaseUnavailableError.
     """
     try:
         with closing(settings.connect()) as connection:
-            yield Snapshot(connection, imported, timeout_seconds)
+            yield Snapshot(
+                connection, imported, timeout_seconds, (*AUDIT_TABLES, *also)
+            )
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
         raise DatabaseUnavailableError("the database did not answer") from error
 

@@ -54,8 +54,9 @@ class LogEnd:
 
 GET: LiteralString = """
     SELECT found_at, seen_by, note, size, root, log_size, log_root
-      FROM audit_suspensions
-     WHERE id = (SELECT suspension FROM audit_head ORDER BY next_seq DESC LIMIT 1)
+      FROM public.audit_suspensions
+     WHERE id = (SELECT suspension FROM public.audit_head
+                  ORDER BY next_seq DESC LIMIT 1)
 """
 
 IS_SUSPENDED: LiteralString = """
@@ -72,7 +73,7 @@ TAKE_TURN: LiteralString = "SELECT pg_advisory_xact_lock(hashtext('audit_suspens
 
 LIST_ORIGINS: LiteralString = """
     SELECT seq, recorded_at, actor_id, payload
-      FROM audit_log
+      FROM public.audit_log
      WHERE seq = 0 OR event_type = %(epoch_opened)s
      ORDER BY seq
 """

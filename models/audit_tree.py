@@ -16,29 +16,31 @@ class SignedSize:
     note: str
 
 
-NEWEST_CHECKPOINT: LiteralString = "SELECT coalesce(max(size), 0) FROM checkpoints"
+NEWEST_CHECKPOINT: LiteralString = (
+    "SELECT coalesce(max(size), 0) FROM public.checkpoints"
+)
 
 CHECKPOINTS: LiteralString = """
-    SELECT size, root, note FROM checkpoints
+    SELECT size, root, note FROM public.checkpoints
      WHERE size > %(after)s AND size <= %(until)s ORDER BY size
 """
 
 CHECKPOINT: LiteralString = """
-    SELECT size, root, note FROM checkpoints WHERE size = %(size)s
+    SELECT size, root, note FROM public.checkpoints WHERE size = %(size)s
 """
 
 CHECKPOINTS_BEYOND: LiteralString = """
-    SELECT count(*), min(size) FROM checkpoints WHERE size > %(size)s
+    SELECT count(*), min(size) FROM public.checkpoints WHERE size > %(size)s
 """
 
 TILES: LiteralString = """
-    SELECT tile_index, hashes FROM merkle_tiles
+    SELECT tile_index, hashes FROM public.merkle_tiles
      WHERE level = %(level)s AND tile_index BETWEEN %(first)s AND %(last)s
 """
 
 # As many leaves as the tiles know of.
 TILED_SIZE: LiteralString = """
-    SELECT tile_index * 256 + octet_length(hashes) / 32 FROM merkle_tiles
+    SELECT tile_index * 256 + octet_length(hashes) / 32 FROM public.merkle_tiles
      WHERE level = 0 ORDER BY tile_index DESC LIMIT 1
 """
 

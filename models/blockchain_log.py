@@ -63,7 +63,7 @@ LIST_HASHES: LiteralString = "SELECT hash FROM audit_log WHERE seq = %(seq)s"
 
 GET_HEAD: LiteralString = """
     SELECT log_id, origin, next_seq, hash, recorded_at
-      FROM audit_head ORDER BY next_seq DESC LIMIT 1
+      FROM public.audit_head ORDER BY next_seq DESC LIMIT 1
 """
 
 COUNT_BY_EVENT_TYPE: LiteralString = """

@@ -83,9 +83,11 @@ CATALOGUE: Final = (
     ),
 )
 
+TABLES: Final = tuple(each.name for each in CATALOGUE)
+
 LINES: LiteralString = """
     SELECT {name} AS row_table, concat_ws('/', {key}) AS row_key, count(*) AS row_count,
-           encode(sha256(string_agg(record_send(ROW({columns})), ''::bytea
+           encode(sha256(string_agg(record_send(ROW({columns})), '\\x'::bytea
                                     ORDER BY {order})), 'hex') AS row_digest
       FROM public.{table} GROUP BY {key}
 """
@@ -99,9 +101,10 @@ COMPARE: LiteralString = """
                        split_part(line, ' ', 3)::bigint AS row_count,
                        split_part(line, ' ', 4) AS row_digest
                   FROM public.audit_log,
-                       unnest(string_to_array(state, chr(10)))
+                       unnest(string_to_array(state::text, chr(10)))
                            WITH ORDINALITY AS lines(line, place)
-                 WHERE line ~ '^[a-z_]+ [0-9a-f/-]+ [0-9]{{1,9}} ([0-9a-f]{{64}}|-)$'
+                 WHERE seq >= 0
+                   AND line ~ '^[a-z_]+ [0-9a-f/-]+ [0-9]{{1,9}} ([0-9a-f]{{64}}|-)$'
                ) AS lines
          ORDER BY row_table, row_key, seq DESC, place DESC),
     there AS ({there}),

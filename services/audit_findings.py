@@ -27,6 +27,7 @@ class ErrorClass(DescribedEnum):
     GENESIS = "genesis", "The first entry does not bind this log."
     HEAD = "head", "The log does not end where its head says."
     EPOCH = "epoch", "The log does not say under which origin it is signed, and why."
+    SCHEMA = "schema", "Something stands between the tables and who reads them."
     ROOT = "root", "The Merkle root differs."
     CHECKPOINT = "checkpoint", "A signed checkpoint contradicts the log."
     DOMAIN_MISSING = "domain_missing", "A logged row is not there."

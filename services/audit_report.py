@@ -57,7 +57,7 @@ class TreeReport:
         return None
 
 
-def conclude(
+def conclude(  # noqa: PLR0913 - each was found out by itself.
     result: RangeResult,
     *,
     first_seq: int,
@@ -67,8 +67,12 @@ def conclude(
     tree: TreeReport,
     continued: Continued | None = None,
     domain: DomainResult | None = None,
+    is_live: bool = True,
 ) -> Verification:
-    """Judge what was found. `domain` is None when nobody asked for the rows."""
+    """Judge what was found. `domain` is None when nobody asked for the rows.
+
+    `is_live`: it was read from a database, which can show one thing and hold another.
+    """
     findings = sorted(result.findings, key=_by_place)
     anchored = max(
         (each.size or 0 for each in tree.anchors if each.result is CheckResult.PASSED),
@@ -99,6 +103,7 @@ def conclude(
                     domain,
                     incidents,
                     reaches_end=reaches_end,
+                    is_live=is_live,
                     read=_read(result, continued),
                 )
                 for reason in ErrorClass
@@ -148,6 +153,7 @@ def _check(
     incidents: Sequence[str],
     *,
     reaches_end: bool,
+    is_live: bool,
     read: str,
 ) -> Check:
     if count := result.counts[reason]:
@@ -158,6 +164,8 @@ def _check(
         )
     if reason in DOMAIN:
         why_not = _why_no_rows(domain)
+    elif reason is ErrorClass.SCHEMA and not is_live:
+        why_not = "a dump has the rows, and nothing stands between them and its reader"
     else:
         why_not = _why_not_checked(reason, result, tree, reaches_end=reaches_end)
     if why_not is not None:
@@ -169,6 +177,7 @@ def _check(
         ErrorClass.ROOT: tree.tiles,
         ErrorClass.CHECKPOINT: tree.checkpoints,
         ErrorClass.EPOCH: ". ".join(incidents) or "one epoch",
+        ErrorClass.SCHEMA: "plain tables, read by PostgreSQL's own functions",
     }
     return Check(
         name=reason.value,

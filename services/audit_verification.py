@@ -14,6 +14,7 @@ from io import BytesIO
 from multiprocessing import get_context
 from typing import Final, Protocol
 
+from models import protected_rows
 from models.audit_event import AuditEvent
 from models.audit_snapshot import (
     EPOCH_US,
@@ -131,7 +132,11 @@ def verify(
     reading (0: no bound); when it is over, the verdict is incomplete. Raises
     DatabaseUnavailableError and BookmarkError.
     """
-    with snapshot(settings, timeout_seconds=timeout_seconds) as log:
+    with snapshot(
+        settings,
+        timeout_seconds=timeout_seconds,
+        also=protected_rows.TABLES if deep else (),
+    ) as log:
         elsewhere = Elsewhere(
             settings=settings,
             timeout_seconds=timeout_seconds,
@@ -199,6 +204,10 @@ def _judge(
     findings = list(genesis.findings) or list(_check_epochs(origins, head))
     if suspension is not None:
         findings.append(_contradicted(suspension))
+    strange = log.strange()
+    findings += [
+        Finding(seq=0, reason=ErrorClass.SCHEMA, detail=each) for each in strange or ()
+    ]
     first, last = (0, -1) if bounds is None else (min(0, bounds[0]), bounds[1])
     if bookmark is not None:
         findings += bookmark.compare(log, log_id=genesis.log_id, origin=genesis.origin)
@@ -254,6 +263,7 @@ def _judge(
         tree=report,
         continued=None if bookmark is None else bookmark.continued,
         domain=domain,
+        is_live=strange is not None,
     )
 
 

@@ -17,8 +17,6 @@ from services.attempt_errors import AttemptNotFoundError
 from services.pseudonyms import Pseudonyms
 from utils.described_enum import DescribedEnum
 
-# Above the number of any entry.
-
 
 class What(DescribedEnum):
     """What was looked at. Its value is in the log: never renamed, only added to."""

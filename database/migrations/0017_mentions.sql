@@ -95,5 +95,105 @@ BEGIN
     END IF;
 END $$;
 
+-- What the log says of the rows is that of its numbered entries, read by PostgreSQL's own
+-- function: a row without a number, or a function that takes exactly the column's type,
+-- would else speak for a row that somebody has edited, and the erasure would state it.
+-- Erases, or refuses: with constraint erasure_held while a hold, a review or a running
+-- attempt needs the data, and with erasure_rows_deviate if a row is not what the log
+-- says: the erasure would make somebody's edit the truth. Returns "seq:hash" of the entry.
+CREATE OR REPLACE FUNCTION data_erase(
+    p_user_id uuid, p_session_ids uuid[], p_attempt_ids uuid[], p_classes text[],
+    p_pattern text, p_mentioned_in uuid[], p_entity_type text, p_entity_id text,
+    p_actor_id text, p_payload text
+) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    noted       constant text := current_setting('proctoring.noted', true);
+    attempt_ids uuid[];
+    names       text[];
+    said        text[];
+    deviating   text;
+BEGIN
+    -- Nobody places a hold between our look and our commit, and one erases at a time.
+    LOCK TABLE legal_holds IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM 1 FROM users WHERE id = p_user_id FOR UPDATE;
+    -- Those of the entries too: others' entries may mention the person.
+    SELECT array_agg(DISTINCT entry.attempt_id) INTO attempt_ids
+      FROM json_array_elements(p_payload::json -> 'entries') AS ranges(range)
+      JOIN audit_log AS entry
+        ON entry.seq BETWEEN (range ->> 0)::bigint AND (range ->> 1)::bigint
+     WHERE entry.attempt_id IS NOT NULL;
+    attempt_ids := coalesce(attempt_ids, '{}') || p_attempt_ids || p_mentioned_in;
+    PERFORM 1 FROM attempts WHERE id = ANY (attempt_ids) ORDER BY id FOR UPDATE;
+    IF EXISTS (SELECT FROM erasure_obstacles(
+                   ARRAY(SELECT user_id FROM sessions WHERE id = ANY (p_session_ids))
+                   || p_user_id, attempt_ids)) THEN
+        RAISE EXCEPTION 'the data are needed'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'erasure_held';
+    END IF;
+
+    -- The rows that are emptied, and those of which the log is about to forget what it
+    -- says. What it says is looked for in all of it.
+    SELECT array_agg(DISTINCT name) INTO names FROM (
+        SELECT split_part(line, ' ', 1) || ' ' || split_part(line, ' ', 2) AS name
+          FROM json_array_elements(p_payload::json -> 'entries') AS ranges(range)
+          JOIN audit_log AS entry
+            ON entry.seq BETWEEN (range ->> 0)::bigint AND (range ->> 1)::bigint,
+               unnest(string_to_array(entry.state::text, chr(10))) AS lines(line)
+         WHERE line <> ''
+        UNION ALL
+        SELECT 'users ' || p_user_id
+         WHERE p_user_id IS NOT NULL AND 'account' = ANY (p_classes)
+        UNION ALL
+        SELECT 'attempts ' || id FROM unnest(p_attempt_ids || p_mentioned_in) AS ids(id)
+         WHERE 'notes' = ANY (p_classes)
+        UNION ALL
+        SELECT 'answers ' || attempt_id || '/' || question_id FROM answers
+         WHERE attempt_id = ANY (p_attempt_ids) AND 'answers' = ANY (p_classes)
+            OR attempt_id = ANY (p_mentioned_in) AND 'notes' = ANY (p_classes)
+        UNION ALL
+        SELECT 'proctoring_events ' || batch_id FROM proctoring_events
+         WHERE attempt_id = ANY (p_attempt_ids) AND 'event_payloads' = ANY (p_classes)
+            OR attempt_id = ANY (p_mentioned_in) AND 'notes' = ANY (p_classes)
+        UNION ALL
+        SELECT 'ai_analyses ' || id FROM ai_analyses
+         WHERE attempt_id = ANY (p_attempt_ids) AND 'analyses' = ANY (p_classes)
+    ) AS wanted;
+    SELECT array_agg(line) INTO said FROM (
+        SELECT DISTINCT ON (name) line
+          FROM audit_log, unnest(string_to_array(state::text, chr(10)))
+                              WITH ORDINALITY AS lines(line, place)
+          JOIN unnest(names) AS wanted(name)
+            ON name = split_part(line, ' ', 1) || ' ' || split_part(line, ' ', 2)
+         WHERE seq >= 0
+         ORDER BY name, seq DESC, place DESC) AS newest;
+    SELECT string_agg(split_part(line, ' ', 1) || ' ' || split_part(line, ' ', 2), ', ')
+      INTO deviating FROM (
+        SELECT coalesce(stated.line, there.line) AS line
+          FROM (SELECT line FROM unnest(said) AS lines(line)
+                 WHERE line NOT LIKE '% 0 -') AS stated
+          FULL JOIN unnest(erasure_lines(names, attempt_ids)) AS there(line)
+               ON stated.line = there.line
+         WHERE stated.line IS NULL OR there.line IS NULL LIMIT 5) AS differing;
+    IF deviating IS NOT NULL THEN
+        RAISE EXCEPTION 'the log says otherwise of %', deviating
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'erasure_rows_deviate';
+    END IF;
+
+    CALL erasure_empty(p_user_id, p_session_ids, p_attempt_ids, p_classes, p_pattern,
+                       p_mentioned_in);
+    -- In the place of the triggers' notes, which know of no row that only its entry
+    -- has lost.
+    PERFORM set_config(
+        'proctoring.noted',
+        concat(noted, (SELECT string_agg(line || chr(10), '' ORDER BY line)
+                         FROM (SELECT unnest(erasure_lines(names, attempt_ids))
+                               UNION ALL
+                               SELECT line FROM unnest(said) AS deleted(line)
+                                WHERE line LIKE '% 0 -') AS lines(line))), true);
+    RETURN audit_redact(p_entity_type, p_entity_id, p_actor_id, p_payload);
+END $$;
+
 REVOKE ALL ON FUNCTION erasure_written(json) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION erasure_written(json) TO proctoring_app;

@@ -103,6 +103,96 @@ def _erased_and_back(copy: Attacked) -> None:
     )(copy)
 
 
+def _line_of_an_edited_score(copy: Attacked) -> tuple[str, str]:
+    """Edit a score; return what the log says of its row, and what it ought to."""
+    ((id_,),) = copy.sql(
+        "UPDATE attempts SET score = max_score"
+        " WHERE id = (SELECT min(id::text)::uuid FROM attempts WHERE score < max_score)"
+        " RETURNING id"
+    )
+    said = copy.value(
+        "SELECT line FROM audit_log, unnest(string_to_array(state::text, chr(10)))"
+        f" AS lines(line) WHERE line LIKE 'attempts {id_} %' ORDER BY seq DESC LIMIT 1"
+    )
+    wanted = copy.value(
+        f"SELECT (erasure_lines(ARRAY['attempts {id_}'], ARRAY['{id_}'::uuid]))[1]"
+    )
+    assert said != wanted
+    return said, wanted
+
+
+def _entry_without_a_number(copy: Attacked) -> None:
+    """Let a row that no range of numbers has speak of an edited one."""
+    _, wanted = _line_of_an_edited_score(copy)
+    copy.sql(
+        f"""
+        ALTER TABLE audit_log DROP CONSTRAINT audit_log_pkey;
+        ALTER TABLE audit_log ALTER seq DROP NOT NULL;
+        CREATE UNIQUE INDEX ON audit_log (seq);
+        INSERT INTO audit_log
+        SELECT NULL, recorded_at, xid, flags, schema_version, event_type, entity_type,
+               entity_id, actor_id, attempt_id, payload, payload_salt, payload_hash,
+               state_hash, previous_hash, hash, '{wanted}'
+          FROM audit_log WHERE seq = 0
+        """
+    )
+
+
+def _function_before_postgresqls(copy: Attacked) -> None:
+    """Define a function that takes the very type of the column, and lies."""
+    said, wanted = _line_of_an_edited_score(copy)
+    copy.sql(
+        f"""
+        CREATE FUNCTION public.string_to_array(audit_state, text) RETURNS text[]
+        LANGUAGE sql AS $$
+            SELECT pg_catalog.string_to_array(
+                       pg_catalog.replace($1::text, '{said}', '{wanted}'), $2) $$
+        """
+    )
+
+
+def _cast_between(copy: Attacked) -> None:
+    """Take an entry out of a student's trail, and have it read as his."""
+    was = copy.value(
+        f"SELECT attempt_id FROM audit_log WHERE seq = {copy.system.submitted}"
+    )
+    other = "019ab1c2-0000-7000-8000-00000000f00d"
+    copy.sql(
+        f"""
+        CREATE SCHEMA between_them;
+        CREATE FUNCTION between_them.shown(uuid) RETURNS text LANGUAGE sql STRICT AS $$
+            SELECT CASE WHEN $1 = '{other}' THEN '{was}' ELSE format('%s', $1) END $$;
+        GRANT USAGE ON SCHEMA between_them TO PUBLIC;
+        CREATE CAST (uuid AS text) WITH FUNCTION between_them.shown(uuid);
+        UPDATE audit_log SET attempt_id = '{other}' WHERE seq = {copy.system.submitted}
+        """
+    )
+
+
+def _view_that_knows_who_asks(copy: Attacked) -> None:
+    """Put a view in a table's place, which shows the truth to who verifies alone."""
+    columns = copy.value(
+        "SELECT string_agg(CASE attname WHEN 'score' THEN"
+        " 'CASE WHEN current_query() ~ ''record_send'' THEN score ELSE max_score END'"
+        " ELSE '' END || ' ' || quote_ident(attname), ', ' ORDER BY attnum)"
+        " FROM pg_attribute WHERE attrelid = 'attempts'::regclass AND attnum > 0"
+    )
+    copy.sql(
+        f"""
+        ALTER TABLE attempts RENAME TO kept;
+        CREATE VIEW attempts AS SELECT {columns} FROM kept;
+        GRANT SELECT ON attempts TO proctoring_app, proctoring_auditor
+        """
+    )
+
+
+HIDDEN: Final = r"""
+    ALTER TABLE audit_log ENABLE ROW LEVEL SECURITY;
+    CREATE POLICY hidden ON audit_log FOR SELECT
+     USING (seq <> {victim} OR current_query() ~ 'record_send|payload_hash')
+"""
+
+
 def _other_code(copy: Attacked) -> None:
     """Replace the function that hashes, and let the application go on."""
     copy.sql(
@@ -347,6 +437,36 @@ ATTACKS: Final = (
         name="the functions that hash are replaced",
         spoil=_other_code,
         found_by={CHAIN, SIGNER},
+    ),
+    Attack(
+        number=24,
+        name="a row without a number speaks of a score that was changed",
+        spoil=_entry_without_a_number,
+        found_by={CHAIN, ROWS},
+    ),
+    Attack(
+        number=24,
+        name="a function that is found before PostgreSQL's says that it was not",
+        spoil=_function_before_postgresqls,
+        found_by={ROWS},
+    ),
+    Attack(
+        number=24,
+        name="an entry is moved to another attempt, and a cast shows it as it was",
+        spoil=_cast_between,
+        found_by={CHAIN, SIGNER},
+    ),
+    Attack(
+        number=24,
+        name="row security hides an entry from all but those who verify",
+        spoil=sql(HIDDEN),
+        found_by={CHAIN, RECEIPT},
+    ),
+    Attack(
+        number=24,
+        name="a view shows another score to all but those who verify",
+        spoil=_view_that_knows_who_asks,
+        found_by={ROWS},
     ),
     Attack(
         number=22,

@@ -30,7 +30,8 @@ def in_the_chain(copy: Attacked) -> str | None:
 def in_the_rows(copy: Attacked) -> str | None:
     """`verify?deep=true`: other tables against the log."""
     found = verify(copy.settings, deep=True).errors
-    return _places(each for each in found if each.reason.startswith("domain_"))
+    without = verify(copy.settings).errors
+    return _places(each for each in found if each not in without)
 
 
 def by_an_anchor(copy: Attacked) -> str | None:

@@ -1,0 +1,119 @@
+"""Whether PostgreSQL shows the tables to who verifies as it shows them to all others.
+
+A superuser need not touch a row. He can have a policy hide it from some queries, put a
+view in a table's place, or define a function, an operator or a cast that comes before
+PostgreSQL's own. What is read then passes every check. docs/audit-log.md
+
+The queries use nothing that could be replaced so, but PostgreSQL's own functions: exact
+types, no function, and no cast that is not built in. Whoever changes those changes the
+server itself, and nobody can ask it whether he did.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, LiteralString
+
+from psycopg2 import sql
+
+AUDIT_TABLES: Final = (
+    "audit_log",
+    "audit_head",
+    "audit_suspensions",
+    "checkpoints",
+    "merkle_tiles",
+)
+# What the queries of a verification call.
+CALLED: Final = (
+    *("byteacat", "byteaeq", "chr", "concat_ws", "encode", "format", "int2send"),
+    *("int4send", "int8send", "num_nulls", "octet_length", "record_send", "repeat"),
+    *("sha256", "split_part", "string_agg", "string_to_array", "textin", "textregexeq"),
+    *("unnest", "uuid_out"),
+)
+
+LOCK: LiteralString = "LOCK TABLE {tables} IN ACCESS SHARE MODE"
+# Objects that PostgreSQL brings along have smaller numbers (FirstNormalObjectId).
+RELATIONS: LiteralString = """
+    SELECT c.relname::text, c.relkind = 'r'::"char", c.relrowsecurity,
+           EXISTS (SELECT FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class = c.oid),
+           EXISTS (SELECT FROM pg_catalog.pg_inherits AS i
+                    WHERE i.inhrelid = c.oid OR i.inhparent = c.oid)
+      FROM pg_catalog.pg_class AS c
+      JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+     WHERE n.nspname = 'public'::name AND c.relname = ANY (%(tables)s::name[])
+"""
+COLUMNS: LiteralString = """
+    SELECT c.relname::text, a.attname::text
+      FROM pg_catalog.pg_class AS c
+      JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+      JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid
+      JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+     WHERE n.nspname = 'public'::name AND c.relname = ANY (%(tables)s::name[])
+       AND a.attnum > '0'::smallint AND NOT a.attisdropped
+       AND (a.attgenerated <> ''::"char"
+            OR NOT (t.oid < '16384'::oid
+                    OR t.typtype = 'd'::"char" AND t.typbasetype < '16384'::oid))
+"""
+CASTS: LiteralString = """
+    SELECT source.typname::text, target.typname::text
+      FROM pg_catalog.pg_cast AS c
+      JOIN pg_catalog.pg_type AS source ON source.oid = c.castsource
+      JOIN pg_catalog.pg_type AS target ON target.oid = c.casttarget
+     WHERE c.oid >= '16384'::oid AND source.oid < '16384'::oid
+       AND target.oid < '16384'::oid
+"""
+FUNCTIONS: LiteralString = """
+    SELECT f.proname::text
+      FROM pg_catalog.pg_proc AS f
+      JOIN pg_catalog.pg_namespace AS n ON n.oid = f.pronamespace
+      JOIN pg_catalog.pg_language AS l ON l.oid = f.prolang
+     WHERE n.nspname = 'pg_catalog'::name
+       AND (f.oid < '16384'::oid AND f.proname = ANY (%(called)s::name[])
+            AND l.lanname <> 'internal'::name
+            OR f.oid >= '16384'::oid
+               AND EXISTS (SELECT FROM pg_catalog.pg_proc AS own
+                            WHERE own.proname = f.proname
+                              AND own.pronamespace = f.pronamespace
+                              AND own.oid < '16384'::oid))
+"""
+OPERATORS: LiteralString = """
+    SELECT o.oprname::text
+      FROM pg_catalog.pg_operator AS o
+      JOIN pg_catalog.pg_namespace AS n ON n.oid = o.oprnamespace
+     WHERE n.nspname = 'pg_catalog'::name AND o.oid >= '16384'::oid
+"""
+
+# Runs a query in the snapshot. Any: the SQL decides the types.
+Query = Callable[[LiteralString, Mapping[str, object]], list[tuple[Any, ...]]]
+
+
+def lock(tables: Sequence[str]) -> sql.Composed:
+    """Return what keeps everybody from changing the tables, but not their rows."""
+    return sql.SQL(LOCK).format(
+        tables=sql.SQL(", ").join(sql.Identifier("public", each) for each in tables)
+    )
+
+
+def strange(query: Query, tables: Sequence[str]) -> list[str]:
+    """Say what stands between the tables and who reads them, a sentence for each."""
+    return sorted(set(_strange(query, {"tables": list(tables)})))
+
+
+def _strange(query: Query, tables: Mapping[str, object]) -> Iterator[str]:
+    for name, is_table, has_policies, has_rules, has_relatives in query(
+        RELATIONS, tables
+    ):
+        if not is_table:
+            yield f"public.{name} is no table, but something that looks like one"
+        if has_policies:
+            yield f"row security can hide rows of public.{name} from some queries"
+        if has_rules:
+            yield f"a rule stands between public.{name} and who uses it"
+        if has_relatives:
+            yield f"public.{name} shows rows of other tables, or is shown by one"
+    for name, column in query(COLUMNS, tables):
+        yield f"the column {column} of public.{name} is not what it was made as"
+    for source, target in query(CASTS, {}):
+        yield f"a cast from {source} to {target} was added to PostgreSQL's own"
+    for (function,) in query(FUNCTIONS, {"called": list(CALLED)}):
+        yield f"the function pg_catalog.{function} was added or replaced"
+    for (operator,) in query(OPERATORS, {}):
+        yield f"an operator pg_catalog.{operator} was added"
