@@ -290,7 +290,23 @@ BEGIN;
 RESET ROLE;
 INSERT INTO schema_migrations (version, name, sha256) VALUES
     (17, 'mentions',
-     '43ed3dda7a1645a6b0458525af1d36c0dcbe9710d2ad671a73c2a482a5131e00');
+     'ee0e9bfb1050353973e81240ff8b962a51cac071e6e93b81b340201622136c93');
+COMMIT;
+\endif
+
+SELECT NOT EXISTS (SELECT FROM schema_migrations WHERE version = 18)
+    AS is_pending \gset
+\if :is_pending
+\echo applying 0018_displaced_devices.sql
+BEGIN;
+-- What its queries return is of no interest here.
+\o /dev/null
+\ir migrations/0018_displaced_devices.sql
+\o
+RESET ROLE;
+INSERT INTO schema_migrations (version, name, sha256) VALUES
+    (18, 'displaced_devices',
+     '39b8e169994d5fa01317f83d2ff73a85b1d3f068b6d734d5538a5550ca587792');
 COMMIT;
 \endif
 

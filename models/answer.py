@@ -33,6 +33,13 @@ class SavedVersion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredVersion(SavedVersion):
+    """`is_other`: of the version that was sent, and not the answer that was sent."""
+
+    is_other: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     attempt_id: UUID
     question_id: UUID
@@ -77,9 +84,14 @@ SAVE = """
 """
 
 LIST_VERSIONS = """
-    SELECT question_id, client_version, saved_at
-      FROM answers
-     WHERE attempt_id = %(attempt_id)s AND question_id = ANY(%(question_ids)s)
+    SELECT answers.question_id, answers.client_version, saved_at,
+           answers.client_version = given.client_version
+           AND answers.response <> given.response::jsonb AS is_other
+      FROM unnest(%(question_ids)s::uuid[], %(responses)s::text[],
+                  %(versions)s::bigint[])
+           AS given(question_id, response, client_version)
+      JOIN answers ON answers.attempt_id = %(attempt_id)s
+                  AND answers.question_id = given.question_id
 """
 
 LIST_BY_ATTEMPTS = """
@@ -123,21 +135,24 @@ def save(
     Raises ConstraintError `answers_question_fkey` for a question of another exam and
     `answers_attempt_running` for an attempt that is not in progress.
     """
-    names = {
-        "attempt_id": attempt_id,
-        "exam_id": exam_id,
-        "question_ids": [answer.question_id for answer in answers],
-        "responses": [json.dumps(answer.response) for answer in answers],
-        "versions": [answer.client_version for answer in answers],
-    }
+    names = {"attempt_id": attempt_id, "exam_id": exam_id, **_columns(answers)}
     return tx.all(SavedVersion, SAVE, names)
 
 
 def list_versions(
-    tx: Transaction, attempt_id: UUID, question_ids: Sequence[UUID]
-) -> list[SavedVersion]:
-    names = {"attempt_id": attempt_id, "question_ids": list(question_ids)}
-    return tx.all(SavedVersion, LIST_VERSIONS, names)
+    tx: Transaction, attempt_id: UUID, answers: Sequence[NewAnswer]
+) -> list[StoredVersion]:
+    """Return what is stored in the place of these answers."""
+    names = {"attempt_id": attempt_id, **_columns(answers)}
+    return tx.all(StoredVersion, LIST_VERSIONS, names)
+
+
+def _columns(answers: Sequence[NewAnswer]) -> dict[str, list[object]]:
+    return {
+        "question_ids": [answer.question_id for answer in answers],
+        "responses": [json.dumps(answer.response) for answer in answers],
+        "versions": [answer.client_version for answer in answers],
+    }
 
 
 def list_by_attempts(tx: Transaction, attempt_ids: Sequence[UUID]) -> list[Answer]:

@@ -4,12 +4,15 @@ Apart from the attempt itself, so that reporting never waits for the row that de
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from uuid import UUID
 
 from models.attempt import NETWORK_LEEWAY
 from models.database import Transaction
+
+# How long a program may take, once its network is back, to send what it has kept.
+QUEUED_FOR = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,15 +63,27 @@ TOUCH = """
 NOTE_HAND_OVER = """
     UPDATE attempt_activity
        SET last_seen_at = moment, displaced_session = %(displaced)s,
+           refused_digest = NULL,
            displaced_at = CASE WHEN %(displaced)s::uuid IS NOT NULL THEN moment END
       FROM clock_timestamp() AS moment
      WHERE attempt_id = %(attempt_id)s
 """
 
-FORGET_DISPLACED = """
-    UPDATE attempt_activity SET displaced_session = NULL, displaced_at = NULL
+# From now on it knows. What it tries first is what it was kept from sending.
+TELL_DISPLACED = """
+    UPDATE attempt_activity
+       SET refused_digest = %(digest)s, displaced_at = clock_timestamp()
      WHERE attempt_id = %(attempt_id)s AND displaced_session = %(session_id)s
+       AND refused_digest IS NULL
        AND displaced_at < clock_timestamp() - %(leeway)s::interval
+"""
+
+FORGET_DISPLACED = """
+    UPDATE attempt_activity
+       SET displaced_session = NULL, displaced_at = NULL, refused_digest = NULL
+     WHERE attempt_id = %(attempt_id)s AND displaced_session = %(session_id)s
+       AND refused_digest <> %(digest)s
+       AND displaced_at < clock_timestamp() - %(queued_for)s::interval
 """
 
 NEXT_SEQUENCE = """
@@ -130,13 +145,30 @@ def note_hand_over(tx: Transaction, attempt_id: UUID, displaced: UUID | None) ->
     tx.execute(NOTE_HAND_OVER, names)
 
 
-def forget_displaced(tx: Transaction, attempt_id: UUID, session_id: UUID) -> bool:
-    """Forget a displaced login, and return whether it was this one until now.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """What a login that does not hold the attempt tried to save: a digest of it."""
+
+    attempt_id: UUID
+    session_id: UUID
+    digest: bytes
+
+
+def forget_displaced(tx: Transaction, refused: Refused) -> bool:
+    """Forget a displaced login that was told so, and tries to save something else.
+
+    Returns whether it was one until now.
+    """
+    names = asdict(refused) | {"queued_for": QUEUED_FOR}
+    return tx.execute(FORGET_DISPLACED, names) == 1
+
+
+def tell_displaced(tx: Transaction, refused: Refused) -> None:
+    """Note that a displaced login was told so, if it is one.
 
     What it sent before it was displaced may still have been under way.
     """
-    names = {"attempt_id": attempt_id, "session_id": session_id}
-    return tx.execute(FORGET_DISPLACED, names | {"leeway": NETWORK_LEEWAY}) == 1
+    tx.execute(TELL_DISPLACED, asdict(refused) | {"leeway": NETWORK_LEEWAY})
 
 
 def request_analysis(tx: Transaction, attempt_ids: Sequence[UUID]) -> None:

@@ -94,7 +94,8 @@ ATTEMPTS: LiteralString = """
 """
 ACTIVITY: LiteralString = """
     SELECT attempt_id, last_seen_at, contiguous_sequence, highest_sequence,
-           reported_events, displaced_session, displaced_at
+           reported_events, displaced_session, displaced_at,
+           encode(refused_digest, 'hex') AS refused_digest
       FROM attempt_activity
      WHERE attempt_id = ANY(%(attempt_ids)s) ORDER BY attempt_id
 """
@@ -161,7 +162,12 @@ SECTIONS: Final[dict[str, LiteralString]] = {
 
 LIST_ATTEMPTS: LiteralString = """
     SELECT attempts.id, attempts.status IN ('in_progress', 'paused') AS is_running,
-           exams.status IN ('completed', 'cancelled', 'archived') AS is_exam_over
+           exams.status IN ('completed', 'cancelled', 'archived')
+           -- Who was reopened sits the same questions still.
+           AND NOT EXISTS (
+               SELECT FROM attempts AS other
+                WHERE other.exam_id = exams.id
+                  AND other.status IN ('in_progress', 'paused')) AS is_exam_over
       FROM attempts
       JOIN exams ON exams.id = attempts.exam_id
      WHERE student_id = %(user_id)s

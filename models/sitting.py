@@ -124,8 +124,10 @@ SITTINGS: LiteralString = """
 """
 
 AVAILABLE: LiteralString = """
-       AND exams.status IN ('scheduled', 'active')
-       AND (exams.ends_at > clock_timestamp() OR running.exam_id = exams.id)
+       AND (exams.status IN ('scheduled', 'active')
+            AND exams.ends_at > clock_timestamp()
+            -- Also of an exam that is over but for whom an outage gave time back.
+            OR running.exam_id = exams.id)
        AND (%(after_start)s::timestamptz IS NULL
             OR (exams.starts_at, exams.id) > (%(after_start)s, %(after_id)s))
      ORDER BY exams.starts_at, exams.id

@@ -173,7 +173,7 @@ class AssignmentService:
     ) -> Accommodated:
         """Grant more or less time, which holds at once for a running attempt."""
         with self._database.transaction() as tx:
-            require_open(share_exam(tx, exam_id))
+            its_exam = share_exam(tx, exam_id)
             # A student who starts shares this row until his attempt is there to see.
             before = assignment.get_for_update(tx, exam_id, student_id)
             if before is None:
@@ -181,6 +181,9 @@ class AssignmentService:
             running = attempt.get_running_for_update(tx, student_id)
             if running is not None and running.exam_id != exam_id:
                 running = None
+            if running is None:
+                # Who was reopened after an outage sits an exam that is over.
+                require_open(its_exam)
             extra, multiplier = new.extra_time_minutes, new.time_multiplier
             assignment.update(
                 tx,

@@ -191,6 +191,22 @@ def is_reopenable(attempt: Attempt) -> bool:
     return attempt.status in ended and attempt.ended_by is not EndedBy.STUDENT
 
 
+class AnswerVersionReusedError(errors.UnprocessableError):
+    slug = "answer-version-reused"
+    title = "Another answer has this version"
+
+    def __init__(self, versions: Sequence[tuple[str, int]]) -> None:
+        """`versions` are the stored ones, each with the pointer to what was sent."""
+        super().__init__(
+            "Nothing was saved: of some answers another one is stored under the same"
+            " client_version; see errors. Send them again with a higher one.",
+            [
+                (pointer, f"Version {version} is another answer.")
+                for pointer, version in versions
+            ],
+        )
+
+
 class AnswersInvalidError(errors.UnprocessableError):
     slug = "invalid-answers"
     title = "Invalid answers"

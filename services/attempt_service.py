@@ -1,16 +1,19 @@
 """What a student does with an attempt: start, go on, save, submit."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from hashlib import sha256
 from uuid import UUID
 
 from pydantic import JsonValue
 
 from models import answer, attempt, attempt_activity, attempt_receipt, question
-from models.answer import NewAnswer, SavedVersion
+from models.answer import NewAnswer, SavedVersion, StoredVersion
 from models.attempt import Attempt, AttemptStatus, EndedBy
+from models.attempt_activity import Refused
 from models.audit_event import AuditEvent
 from models.database import ConstraintError, Database, Transaction
 from models.page import Page, paged
@@ -24,6 +27,7 @@ from models.question_response import (
 from services import attempt_ending, attempt_start, audit, paper
 from services.attempt_errors import (
     AnswersInvalidError,
+    AnswerVersionReusedError,
     AttemptHeldElsewhereError,
     AttemptNotFoundError,
     AttemptOverError,
@@ -134,9 +138,10 @@ class AttemptService:
         """Store all answers or none. An older client_version changes nothing.
 
         Raises AttemptNotFoundError, AttemptOverError, AttemptHeldElsewhereError,
-        AttemptPausedError and AnswersInvalidError.
+        AttemptPausedError, AnswersInvalidError and AnswerVersionReusedError.
         """
-        with self._hearing(student, attempt_id), self._database.transaction() as tx:
+        hearing = self._hearing(student, attempt_id, sent)
+        with hearing, self._database.transaction() as tx:
             # An end or a pause waits for us, or we for it: no answer comes too late.
             held = _own(attempt.get_for_share(tx, attempt_id), student, attempt_id)
             _require_writable(held, student)
@@ -148,7 +153,8 @@ class AttemptService:
                 _record_save(tx, held, checked, newer)
             by_id = {each.question_id: each for each in newer}
             if len(newer) < len(sent):
-                stored = answer.list_versions(tx, held.id, ids)
+                stored = answer.list_versions(tx, held.id, checked)
+                _require_same(ids, stored)
                 by_id = {each.question_id: each for each in stored}
             saved = [by_id[question_id] for question_id in ids]
             return Saved(attempt=held, saved=saved)
@@ -160,7 +166,7 @@ class AttemptService:
         Raises AttemptNotFoundError, AttemptHeldElsewhereError, and AttemptOverError
         for one that staff has terminated or voided.
         """
-        with self._hearing(student, attempt_id), self._database.transaction() as tx:
+        with self._database.transaction() as tx:
             own = _own(attempt.get_for_update(tx, attempt_id), student, attempt_id)
             if own.is_overdue:
                 attempt_ending.end(tx, [own], EndedBy.DEADLINE, audit.SYSTEM)
@@ -184,17 +190,54 @@ class AttemptService:
         )
 
     @contextmanager
-    def _hearing(self, student: Principal, attempt_id: UUID) -> Iterator[None]:
-        """Note what is refused to a device that was displaced: it is at work still."""
+    def _hearing(
+        self, student: Principal, attempt_id: UUID, sent: Sequence[SentAnswer]
+    ) -> Iterator[None]:
+        """Note if a device that was displaced, and knows it, goes on answering.
+
+        A submission tells nothing: a program makes it by itself when the time is over.
+        """
         try:
             yield
         except AttemptHeldElsewhereError:
+            refused = Refused(
+                attempt_id=attempt_id,
+                session_id=student.session_id,
+                digest=_content_digest(sent),
+            )
             with self._database.transaction(is_aside=True) as tx:
-                if attempt_activity.forget_displaced(
-                    tx, attempt_id, student.session_id
-                ):
+                # In the order in which all others lock: the attempt first.
+                attempt.get_for_share(tx, attempt_id)
+                if attempt_activity.forget_displaced(tx, refused):
                     record_server_event(tx, attempt_id, CONCURRENT_CODE, {})
+            with self._database.bookkeeping() as tx:
+                attempt_activity.tell_displaced(tx, refused)
             raise
+
+
+def _require_same(ids: Sequence[UUID], stored: Sequence[StoredVersion]) -> None:
+    """Raise AnswerVersionReusedError if a version that is stored was sent anew.
+
+    Its reply got lost, and the student has changed his mind since: to say that it is
+    saved would lose what he thinks now.
+    """
+    others = {each.question_id: each for each in stored if each.is_other}
+    if others:
+        raise AnswerVersionReusedError(
+            [
+                (f"#/answers/{index}/client_version", others[each].client_version)
+                for index, each in enumerate(ids)
+                if each in others
+            ]
+        )
+
+
+def _content_digest(sent: Sequence[SentAnswer]) -> bytes:
+    """Return what tells one set of responses from another, whatever their versions."""
+    responses = sorted(
+        (str(each.question_id), json.dumps(each.response)) for each in sent
+    )
+    return sha256(json.dumps(responses).encode()).digest()
 
 
 def _own(found: Attempt | None, student: Principal, attempt_id: UUID) -> Attempt:

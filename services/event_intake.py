@@ -36,6 +36,17 @@ NOTED_SKEW: Final = timedelta(seconds=120)
 SKEW_CODE: Final = "client.clock_skew"
 LIMIT_CODE: Final = "session.milestone"
 CONCURRENT_CODE: Final = "session.concurrent_device"
+# What nobody and nothing does but a person who sits there.
+BY_HAND: Final = frozenset(
+    {
+        "app.switch_attempt",
+        "clipboard.copy",
+        "clipboard.external_paste",
+        "clipboard.paste",
+        "devtools.opened",
+        "print_or_screenshot.attempt",
+    }
+)
 
 
 @lru_cache(maxsize=256)
@@ -132,17 +143,19 @@ class Batch:
     def shows_displaced_at_work(
         self, session_id: UUID, events: Sequence[ProctoringEvent]
     ) -> bool:
-        """Say whether a displaced login has seen something since it was displaced.
+        """Say whether somebody was at a displaced device after it was displaced.
 
-        What it kept from before, and delivers now, is no work; and its clock may be
-        ahead.
+        A program whose network is away goes on beating and watching an empty room. What
+        it kept from before is no work either; and its clock may be ahead.
         """
         displaced_at = self.context.displaced_at
         return (
             displaced_at is not None
             and self.context.displaced_session == session_id
             and any(
-                min(event.occurred_at, event.received_at) > displaced_at + NOTED_SKEW
+                event.event_type in BY_HAND
+                and min(event.occurred_at, event.received_at)
+                > displaced_at + NOTED_SKEW
                 for event in events
             )
         )

@@ -21,8 +21,10 @@ from models.principal import Principal
 from services import audit, errors
 from services.attempt_errors import (
     MAX_EXTENDED_SECONDS,
+    AttemptStepError,
     ExamNotOpenError,
     ExtensionTooLongError,
+    NoTimeLeftError,
     StudentSitsAnotherError,
 )
 from services.attempt_reopening import reopen
@@ -124,7 +126,13 @@ class ExtraTime:
                 reopen(tx, admin, ended, incident.reason, lost)
                 note = _note(incident, lost)
                 record_server_event(tx, ended.id, "session.extended", note)
-        except (ExamNotOpenError, StudentSitsAnotherError):
+        except (
+            AttemptStepError,
+            ExamNotOpenError,
+            NoTimeLeftError,
+            StudentSitsAnotherError,
+        ):
+            # One that can not go on does not keep the others from it.
             return "not_reopened"
         except ConstraintError as error:
             if error.constraint != "attempts_one_running_key":

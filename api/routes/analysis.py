@@ -11,6 +11,7 @@ from api.contract import (
     Reply,
     accepts,
     authenticated,
+    idempotent,
     may_accept,
     may_fail,
     queries,
@@ -68,6 +69,7 @@ def compute_analysis(
 
 
 @bp.post("/attempt/<uuid:attempt_id>/notes")
+@idempotent
 @returns(RecordedEventResponse, 201)
 @may_fail(404)
 @authenticated(Role.ADMIN, Role.PROCTOR)

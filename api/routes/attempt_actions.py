@@ -10,6 +10,7 @@ from api.contract import (
     PageResponse,
     accepts,
     authenticated,
+    idempotent,
     may_fail,
     queries,
     returns,
@@ -84,6 +85,7 @@ def resume_attempt(
 
 
 @bp.post("/attempts/<uuid:attempt_id>/extend")
+@idempotent
 @returns(ManagedAttemptResponse)
 @may_fail(404, 409)
 @authenticated(Role.ADMIN, Role.PROCTOR)

@@ -11,7 +11,6 @@ from api.contract import (
     Reply,
     accepts,
     authenticated,
-    idempotent,
     may_accept,
     may_fail,
     queries,
@@ -42,7 +41,6 @@ id_key: TypeAdapter[tuple[UUID]] = TypeAdapter(tuple[UUID])
 
 
 @bp.post("/<uuid:exam_id>/start")
-@idempotent
 @returns(PaperResponse, 201, or_status=(200,))
 @may_fail(404, 409)
 @authenticated(Role.STUDENT)

@@ -1,8 +1,10 @@
 """What staff does with attempts, over HTTP: watch, help, stop, grade."""
 
 import pytest
+from psycopg2.extensions import connection
 
-from tests.exams import ONE_OF_EACH, Json, active, body, start, watch
+from tests.audit_trail import run
+from tests.exams import ONE_OF_EACH, Json, active, assign, body, start, step, watch
 from tests.personas import Api, Persona
 
 REASON = {"reason": "a fire alarm"}
@@ -51,6 +53,79 @@ def test_a_proctor_pauses_resumes_and_extends(
     assert resumed["status"] == "in_progress"
     assert extended["extended_seconds"] == 300
     assert extended["seconds_remaining"] > attempt["seconds_remaining"] + 200
+
+
+@pytest.mark.parametrize("what", ["extend", "notes"])
+def test_who_was_not_answered_and_sends_it_again_gives_it_once(
+    api: Api, bob: Persona, attempt: Json, path: str, sql: connection, what: str
+) -> None:
+    key = {"Idempotency-Key": "the-button"}
+    where, sent = {
+        "extend": (f"{path}/extend", REASON | {"minutes": 5}),
+        "notes": (
+            f"/api/proctoring/attempt/{attempt['id']}/notes",
+            {"text": "He looks at the ceiling."},
+        ),
+    }[what]
+
+    first = api.as_(bob).post(where, json=sent, headers=key)
+    again = api.as_(bob).post(where, json=sent, headers=key)
+
+    assert first.status_code < 300
+    assert again.get_json() == first.get_json()
+    assert again.headers["Idempotency-Replayed"] == "true"
+    (events,) = run(
+        sql,
+        "SELECT count(*) FILTER (WHERE event_type = 'session.extended'),"
+        " count(*) FILTER (WHERE event_type = 'proctor.note') FROM proctoring_events",
+    )
+    assert sorted(events) == [0, 1]
+
+
+def exported_answers(api: Api, student: Persona) -> list[Json]:
+    document = body(api.as_(student).get("/api/auth/me/data-export"))
+    items: list[Json] = document["sections"]["answers"]["items"]
+    return items
+
+
+def test_who_is_let_go_on_in_an_exam_that_is_over_finds_it_and_all_rules_hold(
+    api: Api, ada: Persona, alice: Persona, mallory: Persona, exam: Json, path: str
+) -> None:
+    """An outage took the end of it; the sweeper was faster than the admin."""
+    admin = api.as_(ada)
+    assign(admin, exam, mallory.id)
+    theirs = start(api.as_(mallory), exam)
+    answer = {
+        "question_id": theirs["questions"][4]["id"],
+        "response": "Goethe",
+        "client_version": 1,
+    }
+    other = f"/api/exams/attempts/{theirs['id']}"
+    body(api.as_(mallory).put(f"{other}/answers", json={"answers": [answer]}))
+    body(api.as_(mallory).post(f"{other}/submit"))
+    step(admin, exam, "completed")
+    body(admin.post(f"{path}/reopen", json=REASON | {"extra_seconds": 600}))
+
+    found = body(api.as_(alice).get("/api/exams/available"))["items"]
+    assert [each["id"] for each in found] == [exam["id"]]
+    answers = exported_answers(api, mallory)
+    assert {each["points_awarded"] for each in answers} == {None}
+    body(
+        admin.patch(
+            f"/api/exams/{exam['id']}/assignments/{alice.id}",
+            json={"extra_time_minutes": 10},
+        )
+    )
+
+    body(api.as_(alice).post(f"{path}/submit"))
+    assert body(api.as_(alice).get("/api/exams/available"))["items"] == []
+    refused = admin.patch(
+        f"/api/exams/{exam['id']}/assignments/{alice.id}",
+        json={"extra_time_minutes": 20},
+    )
+    assert body(refused, 409)["type"] == "/problems/exam-closed"
+    answers = exported_answers(api, mallory)
+    assert {each["points_awarded"] for each in answers} != {None}
 
 
 def test_termination_and_voiding(

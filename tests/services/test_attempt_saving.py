@@ -7,6 +7,7 @@ from psycopg2.extensions import connection
 
 from services.attempt_errors import (
     AnswersInvalidError,
+    AnswerVersionReusedError,
     AttemptNotFoundError,
     AttemptOverError,
     AttemptPausedError,
@@ -66,10 +67,11 @@ def test_the_highest_client_version_wins(
     second = attempts.save_answers(
         alice, own.id, [sent(product.id, 2, version=4), sent(capital.id, None)]
     )
-    same = attempts.save_answers(alice, own.id, [sent(product.id, 3, version=5)])
+    same = attempts.save_answers(alice, own.id, [sent(product.id, 1, version=5)])
 
-    assert second.saved[0] == first.saved[0]
-    assert same.saved[0] == first.saved[0]
+    assert second.saved[0].client_version == 5
+    assert second.saved[0].saved_at == first.saved[0].saved_at
+    assert same.saved[0].saved_at == first.saved[0].saved_at
     found = attempts.read_attempt(alice, own.id).answers
     assert {a.question_id: a.response for a in found} == {
         capital.id: None,
@@ -78,6 +80,30 @@ def test_the_highest_client_version_wins(
     # What changed nothing left no entry, and the second save names one answer only.
     logged = "SELECT count(*) FROM audit_log WHERE event_type = 'attempt.answers_saved'"
     assert room.scalar(logged) == 2
+
+
+def test_another_answer_of_a_version_that_is_stored_is_not_taken_for_saved(
+    room: ExamRoom, attempts: AttemptService
+) -> None:
+    """The reply to the first got lost, and its student has changed his mind since."""
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    capital, product = room.questions
+    attempts.save_answers(alice, own.id, [sent(product.id, 1, version=5)])
+
+    with pytest.raises(AnswerVersionReusedError) as refused:
+        attempts.save_answers(
+            alice,
+            own.id,
+            [sent(capital.id, None, version=1), sent(product.id, 2, version=5)],
+        )
+
+    assert [pointer for pointer, _ in refused.value.problems] == [
+        "#/answers/1/client_version"
+    ]
+    assert [a.response for a in attempts.read_attempt(alice, own.id).answers] == [1]
+    attempts.save_answers(alice, own.id, [sent(product.id, 2, version=6)])
+    assert [a.response for a in attempts.read_attempt(alice, own.id).answers] == [2]
 
 
 def test_one_bad_answer_saves_none_and_each_is_named(

@@ -1,6 +1,6 @@
 """One device an attempt: who holds it, and how the hold moves."""
 
-from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
@@ -113,25 +113,31 @@ def test_a_laptop_that_dies_and_comes_back_in_twenty_seconds_is_no_evidence(
     assert room.scalar(integrity) == 0
 
 
-@pytest.mark.parametrize("step", ["save", "submit"])
+def refused(
+    room: ExamRoom, attempts: AttemptService, device: Principal, own: Attempt, said: int
+) -> None:
+    """Try to save an answer from a device that has lost its hold."""
+    (answer,) = forty_two(room)
+    with pytest.raises(AttemptHeldElsewhereError):
+        attempts.save_answers(device, own.id, [replace(answer, response=said)])
+
+
 def test_two_devices_at_once_are_evidence(
-    room: ExamRoom, attempts: AttemptService, step: str
+    room: ExamRoom, attempts: AttemptService
 ) -> None:
     laptop = room.new_student()
     own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
     take_over(room, attempts, room.login(laptop.id))
     room.let_time_pass(own.id, 3)
     before = room.observed(own.id)
-    steps: dict[str, Callable[[], object]] = {
-        "save": partial(attempts.save_answers, laptop, own.id, forty_two(room)),
-        "submit": partial(attempts.submit_attempt, laptop, own.id),
-    }
 
-    for _ in range(3):
-        with pytest.raises(AttemptHeldElsewhereError):
-            steps[step]()
+    refused(room, attempts, laptop, own, 41)
+    room.let_time_pass(own.id, 61)
+    told = room.observed(own.id)
+    for said in (42, 43, 44):
+        refused(room, attempts, laptop, own, said)
 
-    assert before == ["session.started", "session.resumed"]
+    assert told == before == ["session.started", "session.resumed"]
     # Once, at that moment.
     assert room.observed(own.id) == [*before, "session.concurrent_device"]
     assert room.scalar(SEVERITY) == "high"
@@ -145,14 +151,41 @@ def test_many_saves_of_a_displaced_device_at_once_are_one_event(
     own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
     take_over(room, attempts, room.login(laptop.id))
     room.let_time_pass(own.id, 3)
+    refused(room, attempts, laptop, own, 41)
+    room.let_time_pass(own.id, 61)
 
-    def save() -> None:
-        with pytest.raises(AttemptHeldElsewhereError):
-            attempts.save_answers(laptop, own.id, forty_two(room))
-
-    at_once([save] * 4)
+    at_once([partial(refused, room, attempts, laptop, own, 42)] * 4)
 
     assert room.observed(own.id).count("session.concurrent_device") == 1
+
+
+def test_a_laptop_whose_network_comes_back_is_no_second_device(
+    room: ExamRoom, attempts: AttemptService, database: Database
+) -> None:
+    """It sends what it has kept, has watched an empty room, and hands in at the end."""
+    laptop = room.new_student()
+    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
+    room.let_time_pass(own.id, 300)
+    take_over(room, attempts, room.login(laptop.id))
+    room.let_time_pass(own.id, 600)
+
+    # An autosave of before; the next one of its queue; and the first once more.
+    for said in (41, 42, 41):
+        refused(room, attempts, laptop, own, said)
+    room.let_time_pass(own.id, 120)
+    refused(room, attempts, laptop, own, 41)
+    report(
+        database,
+        laptop,
+        own.id,
+        observed(1, "client.reconnected", occurred_at=moment(seconds=60)),
+        observed(2, "face.not_visible", occurred_at=moment(seconds=90)),
+        observed(3, "focus.lost", occurred_at=moment(seconds=90)),
+    )
+    with pytest.raises(AttemptHeldElsewhereError):
+        attempts.submit_attempt(laptop, own.id)
+
+    assert "session.concurrent_device" not in room.observed(own.id)
 
 
 def test_what_was_under_way_when_the_hold_moved_is_no_evidence(
@@ -207,7 +240,7 @@ def test_what_a_displaced_device_has_seen_since_shows_it_at_work(
     take_over(room, attempts, room.login(laptop.id))
     room.let_time_pass(own.id, 600)
     seen = [
-        observed(number, "env.noise", occurred_at=moment(seconds=seconds_ago))
+        observed(number, "clipboard.paste", occurred_at=moment(seconds=seconds_ago))
         for number in (1, 2)
     ]
 
@@ -275,8 +308,9 @@ def test_a_displaced_device_is_remembered_beyond_a_logout_of_the_other(
     attempts.start_attempt(room.login(laptop.id), room.exam_id, take_over=False)
     room.let_time_pass(own.id, 3)
 
-    with pytest.raises(AttemptHeldElsewhereError):
-        attempts.save_answers(laptop, own.id, forty_two(room))
+    refused(room, attempts, laptop, own, 41)
+    room.let_time_pass(own.id, 61)
+    refused(room, attempts, laptop, own, 42)
 
     assert room.observed(own.id)[-1] == "session.concurrent_device"
 

@@ -12,6 +12,7 @@ from models.attempt import Attempt, AttemptStatus
 from models.database import Database
 from models.principal import Principal
 from services.access import ExamNotFoundError
+from services.assignment_service import Accommodation, AssignmentService
 from services.attempt_errors import ExtensionTooLongError
 from services.attempt_service import AttemptService
 from services.deadlines import end_overdue_attempts
@@ -211,6 +212,35 @@ def test_who_would_be_over_all_the_same_is_left_to_the_sweeper_and_reopened_then
     assert second.reopened == [own.id]
     after = attempts.read_attempt(alice, own.id).attempt
     assert after.seconds_remaining == pytest.approx(300, abs=5)
+
+
+def test_one_who_has_no_time_left_keeps_nobody_else_from_it(
+    sql: connection,
+    room: ExamRoom,
+    attempts: AttemptService,
+    database: Database,
+    extra_time: ExtraTime,
+) -> None:
+    """His extra time was a mistake, and is taken back after the end."""
+    alice, bea = room.new_student(), room.new_student()
+    accommodate = partial(
+        AssignmentService(database).change_accommodation,
+        admin=room.admin,
+        exam_id=room.exam_id,
+        student_id=alice.id,
+    )
+    accommodate(Accommodation(extra_time_minutes=60))
+    first, second = (start(attempts, room, who) for who in (alice, bea))
+    room.let_time_pass(first.id, 7200 + 15 * 60)
+    room.let_time_pass(second.id, 3600 + 15 * 60)
+    assert end_overdue_attempts(database) == 2
+    accommodate(Accommodation(extra_time_minutes=0))
+    outage = replace(OUTAGE, since=now(sql) - timedelta(minutes=20))
+
+    granted = extra_time.grant(outage, room.admin, room.exam_id)
+
+    assert granted.not_reopened == [first.id]
+    assert granted.reopened == [second.id]
 
 
 def test_who_sits_another_exam_by_now_is_named_and_left_alone(
