@@ -101,7 +101,13 @@ def shown(app: Flask, role: Role) -> list[tuple[Rule, Contract]]:
 
 
 def get(app: Flask, cast: Cast, who: str, rule: Rule) -> TestResponse:
-    path = path_of(rule, cast.ids) + QUERY.get(rule.endpoint, "")
+    # Of answers there is nothing to see before the attempt is over.
+    instead = (
+        {"attempt_id": cast.ids["submitted_attempt_id"]}
+        if rule.endpoint == "attempt_actions.read_answers"
+        else {}
+    )
+    path = path_of(rule, {**cast.ids, **instead}) + QUERY.get(rule.endpoint, "")
     return app.test_client().get(path, headers=cast.headers(who))
 
 

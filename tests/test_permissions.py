@@ -109,6 +109,7 @@ DESTRUCTIVE = {"auth.logout", "auth.end_other_sessions"}
 
 
 RECEIPT = "/api/exams/attempts/<uuid:attempt_id>/receipt"
+ANSWERS = "/api/exams/attempts/<uuid:attempt_id>/answers"
 
 
 def reads(app: Flask, role: Role) -> list[Rule]:
@@ -142,6 +143,9 @@ def test_what_is_not_yours_looks_as_if_it_were_not_there(
     if status == 200:
         # The attempt runs: its student is told that there is no receipt yet.
         assert found.pop(RECEIPT, 409) == 409
+    if who == "bob":
+        # And its proctor that there is nothing to grade yet: the keys come with that.
+        assert found.pop(ANSWERS) == 409
 
     assert found
     assert {rule: it for rule, it in found.items() if it != status} == {}

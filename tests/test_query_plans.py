@@ -120,6 +120,7 @@ NOT_RUN: Final = {
     "attempt_activity.GET_HOLDER",
     "attempt_activity.NEXT_SEQUENCE",
     "attempt_activity.NOTE_HAND_OVER",
+    "attempt_activity.TELL_DISPLACED",
     "attempt_steps.MOVE_HOLD",
     "attempt_steps.MOVE_HOLD_RETURNING",
     "audit_suspension.GET_END",

@@ -78,9 +78,22 @@ def test_an_essay_completes_the_score(
 
 
 def test_graders_see_keys_responses_and_what_is_missing(
-    room: ExamRoom, running: Attempt, grades: GradeService
+    room: ExamRoom,
+    alice: Principal,
+    running: Attempt,
+    attempts: AttemptService,
+    grades: GradeService,
 ) -> None:
-    shown = grades.read_answers(room.new_proctor(), running.id)
+    proctor = room.new_proctor()
+    # While it runs the keys are for those who have made them.
+    early = grades.read_answers(room.admin, running.id)
+    with pytest.raises(AttemptStepError):
+        grades.read_answers(proctor, running.id)
+    attempts.submit_attempt(alice, running.id)
+
+    shown = grades.read_answers(proctor, running.id)
+
+    assert len(early.questions) == len(shown.questions)
 
     assert [each.question.id for each in shown.questions] == [
         question.id for question in room.questions
