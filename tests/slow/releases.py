@@ -12,7 +12,7 @@ from database.seed import seed_if_empty
 from tests.slow.running import PROJECT, create_database
 
 # So many migrations may lie between two releases that run side by side.
-MIGRATIONS_BETWEEN = 3
+MIGRATIONS_BETWEEN = 2
 
 
 def last_release(server: embedded.Server, directory: Path) -> tuple[Path, str]:
