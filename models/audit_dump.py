@@ -27,6 +27,7 @@ from models.copy_text import (
     time_us,
     values_of,
 )
+from models.dump_sql import Statements
 
 TABLES: Final = (
     "audit_log",
@@ -53,6 +54,7 @@ class _Section:
     """Where the rows of a table are: the key of each, and its place in the file."""
 
     columns: tuple[str, ...]
+    key: int
     keys: "array[int]" = field(default_factory=lambda: array("q"))
     places: "array[int]" = field(default_factory=lambda: array("q"))
 
@@ -246,40 +248,52 @@ KEYS: Final = {
 def _find(file: BinaryIO, dump: DumpedLog) -> dict[str, _Section]:
     """Read the file once, and note where the rows are."""
     sections: dict[str, _Section] = {}
-    position, current, key = 0, None, 0
+    statements = Statements()
+    position, is_row, current = 0, False, None
     for line in file:
-        if current is not None:
-            if line == NO_MORE_ROWS:
-                current = None
-            else:
-                current.keys.append(_key(line, key))
-                current.places.append(position)
-                if _TELLING.search(line) and current is sections.get("audit_log"):
-                    dump.note_telling(current.keys[-1])
-        elif match := _SECTION.fullmatch(line):
-            table = match["table"].decode()
-            if table in TABLES:
-                current = _begin(sections, table, match["columns"].decode())
-                key = current.columns.index(KEYS[table])
-        elif line == COMPLETE:
-            dump.note_end()
-        elif (match := ENCODING.fullmatch(line)) and match["name"] != b"UTF8":
-            raise DumpError("It is not in UTF-8, in which the log is hashed.")
+        if not is_row:
+            is_between = statements.is_between
+            is_row = statements.read(line)
+            # What begins within quotes is no line of pg_dump's, whatever it looks like.
+            if is_between:
+                current = _begin(sections, line) if is_row else None
+                _heed(line, dump)
+        elif line == NO_MORE_ROWS:
+            is_row = False
+        elif current is not None:
+            current.keys.append(_key(line, current.key))
+            current.places.append(position)
+            if _TELLING.search(line) and current is sections.get("audit_log"):
+                dump.note_telling(current.keys[-1])
         position += len(line)
+    statements.end()
     for section in sections.values():
         section.sort()
     return sections
 
 
-def _begin(sections: dict[str, _Section], table: str, columns: str) -> _Section:
+def _begin(sections: dict[str, _Section], line: bytes) -> _Section | None:
+    """Return the section that the line begins, or None if it is of another table."""
+    match = _SECTION.fullmatch(line)
+    table = "" if match is None else match["table"].decode()
+    if match is None or table not in TABLES:
+        return None
     if table in sections:
-        # The text of a function can look like one.
         raise DumpError(f"The rows of {table} stand in it twice.")
-    names = tuple(name.strip().strip('"') for name in columns.split(","))
-    if KEYS[table] not in names:
+    # A name in quotes keeps them: nobody's `payload"` may pass for `payload`.
+    columns = tuple(match["columns"].decode(errors="replace").split(", "))
+    if KEYS[table] not in columns:
         raise DumpError(f"{table} has no column {KEYS[table]}.")
-    sections[table] = _Section(names)
+    sections[table] = _Section(columns, columns.index(KEYS[table]))
     return sections[table]
+
+
+def _heed(line: bytes, dump: DumpedLog) -> None:
+    """Take note of what the line says of the dump itself."""
+    if line == COMPLETE:
+        dump.note_end()
+    elif (match := ENCODING.fullmatch(line)) and match["name"] != b"UTF8":
+        raise DumpError("It is not in UTF-8, in which the log is hashed.")
 
 
 def _moment(values: Values, name: str) -> datetime:

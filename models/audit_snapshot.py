@@ -83,7 +83,8 @@ BEGIN: LiteralString = (
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
     " SET LOCAL idle_in_transaction_session_timeout = 0;"
     " SET LOCAL statement_timeout = %(timeout)s;"
-    " SET LOCAL search_path = pg_catalog, pg_temp"
+    " SET LOCAL search_path = pg_catalog, pg_temp;"
+    " SET LOCAL standard_conforming_strings = on"
 )
 TOO_LONG: Final = "reading took too long"
 EXPORT: LiteralString = "SELECT pg_export_snapshot(), clock_timestamp()"

@@ -4,17 +4,26 @@ import gzip
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from psycopg2.extensions import connection
+from hypothesis import given
+from hypothesis import strategies as st
+from psycopg2.extensions import connection, quote_ident
 
 from auditor.__main__ import auditor
 from auditor.dump_file import opened
 from database.embedded_home import installed_programs
 from models.audit_dump import DumpedLog
-from models.audit_snapshot import EPOCH_US, row_of, snapshot
+from models.audit_snapshot import (
+    EPOCH_US,
+    ReadInterruptedError,
+    row_of,
+    snapshot,
+)
 from models.copy_text import DumpError, binary, time_us, values_of
 from models.database import ConnectionSettings, Database
 from services.audit_findings import Verdict, Verification
@@ -76,9 +85,11 @@ def report(path: Path, *options: object) -> Result:
 
 
 def in_essence(found: Verification) -> Sequence[object]:
+    # Of what stands between tables and readers a dump knows nothing.
+    checks = [each for each in found.checks if each.name != "schema"]
     return (
         *(found.verdict, found.entries_checked, found.head_hash, found.errors),
-        *(found.errors_by_class, found.checks, found.tree),
+        *(found.errors_by_class, checks, found.tree),
     )
 
 
@@ -122,6 +133,7 @@ def test_rows_come_to_the_byte_as_the_database_sends_them(
         "TimeZone = 'Asia/Kolkata'",
         "TimeZone = 'America/St_Johns'",
         "bytea_output = 'escape'",
+        "standard_conforming_strings = off",
     ],
 )
 def test_settings_of_the_database_change_nothing(
@@ -147,6 +159,11 @@ TAMPERING = {
     "a row": "DELETE FROM audit_log WHERE seq = 5",
     "the end": "DELETE FROM audit_log WHERE seq > 200",
     "a place": "UPDATE audit_log SET seq = 500 WHERE seq = 5",
+    "a payload, and a column beside it has what it was": (
+        'ALTER TABLE audit_log ADD "payload""" text;'
+        'UPDATE audit_log SET "payload""" = payload;'
+        "UPDATE audit_log SET payload = '{}' WHERE seq = 5"
+    ),
     "a copy": (
         "ALTER TABLE audit_log DROP CONSTRAINT audit_log_pkey;"
         "INSERT INTO audit_log SELECT * FROM audit_log WHERE seq = 5"
@@ -311,26 +328,295 @@ def test_what_is_no_dump_of_a_log_is_refused(
     assert why in result.output
 
 
-def test_a_function_whose_text_looks_like_rows_fools_nobody(
-    signed: ConnectionSettings, sql: connection, dump: Dump
+def section(path: Path, table: str) -> str:
+    """Return what the dump has of a table, from COPY to the end of its rows."""
+    text = path.read_text()
+    start = text.index(f"COPY public.{table} ")
+    return text[start : text.index("\n\\.\n", start) + 4]
+
+
+# The log is another now, and who asks for it by its name sees that one.
+DISPLACE = """
+    UPDATE audit_log SET actor_id = NULL WHERE seq = 5;
+    ALTER TABLE audit_log RENAME TO audit_journal;
+    ALTER TABLE audit_head RENAME TO audit_journal_head;
+    CREATE VIEW audit_log AS SELECT * FROM audit_journal;
+    CREATE VIEW audit_head AS SELECT * FROM audit_journal_head;
+    SET check_function_bodies = off
+"""
+HIDING_PLACES = {
+    "a function": "CREATE FUNCTION hiding() RETURNS text LANGUAGE sql AS %s",
+    "an unquoted function": (
+        "CREATE FUNCTION hiding() RETURNS text LANGUAGE sql"
+        " BEGIN ATOMIC SELECT 1; SELECT %s::text; END"
+    ),
+    "a comment": "COMMENT ON TABLE audit_journal IS %s",
+    "a default": "ALTER TABLE audit_journal ALTER payload SET DEFAULT %s",
+    "a constraint": "ALTER TABLE audit_journal ADD CHECK (payload <> %s)",
+    "a view": "CREATE VIEW hiding AS SELECT %s::text",
+    "a rule": (
+        "CREATE RULE hiding AS ON INSERT TO audit_log DO INSTEAD"
+        " (NOTIFY somebody; INSERT INTO audit_journal (payload) VALUES (%s))"
+    ),
+}
+
+
+@pytest.mark.parametrize("before", ["", "$$ $_$ ' \" /* \\ -- ;"])
+@pytest.mark.parametrize("place", HIDING_PLACES)
+def test_rows_that_stand_within_quotes_are_none(
+    signed: ConnectionSettings, sql: connection, dump: Dump, place: str, before: str
 ) -> None:
     assert verify(signed).valid
-    innocent = dump(name="innocent.sql").read_text()
-    start = innocent.index("COPY public.audit_log")
-    rows = innocent[start : innocent.index("\n\\.\n", start) + 4]
+    innocent = dump(name="innocent.sql")
+    genuine = "\n" + section(innocent, "audit_log") + section(innocent, "audit_head")
     allow_everything(sql)
-    run(sql, "UPDATE audit_log SET actor_id = NULL WHERE seq = 5")
-    run(
-        sql,
-        "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $f$ SELECT $x$\n"
-        + rows.replace("%", "%%")
-        + "$x$ $f$",
-    )
+    run(sql, DISPLACE)
+    run(sql, HIDING_PLACES[place], before + genuine)
+    path = dump()
+
+    result = report(path)
+
+    assert genuine in path.read_text()
+    assert result.exit_code == 2
+    assert "no rows of audit_log" in result.output
+
+
+@pytest.mark.parametrize("name", ["journal", "two\nlines", '"it\'s" $$ /* -- ;\n'])
+def test_rows_that_stand_among_the_rows_of_another_table_are_none(
+    signed: ConnectionSettings, sql: connection, dump: Dump, name: str
+) -> None:
+    assert verify(signed).valid
+    innocent = dump(name="innocent.sql")
+    allow_everything(sql)
+    run(sql, DISPLACE)
+    for table in ("audit_log", "audit_head"):
+        # With tabs between the columns the line is a row like the others.
+        first, rows = section(innocent, table).split("\n", 1)
+        disguised = first.replace(", ", ",\t") + "\n" + rows
+        other = quote_ident(f"{table} {name}", sql)
+        columns = ", ".join(f"c{place} text" for place in range(first.count(",") + 1))
+        run(sql, f"CREATE TABLE {other} ({columns})")
+        with sql.cursor() as cursor:
+            cursor.copy_expert(f"COPY {other} FROM STDIN", StringIO(disguised))
+        assert disguised in dump().read_text()
 
     result = report(dump())
 
     assert result.exit_code == 2
-    assert "stand in it twice" in result.output
+    assert "no rows of audit_log" in result.output
+
+
+def test_a_log_is_read_whatever_hides_beside_it(
+    signed: ConnectionSettings, sql: connection, dump: Dump
+) -> None:
+    path = dump(name="innocent.sql")
+    lie = section(path, "audit_log").replace("number 7", "number 8")
+    run(sql, "COMMENT ON DOMAIN audit_name IS %s", f"\n{lie}")
+    path = dump()
+
+    found = verify_file(path)
+
+    assert lie in path.read_text()
+    assert found.valid
+    assert in_essence(found) == in_essence(verify(signed))
+
+
+ODD = "it's $$ $a$ /* -- ; \\ \n\\.\n\""
+ODD_THINGS = """
+    ALTER DATABASE {database} SET TimeZone = 'Asia/Kolkata';
+    COMMENT ON DATABASE {database} IS %(odd)s;
+    CREATE SCHEMA {odd};
+    CREATE TYPE {odd}.a AS ENUM (%(odd)s);
+    CREATE TABLE {odd}.{odd} ({odd} {odd}.a DEFAULT %(odd)s, b text);
+    COMMENT ON TABLE {odd}.{odd} IS %(odd)s;
+    INSERT INTO {odd}.{odd} VALUES (%(odd)s, %(odd)s);
+    CREATE INDEX ON {odd}.{odd} (b) WHERE b <> %(odd)s;
+    CREATE RULE {odd} AS ON INSERT TO {odd}.{odd} DO (
+        NOTIFY {odd}, %(odd)s; UPDATE {odd}.{odd} SET b = %(odd)s);
+    CREATE FUNCTION {odd}.{odd}() RETURNS text LANGUAGE sql BEGIN ATOMIC
+        SELECT 1; SELECT %(odd)s || b AS {odd} FROM {odd}.{odd}; END
+"""
+
+
+@pytest.mark.parametrize("conforming", ["on", "off"])
+def test_odd_names_are_read_over(
+    signed: ConnectionSettings, sql: connection, dump: Dump, conforming: str
+) -> None:
+    database, odd = scalar(sql, "SELECT current_database()"), quote_ident(ODD, sql)
+    with sql.cursor() as cursor:
+        cursor.execute(ODD_THINGS.format(database=database, odd=odd), {"odd": ODD})
+    expected = in_essence(verify(signed))
+    run(
+        sql, f"ALTER DATABASE {database} SET standard_conforming_strings = {conforming}"
+    )
+    path = dump("--create", "--verbose")
+
+    found = verify_file(path)
+
+    assert f"\nSET standard_conforming_strings = {conforming};\n" in path.read_text()
+    assert found.valid
+    assert in_essence(found) == expected
+
+
+SECTIONS = (
+    "COPY public.audit_head (next_seq) FROM stdin;\n1\n\\.\n\n"
+    "COPY public.audit_log (seq) FROM stdin;\n0\n\\.\n"
+)
+
+
+def read(text: str) -> DumpedLog:
+    return DumpedLog(BytesIO(text.encode()), datetime.now(UTC))
+
+
+def between(quote: str, text: str) -> str:
+    return quote + text.replace(quote, 2 * quote) + quote
+
+
+def between_dollars(text: str) -> str:
+    tag = "é_9"
+    # At the end of the text `$tag` would make the quote end too early.
+    while f"${tag}" in text:
+        tag += "x"
+    return f"${tag}${text}${tag}$"
+
+
+QUOTES: dict[str, Callable[[str], str]] = {
+    "string": lambda text: between("'", text),
+    "escapes": lambda text: "E" + between("'", text.replace("\\", "\\\\")),
+    "escaped": lambda text: (
+        "e'" + text.replace("\\", "\\\\").replace("'", "''\\'") + "'"
+    ),
+    "name": lambda text: between('"', text),
+    "dollars": between_dollars,
+    "nameless dollars": lambda text: "$$" + text.replace("$", "a$a") + "a$$",
+    "comment": lambda text: "/*" + text.replace("*", "a*a") + " */",
+    "nested comment": lambda text: "/*/*/**/" + text.replace("*", "a*a") + " */--*/",
+    "line": lambda text: "--" + text.replace("\n", " ") + "\n",
+}
+
+
+@pytest.mark.parametrize("quote", QUOTES)
+@pytest.mark.parametrize("before", ["", "SELECT ", "SELECT name$$, é$b$, $1, - / $ "])
+def test_every_quote_hides_rows(quote: str, before: str) -> None:
+    text = before + QUOTES[quote](f"\n{SECTIONS}") + ";\n"
+
+    assert read(text + SECTIONS).entries == 1
+    with pytest.raises(DumpError, match="no rows of audit_log"):
+        read(text)
+
+
+PIECES = [
+    *("'", '"', "$$", "$", "$a$", "$é_9$", "\\", "--", "-", "/*", "*/", "/", "*"),
+    *("E'", "e'", "E", "a", "1", ";", ";\n", "\n", " ", "\\.\n", f"\n{SECTIONS}"),
+]
+TEXTS = st.recursive(
+    st.lists(st.sampled_from(PIECES)).map("".join),
+    lambda texts: st.builds(
+        lambda quote, inner: QUOTES[quote]("".join(inner)),
+        st.sampled_from(sorted(QUOTES)),
+        st.lists(texts, max_size=4),
+    ),
+)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["", "\n", "SELECT a$a, ", "- ", ";\n"]),
+            st.sampled_from(sorted(QUOTES)),
+            TEXTS,
+        )
+    )
+)
+def test_what_stands_within_quotes_is_never_read(
+    quotes: list[tuple[str, str, str]],
+) -> None:
+    text = "\n".join(before + QUOTES[quote](inner) for before, quote, inner in quotes)
+
+    assert read(text + ";\n" + SECTIONS).entries == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["'it''s", "E'\\'", 'a"', "$$ $", "$a$ $b$ $A$", "/* /* */ --", "'\\''"]
+)
+def test_a_quote_that_never_ends_is_refused(text: str) -> None:
+    with pytest.raises(DumpError, match="never ends"):
+        read(f"{SECTIONS}SELECT {text}\n;\n")
+
+
+def test_strings_with_backslashes_of_before_are_read() -> None:
+    text = f"SELECT 'it\\'s', '\n{SECTIONS}';\n"
+
+    assert read(f"SET standard_conforming_strings = off;\n{text}{SECTIONS}").entries
+    with pytest.raises(DumpError):
+        read(f"SET standard_conforming_strings = on;\n{text}{SECTIONS}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'COPY public."a\nCOPY public.audit_log (b" (c, seq) FROM stdin;\n7\t7\n\\.\n',
+        'COPY public.a (b, "\nCOPY public.audit_log (c", seq) FROM stdin;\n7\t7\n\\.\n',
+        'COPY public.audit_log (seq, "b) FROM stdin;\n") FROM stdin;\n7\t7\n\\.\n',
+        'CREATE TABLE a ("\nCOPY public.audit_log (seq) FROM stdin;\n7\n\\.\n" text);',
+    ],
+)
+def test_names_that_look_like_rows_are_none(text: str) -> None:
+    log = read(f"{text}\n{SECTIONS}")
+
+    assert log.bounds() == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "\\restrict it's$$",
+        "\\unrestrict it's/*",
+        "\\connect it's",
+        "\\connect -reuse-previous=on \"dbname='it\\\\'s'\"",
+    ],
+)
+def test_commands_for_psql_are_read_over(line: str) -> None:
+    assert read(f"{line}\n{SECTIONS}{line}").entries == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\\if false\n",
+        "\\i other.sql\n",
+        "\\.\n",
+        "SELECT 1 \\g\n",
+        "SELECT 1\n\\connect a\n",
+        "COPY a FROM '/b';\n",
+        "COPY a (b) FROM stdin; SELECT 1;\n",
+        "/* */ COPY a (b) TO stdout;\n",
+    ],
+)
+def test_what_pg_dump_would_not_write_is_refused(text: str) -> None:
+    with pytest.raises(DumpError, match="pg_dump"):
+        read(text + SECTIONS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "COMMENT ON TABLE a IS '\n{end}';\n",
+        "SELECT 1\n{end};\n",
+        "/*\n{end}*/\n",
+        "COPY public.a (b) FROM stdin;\n{end}\\.\n",
+        'COPY public."a\n" ("\n") FROM stdin;\n{end}\\.\n',
+    ],
+)
+def test_only_pg_dump_says_where_the_dump_ends(text: str) -> None:
+    end = "-- PostgreSQL database dump complete\n"
+    received: list[bytes] = []
+
+    read(f"{SECTIONS}{end}").copy(1, 9, received.append)
+    with pytest.raises(ReadInterruptedError):
+        read(SECTIONS + text.format(end=end)).copy(1, 9, received.append)
+
+    assert received == []
 
 
 def test_damaged_archives_are_refused(tmp_path: Path) -> None:
