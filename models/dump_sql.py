@@ -9,31 +9,27 @@ from typing import Final
 
 from models.copy_text import DumpError
 
+# No possessive quantifiers: those of Python before 3.11.5 find too little.
 _LETTER: Final = rb"[A-Za-z_\x80-\xff]"
-_DOLLARS: Final = rb"\$(?:%s[A-Za-z0-9_\x80-\xff]*+)?\$" % _LETTER
 
-# Where a statement begins, or a comment in front of it.
-_FIRST = re.compile(rb"(?:\s|--[^\r\n]*+)*+(?P<found>/\*|COPY|.)")
-# The next that opens a quote or a comment, or ends the statement.
-_NEXT = re.compile(
-    rb"""(?:
-        --[^\r\n]*+
-      | (?!/\*|%(dollars)s|[Ee]')(?:
-            [0-9]*+%(letter)s[A-Za-z0-9_$\x80-\xff]*+  # A name can have dollars.
-          | [^'";\\]
-        )
-    )*+
-    (?P<found>/\*|%(dollars)s|[Ee]'|['";\\])"""
-    % {b"letter": _LETTER, b"dollars": _DOLLARS},
+# What may stand in front of a statement besides a comment of the other kind.
+_SPACE = re.compile(rb"\s+|--[^\r\n]*")
+# What means something, the longest first: a name is taken as a whole, because it can
+# have dollars and end with an E.
+_TOKEN = re.compile(
+    rb"""--[^\r\n]*
+       | (?P<found>/\* | \$(?:%(letter)s[A-Za-z0-9_\x80-\xff]*)?\$ | [Ee]' | ['";\\])
+       | [0-9]*%(letter)s[A-Za-z0-9_$\x80-\xff]*"""
+    % {b"letter": _LETTER},
     re.VERBOSE,
 )
 _COMMENT_EDGE = re.compile(rb"/\*|\*/")
 
 # A doubled quote seems to end and to begin again, which comes to the same, unless
 # what begins again were of another kind.
-_PLAIN_END = re.compile(rb"[^']*+'")
-_ESCAPED_END = re.compile(rb"(?:[^'\\]|\\.|'')*+'", re.DOTALL)
-_NAME_END = re.compile(rb'[^"]*+"')
+_PLAIN_END = re.compile(rb"[^']*'")
+_ESCAPED_END = re.compile(rb"(?:[^'\\]|\\.|'')*'(?!')", re.DOTALL)
+_NAME_END = re.compile(rb'[^"]*"')
 
 # Others change what psql reads, and pg_dump does not write them.
 _META_COMMAND = re.compile(rb"\\(?:restrict|unrestrict|connect) [^\n]*\n?")
@@ -89,14 +85,16 @@ class Statements:
     def _next(self, line: bytes, place: int) -> tuple[int, bytes]:
         """Return what opens or ends something, and the place behind it."""
         if not self._is_begun:
-            first = _FIRST.match(line, place)
-            if first is None:
-                return len(line), b""
-            place = first.start("found")
-            self._is_begun = first["found"] != b"/*"
-            self._is_copy = first["found"] == b"COPY"
-        match = _NEXT.match(line, place)
-        return (len(line), b"") if match is None else (match.end(), match["found"])
+            while (space := _SPACE.match(line, place)) is not None:
+                place = space.end()
+            if place == len(line):
+                return place, b""
+            self._is_begun = not line.startswith(b"/*", place)
+            self._is_copy = line.startswith(b"COPY", place)
+        for token in _TOKEN.finditer(line, place):
+            if token["found"] is not None:
+                return token.end(), token["found"]
+        return len(line), b""
 
     def _finish(self, line: bytes, place: int) -> bool:
         """End the statement, and return whether it was a COPY."""
