@@ -87,7 +87,7 @@ TABLES: Final = tuple(each.name for each in CATALOGUE)
 
 LINES: LiteralString = """
     SELECT {name} AS row_table, concat_ws('/', {key}) AS row_key, count(*) AS row_count,
-           encode(sha256(string_agg(record_send(ROW({columns})), '\\x'::bytea
+           encode(sha256(string_agg(record_send(ROW({columns})), ''::bytea
                                     ORDER BY {order})), 'hex') AS row_digest
       FROM public.{table} GROUP BY {key}
 """

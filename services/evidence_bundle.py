@@ -47,8 +47,8 @@ class Bounds:
 
     recorded_bytes: int
     bundle_bytes: int
-    # How long one statement may read.
-    patience_seconds: int
+    # How long one statement may read; None: as long as in any other request.
+    patience_seconds: int | None
     # What to do when it is more.
     advice: str
 
@@ -57,7 +57,7 @@ class Bounds:
 ON_REQUEST: Final = Bounds(
     recorded_bytes=16 * MIB,
     bundle_bytes=64 * MIB,
-    patience_seconds=5,
+    patience_seconds=None,
     advice="Ask the operator for a large one: flask --app app audit bundle.",
 )
 # It is not for the accused to record so much that there can be no bundle.

@@ -91,17 +91,17 @@ class EvidenceService:
             # A bundle holds the entry about its making, which can only be written
             # first. So it is made once for nothing: what fails leaves no entry.
             with self._database.read() as tx:
-                tx.take_time(bounds.patience_seconds)
+                _take_time(tx, bounds)
                 _require(tx, staff, attempt_id)
                 _measured(tx, attempt_id, bounds)
                 rehearsed = collect(tx, attempt_id, 0, self._policy)
             packed(rehearsed, bounds)
             with self._database.transaction() as tx:
-                tx.take_time(bounds.patience_seconds)
+                _take_time(tx, bounds)
                 _require(tx, staff, attempt_id)
                 exported_by = _record(tx, staff, attempt_id, reason, bounds)
             with self._database.read() as tx:
-                tx.take_time(bounds.patience_seconds)
+                _take_time(tx, bounds)
                 material = collect(
                     tx, attempt_id, exported_by.seq, self._policy, self._witnesses
                 )
@@ -153,6 +153,11 @@ def collect(
 def packed(material: Material, bounds: Bounds = ON_REQUEST) -> bytes:
     """Return the bundle, which depends on the material and on nothing else."""
     return pack(material, bounds, readme=readme(material), report=report(material))
+
+
+def _take_time(tx: Transaction, bounds: Bounds) -> None:
+    if bounds.patience_seconds is not None:
+        tx.take_time(bounds.patience_seconds)
 
 
 def _require(tx: Transaction, staff: Principal | None, attempt_id: UUID) -> None:
