@@ -441,6 +441,9 @@ def test_in_the_middle_of_an_exam_nothing_is_told_of_what_is_right(
     assert all("response" in each["held_back"] for each in found["answers"])
     for each in found["analyses"]:
         assert (each["risk_score"], each["risk_level"]) == (None, None)
+        # Nor what a share of the score, or a hash of all inputs, would tell of it.
+        assert each["inputs_hash"] is None
+        assert not any("contribution" in factor for factor in each["result"]["factors"])
         assert "cohort" not in each["result"]
     for each in found["entries"]:
         if each["event_type"] in {"attempt.answers_saved", "analysis.computed"}:

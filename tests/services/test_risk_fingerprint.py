@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import fields, replace
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,13 +12,9 @@ from services.proctoring_policy import PayloadFacts, ProctoringPolicy
 from services.risk import AnsweredQuestion, AttemptInputs, Cohort, Pause, measure
 from services.risk.fingerprint import inputs_hash
 from services.risk.inputs import ObservedEvent
+from tests.risk_inputs import START, at
 
-START: Final = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 POLICY: Final = ProctoringPolicy()
-
-
-def at(seconds: float) -> datetime:
-    return START + timedelta(seconds=seconds)
 
 
 EVENT: Final = ObservedEvent(
