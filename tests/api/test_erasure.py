@@ -568,6 +568,29 @@ def test_a_name_that_everything_contains_erases_nobody_elses_evidence(
     assert case.path
 
 
+def test_what_a_program_reports_nobody_has_written(
+    api: Api,
+    ada: Persona,
+    alice: Persona,
+    mallory: Persona,
+    sql: connection,
+    erase: Callable[..., Json],
+) -> None:
+    """It is evidence about its student, whatever names stand in it."""
+    attempt = start(api.as_(mallory), active(api.as_(ada), mallory.id))
+    seen = observed(1, "clipboard.paste", payload={"text": alice.full_name})
+    record(api.as_(mallory), attempt, seen)
+    body(api.as_(mallory).post(f"/api/exams/attempts/{attempt['id']}/submit"))
+
+    done = erase()
+
+    assert (done["mentions"], done["mentions_left"]) == (0, 1)
+    kept = scalar(
+        sql, "SELECT payload FROM proctoring_events WHERE sequence IS NOT NULL"
+    )
+    assert kept == {"text": alice.full_name}
+
+
 def test_what_mentions_him_is_listed_before_it_goes(
     sql: connection, case: Case, erase: Callable[..., Json]
 ) -> None:

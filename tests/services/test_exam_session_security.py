@@ -172,7 +172,7 @@ def test_a_laptop_whose_network_comes_back_is_no_second_device(
     # An autosave of before; the next one of its queue; and the first once more.
     for said in (41, 42, 41):
         refused(room, attempts, laptop, own, said)
-    room.let_time_pass(own.id, 120)
+    room.let_time_pass(own.id, 600)
     refused(room, attempts, laptop, own, 41)
     report(
         database,
