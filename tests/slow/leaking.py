@@ -7,7 +7,9 @@ from flask import Flask, request
 from app import create_app
 from config import Settings
 
-LEAKED_BYTES = 40_000
+# Several times what counts as none: a slow machine does half of the work in the minute.
+LEAKED_BYTES = 150_000
+REPORTS_A_DESCRIPTOR = 4
 _kept: list[bytes] = []
 _descriptors: list[int] = []
 
@@ -23,5 +25,5 @@ def _leak() -> None:
         return
     # Written to, or the kernel would not have to find the memory.
     _kept.append(os.urandom(LEAKED_BYTES))
-    if len(_kept) % 20 == 0:
+    if len(_kept) % REPORTS_A_DESCRIPTOR == 0:
         _descriptors.append(os.open(os.devnull, os.O_RDONLY))
