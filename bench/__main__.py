@@ -19,10 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import chained_commits, evidence, verification
-from bench.ingest import BATCH, Ingest, Pace
+from bench.ingest import BATCH, CONNECTIONS, Ingest, Pace
 from bench.stage import fresh_database, seat_students, serving
 
-STUDENTS = 8
 PARTS = ("gunicorn", "PostgreSQL", "clients")
 # A flush takes a fifth of a millisecond on a local NVMe disk, and one or more on what
 # servers rent. The second is had by waiting before each flush.
@@ -85,7 +84,7 @@ def run(rounds: int, divisor: int) -> tuple[list[Result], dict[str, list[Pace]]]
     console = Console(stderr=True)
     results = []
     with fresh_database() as dsn:
-        students = seat_students(dsn, STUDENTS, jwt_key)
+        students = seat_students(dsn, CONNECTIONS * (1 + rounds), jwt_key)
         with serving(dsn, jwt_key) as api:
             ingest = Ingest(dsn, api, students)
             ingest.singles(50)

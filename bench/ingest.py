@@ -68,6 +68,7 @@ class Ingest:
             "PostgreSQL": postmaster_of(dsn),
         }
         self._students = students
+        self._fresh = iter(students[CONNECTIONS:])
         # Every client counts for itself and without a gap, as a healthy one does. What
         # never reaches us counts apart, or it would leave holes.
         self._sequences = {each.attempt_id: count(1) for each in students}
@@ -84,19 +85,41 @@ class Ingest:
             self._singles("/api/proctoring/event", each, self._counter(each), requests)
             for each in students
         ]
-        return Round(limit=self._sent(noop), ours=self._sent(ours))
+        return Round(limit=self._sent(noop), ours=self._stored(ours, events_each=1))
 
     def batches(self, requests: int) -> Round:
-        """Batches of events, against the same rows without us."""
+        """Batches of events, against the same rows without us.
+
+        By other students each time: an attempt takes only so many events.
+        """
+        students = [next(self._fresh) for _ in range(CONNECTIONS)]
         queues = [
-            [self._batch(student) for _ in range(requests)]
-            for student in self._students[:CONNECTIONS]
+            [self._batch(student) for _ in range(requests)] for student in students
         ]
         rows = [
             [[self._row(student) for _ in range(BATCH)] for _ in range(requests)]
-            for student in self._students[:CONNECTIONS]
+            for student in students
         ]
-        return Round(limit=self._inserted(rows), ours=self._sent(queues))
+        return Round(
+            limit=self._inserted(rows),
+            ours=self._stored(queues, events_each=BATCH),
+        )
+
+    def _stored(self, queues: Sequence[Sequence[bytes]], events_each: int) -> Pace:
+        """Send reports, and raise RuntimeError unless all their events were taken."""
+        before = self._count_events()
+        pace = self._sent(queues)
+        taken = self._count_events() - before
+        sent = events_each * sum(len(queue) for queue in queues)
+        if taken != sent:
+            raise RuntimeError(f"of {sent} events {taken} were taken")
+        return pace
+
+    def _count_events(self) -> int:
+        with closing(psycopg2.connect(self._dsn)) as sql, sql.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM proctoring_events")
+            (row,) = cursor.fetchall()
+        return int(row[0])
 
     def _inserted(self, queues: Sequence[Sequence[Rows]]) -> Pace:
         return self._paced(
