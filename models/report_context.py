@@ -42,6 +42,29 @@ def lock(tx: Transaction, attempt_id: UUID, student_id: UUID) -> ReportContext |
     return tx.one_or_none(ReportContext, LOCK, names)
 
 
+# What the deadline ended, ended then; the newest entry says when a server came to note
+# it. None says it of what was voided while it ran, which ended at that moment.
+GET_END_NOTED_AT: LiteralString = """
+    SELECT greatest(attempts.ended_at, (
+               SELECT recorded_at FROM audit_log
+                WHERE entity_type = 'attempt' AND entity_id = attempts.id::text
+                  AND event_type IN
+                      ('attempt.submitted', 'attempt.ended', 'attempt.terminated')
+                ORDER BY seq DESC
+                LIMIT 1))
+      FROM attempts WHERE id = %(id)s
+"""
+
+
+def get_end_noted_at(tx: Transaction, attempt_id: UUID) -> datetime:
+    """Read when the server noted the end of an attempt that is locked and has ended.
+
+    As a statement after the one that locks, it also sees an end that this waited for.
+    """
+    noted_at: datetime = tx.scalar(GET_END_NOTED_AT, {"id": attempt_id})
+    return noted_at
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyNow:
     """The policy of an attempt's exam, as JSON text, and the database's clock."""

@@ -28,7 +28,8 @@ from services.proctoring_errors import (
 )
 from services.proctoring_policy import PayloadError, ProctoringPolicy, classify
 
-# A laptop that lost its connection at the end must be able to deliver its evidence.
+# A laptop that lost its connection at the end must be able to deliver its evidence. So
+# must one whose server was away then, hence it counts from when the end was noted.
 LATE_DELIVERY: Final = timedelta(minutes=10)
 MAX_AHEAD: Final = timedelta(minutes=5)
 MAX_BEFORE_START: Final = timedelta(days=1)
@@ -78,13 +79,14 @@ class Batch:
     ids: Iterator[UUID]
     context: ReportContext
     policy: ProctoringPolicy
+    # When the server noted that the attempt has ended, if it has.
+    end_noted_at: datetime | None
 
     def check_open(self) -> None:
-        """Raise AttemptClosedError if the attempt ended too long ago."""
-        context = self.context
-        ended_at = context.ended_at
-        if ended_at is not None and context.read_at > ended_at + LATE_DELIVERY:
-            raise AttemptClosedError(context.status, ended_at)
+        """Raise AttemptClosedError if the attempt's end was noted too long ago."""
+        context, noted_at = self.context, self.end_noted_at
+        if noted_at is not None and context.read_at > noted_at + LATE_DELIVERY:
+            raise AttemptClosedError(context.status, context.ended_at)
 
     def judge(self, reported: ReportedEvent) -> ProctoringEvent:
         """Return the event as it is to be stored.

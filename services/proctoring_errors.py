@@ -18,7 +18,7 @@ class AttemptClosedError(errors.ConflictError):
     def __init__(self, status: AttemptStatus, ended_at: datetime | None) -> None:
         super().__init__(
             f"The attempt ended at {ended_at:%Y-%m-%dT%H:%M:%SZ}. What happened before "
-            "may be delivered up to ten minutes later.",
+            "may be delivered up to ten minutes after the server has noted the end.",
             current_status=status,
         )
 

@@ -222,6 +222,9 @@ def _take(
         ids=iter(event_ids),
         context=context,
         policy=parse_policy(context.policy),
+        end_noted_at=None
+        if context.is_running
+        else report_context.get_end_noted_at(tx, context.id),
     )
     admitted = _admit(tx, batch, [_judge(batch, report) for report in reports])
     events = _distinct(admitted.judged)

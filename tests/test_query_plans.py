@@ -141,6 +141,7 @@ NOT_RUN: Final = {
     "proctoring.LIST_KNOWN",
     "proctoring.LIST_SEQUENCES",
     "rate_limit.CLEAR",
+    "report_context.GET_END_NOTED_AT",
     "refresh_token.GET_RECENT_USE",
     "session.GET_ADDRESS",
     "user.REHASH",
