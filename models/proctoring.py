@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from models.database import Transaction
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ProctoringEvent:
     """An event as it is stored.
 
@@ -35,7 +35,7 @@ class ProctoringEvent:
     payload: dict[str, JsonValue]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class StoredEvent(ProctoringEvent):
     """An event with its place in the audit log."""
 

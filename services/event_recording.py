@@ -94,11 +94,13 @@ def _logged(events: Sequence[ProctoringEvent]) -> CanonicalJson:
     )
 
 
-def logged_event(event: ProctoringEvent, received_at: str) -> dict[str, JsonValue]:
+def logged_event(
+    event: ProctoringEvent, received_at: str
+) -> dict[str, JsonValue | UUID]:
     """Return an event as the log keeps it. `received_at` is its own, as `instant`."""
     return {
-        "id": str(event.id),
-        "client_event_id": str(event.client_event_id),
+        "id": event.id,
+        "client_event_id": event.client_event_id,
         "sequence": event.sequence,
         "event_type": event.event_type,
         "event_class": event.event_class,
@@ -111,4 +113,6 @@ def logged_event(event: ProctoringEvent, received_at: str) -> dict[str, JsonValu
 
 def instant(moment: datetime) -> str:
     """Write a time as the log has it."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds")[:-6] + "Z"

@@ -283,7 +283,7 @@ def _hex(hashes: Sequence[bytes]) -> list[JsonValue]:
     return [each.hex() for each in hashes]
 
 
-def _event(event: ProctoringEvent) -> dict[str, JsonValue]:
+def _event(event: ProctoringEvent) -> dict[str, JsonValue | UUID]:
     logged = logged_event(event, instant(event.received_at))
     return logged | {"batch_id": str(event.batch_id)}
 
