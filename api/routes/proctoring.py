@@ -11,13 +11,14 @@ from api.schemas.proctoring import (
     BatchResponse,
     EventTypesResponse,
     RecordedEventResponse,
+    batch_json,
 )
 from models.principal import Principal, Role
 from models.proctoring_report import MAX_BATCH_BYTES, NewEvent, NewEvents
 from services import event_catalogue
 from services.event_catalogue import Catalogue
 from services.proctoring_reads import OwnAttempt
-from services.proctoring_service import BatchReceipt, ResultStatus
+from services.proctoring_service import ResultStatus
 
 bp = Blueprint("proctoring", __name__, url_prefix="/api/proctoring")
 
@@ -38,9 +39,9 @@ def record_event(new: NewEvent, student: Principal) -> Reply:
 @may_fail(404, 409)
 @authenticated(Role.STUDENT)
 @accepts(NewEvents, max_bytes=MAX_BATCH_BYTES)
-def record_events(new: NewEvents, student: Principal) -> BatchReceipt:
+def record_events(new: NewEvents, student: Principal) -> bytes:
     """Record up to 200 events. One that is refused does not lose the others."""
-    return services().proctoring.record_events(student, new)
+    return batch_json(services().proctoring.record_events(student, new))
 
 
 @bp.get("/event-types")

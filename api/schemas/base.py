@@ -7,13 +7,14 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
 
-def _rfc3339(value: datetime) -> str:
+def rfc3339(value: datetime) -> str:
+    """Write a time as all responses have it."""
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 # RFC 3339, UTC, always with microseconds.
 Time = Annotated[
-    datetime, PlainSerializer(_rfc3339, return_type=str, when_used="json-unless-none")
+    datetime, PlainSerializer(rfc3339, return_type=str, when_used="json-unless-none")
 ]
 # Exact inside, an ordinary number in JSON.
 Number = Annotated[

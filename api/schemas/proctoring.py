@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
+import orjson
 from pydantic import (
     AliasGenerator,
     AliasPath,
@@ -16,10 +17,15 @@ from pydantic import (
 
 from api.paging import PageQuery
 from api.problems import describe
-from api.schemas.base import ResponseModel, Time
+from api.schemas.base import ResponseModel, Time, rfc3339
 from models.wire import Instant, Text, WireModel
 from services.event_catalogue import EventClass, Reporter, Severity, resolve
-from services.proctoring_service import ResultStatus
+from services.proctoring_service import (
+    BatchReceipt,
+    RecordedEvent,
+    RefusedEvent,
+    ResultStatus,
+)
 
 EventTypeName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
@@ -130,6 +136,32 @@ class BatchResponse(ResponseModel):
     server_time: Time
     deadline_at: Time
     seconds_remaining: int
+
+
+def batch_json(receipt: BatchReceipt) -> bytes:
+    """Return the BatchResponse of a receipt as JSON.
+
+    Pydantic takes ten times as long for a hundred results; a test compares the two.
+    """
+    return orjson.dumps(
+        {
+            "results": [_result(each) for each in receipt.results],
+            "missing_sequences": receipt.missing_sequences,
+            "server_time": rfc3339(receipt.server_time),
+            "deadline_at": rfc3339(receipt.deadline_at),
+            "seconds_remaining": receipt.seconds_remaining,
+        }
+    )
+
+
+def _result(each: RecordedEvent | RefusedEvent) -> dict[str, object]:
+    if isinstance(each, RefusedEvent):
+        return RejectedResponse.model_validate(each).model_dump()
+    return {
+        "client_event_id": each.client_event_id,
+        "status": each.status,
+        "audit_seq": each.audit_seq,
+    }
 
 
 class EventTypeResponse(ResponseModel):
