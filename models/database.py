@@ -287,7 +287,7 @@ class Transaction:
     ) -> None:
         self._connection = connection
         self._patience_seconds = patience_seconds
-        self._cursor = connection.cursor(cursor_factory=extras.RealDictCursor)
+        self._cursor = connection.cursor()
         # Sent in front of the first statement, which saves a round trip.
         self._begin: LiteralString = begin
         self._entries: list[tuple[NewEntry, PendingEntry]] = []
@@ -303,9 +303,13 @@ class Transaction:
     ) -> list[Row]:
         """Return every row as a `row_type`. Raises RowError for one that is none."""
         self._run(sql, params)
+        names = [column.name for column in self._cursor.description or ()]
         validate = _adapter(row_type).validate_python
         try:
-            return [validate(row) for row in self._cursor.fetchall()]
+            return [
+                validate(dict(zip(names, row, strict=True)))
+                for row in self._cursor.fetchall()
+            ]
         except ValidationError as error:
             what = error.errors(include_input=False, include_url=False)
             # Without its cause, which shows the value to the log of the process.
@@ -333,7 +337,7 @@ class Transaction:
         rows = self._cursor.fetchall()
         if len(rows) != 1 or len(rows[0]) != 1:
             raise LookupError("expected one row of one column")
-        return next(iter(rows[0].values()))
+        return rows[0][0]
 
     def take_time(self, seconds: int) -> None:
         """Let the statements of this transaction run for so long."""
@@ -356,11 +360,9 @@ class Transaction:
             raise RuntimeError("something else waits for this transaction's commit")
         self.flush(sql + COMMIT_AND_FLUSH_AND_RETURN, params)
         self._is_finished = True
-        (row,) = self._cursor.fetchall()
-        appended = row["appended"]
+        ((_, appended, returned),) = self._cursor.fetchall()
         return Finished(
-            first_seq=_first_seq(appended) if appended else None,
-            returned=row["returned"],
+            first_seq=_first_seq(appended) if appended else None, returned=returned
         )
 
     def finish_writing(self) -> None:
@@ -376,8 +378,8 @@ class Transaction:
                 self.flush(ROLL_BACK_AND_FLUSH)
             return
         self.flush(*_append([entry for entry, _ in self._entries]))
-        (row,) = self._cursor.fetchall()
-        first_seq = _first_seq(row["current_setting"])
+        ((_, appended),) = self._cursor.fetchall()
+        first_seq = _first_seq(appended)
         for offset, (_, pending) in enumerate(self._entries):
             pending.settle(first_seq + offset)
 
