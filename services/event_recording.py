@@ -29,6 +29,7 @@ def record_report(
     progress: Progress,
     is_holder_heard: bool,
     is_displaced_heard: bool,
+    has_ended: bool,
     actor: UUID,
 ) -> Recorded:
     """Store what is new of a client's report, with one audit entry, and commit."""
@@ -36,7 +37,9 @@ def record_report(
         progress=progress,
         is_holder_heard=is_holder_heard,
         is_displaced_heard=is_displaced_heard,
-        is_analysis_due=_bear_on_risk(events),
+        # The analysis at the end sees what came before it. Of what comes later, a
+        # heartbeat too shows that somebody was watched.
+        is_analysis_due=has_ended or _bear_on_risk(events),
     )
     return proctoring.record(tx, events[0], _logged(events), activity, actor)
 

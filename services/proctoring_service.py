@@ -336,6 +336,7 @@ def _store(
         progress=progress,
         is_holder_heard=batch.context.held_by_session == student.session_id,
         is_displaced_heard=is_displaced_heard,
+        has_ended=not batch.context.is_running,
         actor=student.id,
     )
 

@@ -115,6 +115,20 @@ def is_due(sql: connection, attempt_id: UUID) -> bool:
         return cursor.fetchone() == (True,)
 
 
+def observed_percent(sql: connection, attempt_id: UUID) -> float:
+    with sql.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT result #>> '{coverage,observed_percent}'
+              FROM ai_analyses JOIN attempt_risk ON analysis_id = ai_analyses.id
+             WHERE attempt_risk.attempt_id = %s
+            """,
+            [str(attempt_id)],
+        )
+        (found,) = cursor.fetchone() or ("-1",)
+    return float(found)
+
+
 def similar(sql: connection, attempt_id: UUID) -> list[str]:
     """Return which attempts the newest analysis calls similar."""
     with sql.cursor() as cursor:
@@ -215,6 +229,22 @@ def test_a_spare_device_does_not_end_the_break_that_was_granted(
     AnalysisJob(database, spacing=NOW).run()
 
     assert "leaving the exam window" not in explanation(sql, attempt_id)
+
+
+def test_a_heartbeat_that_comes_after_the_end_shows_that_somebody_was_watched(
+    database: Database, room: ExamRoom, sql: connection
+) -> None:
+    student = room.new_student()
+    attempt_id = start(database, room, student)
+    room.let_time_pass(attempt_id, 1800)
+    submit(database, student, attempt_id)
+    AnalysisJob(database, spacing=NOW).run()
+    unseen = observed_percent(sql, attempt_id)
+
+    report(database, student, attempt_id, event_type="session.milestone", minutes=15)
+    AnalysisJob(database, spacing=NOW).run()
+
+    assert observed_percent(sql, attempt_id) > unseen
 
 
 def test_data_that_change_nothing_make_no_second_analysis(
