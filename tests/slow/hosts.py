@@ -132,7 +132,11 @@ class Postgres:
                 stdout=log,
                 stderr=log,
             )
-        until(self._answers)
+        try:
+            until(self._answers)
+        except AssertionError as error:
+            said = (self.home.path / "log").read_text()[-4000:]
+            raise AssertionError(f"{self.host} does not answer:\n{said}") from error
 
     def stop(self) -> None:
         self.run("pg_ctl", "stop", "--pgdata", self.home.data, "--mode=fast")
