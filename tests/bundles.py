@@ -219,6 +219,7 @@ ENDED = {
 }
 # The attempt's row as the two leave it.
 ROW = {
+    "student_id": STUDENT_ID,
     "exam_id": EXAM_ID,
     "attempt_number": 1,
     "started_at": "2026-01-01",
@@ -231,6 +232,7 @@ ROW = {
     "is_passed": False,
     "review_status": "none",
     "review_note": None,
+    "reviewed_by": None,
 }
 ANALYSIS = {
     "model_version": "2026-11-1",

@@ -21,6 +21,7 @@ from tests.bundles import (
     POLICY,
     ROW,
     STARTED,
+    STUDENT_ID,
     UNION,
     Files,
     Key,
@@ -577,6 +578,11 @@ def graded(score: str | None, *, is_passed: bool | None) -> tuple[str, Json]:
     return "attempt.graded", changes
 
 
+# Who reviews is another person than whoever takes all other steps here.
+PROCTOR_ID = "019ab1c2-0000-7000-8000-00000000000b"
+REVIEWED: Json = {"reviewed_by": PROCTOR_ID}
+
+
 def reviewed(status: str, note: str | None) -> tuple[str, Json]:
     return "attempt.reviewed", {"status": status, "note": note}
 
@@ -641,7 +647,7 @@ LIVES = {
     "terminated": Life(steps=[START, TERMINATED], row=ROW_OF_TERMINATED),
     "terminated during a review": Life(
         steps=[START, reviewed("in_review", None), TERMINATED],
-        row=ROW_OF_TERMINATED | {"review_status": "in_review"},
+        row=ROW_OF_TERMINATED | REVIEWED | {"review_status": "in_review"},
     ),
     "waiting for a grade": Life(
         steps=[
@@ -666,11 +672,11 @@ LIVES = {
             reviewed("in_review", "whose phone?"),
             reviewed("cleared", None),
         ],
-        row=ROW_OF_TERMINATED | {"review_status": "cleared"},
+        row=ROW_OF_TERMINATED | REVIEWED | {"review_status": "cleared"},
     ),
     "reopened": Life(
         steps=[START, TERMINATED, reviewed("cleared", "his"), reopened("in_review")],
-        row=RUNNING | {"review_status": "in_review", "review_note": "his"},
+        row=RUNNING | REVIEWED | {"review_status": "in_review", "review_note": "his"},
     ),
     "reopened and submitted": Life(
         steps=[
@@ -705,8 +711,15 @@ LIVES = {
     ),
     "erased": Life(
         steps=[START, TERMINATED, reviewed("cleared", "his"), erasure(1, 2, 3)],
-        row=ROW_OF_TERMINATED | {"review_status": "cleared", "end_reason": None},
-        unknown=tuple(name for name in verifier.COLUMNS if name != "status"),
+        row=ROW_OF_TERMINATED
+        | REVIEWED
+        | {"review_status": "cleared", "end_reason": None},
+        # Its entries still say which step it was, and whose.
+        unknown=tuple(
+            name
+            for name in verifier.COLUMNS
+            if name not in ("status", "student_id", "reviewed_by")
+        ),
     ),
     # What there was to earn its start has said.
     "its end erased": Life(
@@ -777,8 +790,8 @@ LIVES = {
         ],
         row={"score": "7.25", "is_passed": True},
         unknown=(
-            *("exam_id", "attempt_number", "started_at"),
-            *("review_status", "review_note"),
+            *("student_id", "exam_id", "attempt_number", "started_at"),
+            *("review_status", "review_note", "reviewed_by"),
         ),
     ),
     "with what is no step of it": Life(
@@ -800,7 +813,8 @@ def lived(life: Life, **changes: object) -> Files:
     )
     for kind, payload in life.steps:
         if kind != "data.erased":
-            log.append(kind, payload)
+            by = PROCTOR_ID if kind == "attempt.reviewed" else STUDENT_ID
+            log.append(kind, payload, actor_id=by)
             continue
         for number, _ in payload["entries"]:
             if number < len(log.lines):
@@ -855,10 +869,12 @@ def test_whatever_it_went_through_an_edit_of_its_row_is_found(
 @pytest.mark.parametrize(
     ("column", "entry"),
     [
+        ("student_id", 1),
         ("max_score", 1),
         ("status", 5),
         ("end_reason", 5),
         ("review_note", 6),
+        ("reviewed_by", 6),
         ("score", 7),
         ("is_passed", 7),
     ],
@@ -875,7 +891,8 @@ def test_the_entry_is_named_that_the_row_contradicts(column: str, entry: int) ->
             graded("7.25", is_passed=True),
             ("attempt.resumed", {}),
         ],
-        row={
+        row=REVIEWED
+        | {
             "score": "7.25",
             "is_passed": True,
             "review_status": "cleared",
@@ -902,7 +919,7 @@ def test_a_note_that_an_erasure_may_have_emptied_is_not_missed() -> None:
     """It mentions the person, and its entry was left: other notes went."""
     life = Life(
         steps=[START, PAUSED, TERMINATED, reviewed("in_review", "Ann"), erasure(2)],
-        row=ROW_OF_TERMINATED | {"review_status": "in_review"},
+        row=ROW_OF_TERMINATED | REVIEWED | {"review_status": "in_review"},
     )
 
     emptied, edited = examined(lived(life)), examined(lived(life, review_note="Bob"))

@@ -110,7 +110,9 @@ TERMINATED = "attempt.terminated"
 VOIDED = "attempt.voided"
 
 # What each step of an attempt leaves in its row: a value, or, as a tuple, where the
-# payload of the entry has it. What is not named here stays as it was.
+# payload of the entry has it, or whoever took the step, which outlives the payload.
+# What is not named here stays as it was.
+ACTOR = object()
 _LEFT_BY_END = {
     "ended_at": ("ended_at",),
     "ended_by": ("ended_by",),
@@ -121,6 +123,7 @@ _LEFT_BY_END = {
 }
 STEPS: dict[str, dict[str, Any]] = {
     STARTED: {
+        "student_id": ACTOR,
         "exam_id": ("exam_id",),
         "attempt_number": ("attempt_number",),
         "started_at": ("started_at",),
@@ -133,6 +136,7 @@ STEPS: dict[str, dict[str, Any]] = {
         "is_passed": None,
         "review_status": "none",
         "review_note": None,
+        "reviewed_by": None,
     },
     "attempt.resumed": {},
     "attempt.taken_over": {},
@@ -153,7 +157,11 @@ STEPS: dict[str, dict[str, Any]] = {
         "review_status": ("review_status", "to"),
     },
     "attempt.graded": {"score": ("score", "to"), "is_passed": ("is_passed", "to")},
-    "attempt.reviewed": {"review_status": ("status",), "review_note": ("note",)},
+    "attempt.reviewed": {
+        "review_status": ("status",),
+        "review_note": ("note",),
+        "reviewed_by": ACTOR,
+    },
     VOIDED: {
         "status": "voided",
         "end_reason": ("reason",),
@@ -1911,11 +1919,9 @@ class Course:
             # Whoever was stopped gets a review, without an entry of its own.
             self.cells["review_status"] = Cell(entry.seq, "queued")
         for name, left in STEPS[kind].items():
-            if not isinstance(left, tuple):
-                self.cells[name] = Cell(entry.seq, left)
-            elif name != "max_score" or self.cell(name).unknown is not None:
-                # How much there is to earn never changes. A later entry has it from
-                # the row, where somebody may have edited it by then.
+            # How much there is to earn never changes. A later entry has it from the
+            # row, where somebody may have edited it by then.
+            if name != "max_score" or self.cell(name).unknown is not None:
                 self.cells[name] = _read_cell(entry, payload, left)
 
     def empty_notes(self, seq: int) -> None:
@@ -1925,14 +1931,17 @@ class Course:
                 self.cells[name] = replace(self.cells[name], emptied_by=seq)
 
 
-def _read_cell(
-    entry: Entry, payload: dict[str, Any] | None, names: tuple[str, ...]
-) -> Cell:
-    """Read what a payload says under a name, or under the second within the first."""
+def _read_cell(entry: Entry, payload: dict[str, Any] | None, left: Any) -> Cell:
+    """Return what a step leaves in a column, which STEPS says."""
+    if left is ACTOR:
+        return Cell(entry.seq, entry.actor_id)
+    if not isinstance(left, tuple):
+        return Cell(entry.seq, left)
     if payload is None:
         return Cell(entry.seq, unknown="entry %d has lost what it said" % entry.seq)
+    # Under a name, or under the second within the first.
     found: Any = payload
-    for name in names:
+    for name in left:
         # An entry of another version may lack it.
         if not isinstance(found, dict) or name not in found:
             return _unsaid(entry)
@@ -2118,9 +2127,8 @@ def check_rows(files: dict[str, bytes], recorded: Recorded, report: Report) -> N
     report.not_checked(
         "other columns of rows/",
         "names, question texts, points of single answers, comments, the explanations"
-        " of analyses, and of the attempt whose it is, its deadline, its pauses, its"
-        " extra time, and who reviewed it and when, are for reading; only entries.jsonl"
-        " is evidence",
+        " of analyses, and of the attempt its deadline, its pauses, its extra time, and"
+        " when it was reviewed, are for reading; only entries.jsonl is evidence",
     )
 
 
