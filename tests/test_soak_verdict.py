@@ -63,6 +63,25 @@ def test_a_crowd_for_a_moment_is_no_leak() -> None:
     assert found.highest == 400.0
 
 
+def test_what_goes_up_and_down_is_no_leak() -> None:
+    # The files that a backend keeps open, until the pool replaces it.
+    up_and_down = [80.0 + (second % 400) / 40 for second in range(0, 1800, 5)]
+
+    found = verdict_on(up_and_down, unit="")
+
+    assert found.is_flat
+    # Not because of the limit alone.
+    higher = [value + 3 * (second > 210) for second, value in enumerate(up_and_down)]
+    assert verdict_on(higher, unit="").growth > 2
+    assert verdict_on(higher, unit="").is_flat
+
+
+def test_what_goes_up_and_down_and_leaks_is_found() -> None:
+    leaking = [80.0 + (second % 400) / 40 + second / 60 for second in range(0, 1800, 5)]
+
+    assert not verdict_on(leaking, unit="").is_flat
+
+
 def test_what_shrinks_is_flat() -> None:
     assert verdict_on(over_time({ALWAYS: 150.0}, per_hour=-60.0)).is_flat
 
