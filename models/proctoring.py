@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from models.database import Transaction
 
 
+# Not frozen, which would take three times as long, for a hundred of them at a time.
 @dataclass(slots=True, kw_only=True)
 class ProctoringEvent:
     """An event as it is stored.
