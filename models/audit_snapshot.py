@@ -77,12 +77,14 @@ IS_UNNUMBERED: LiteralString = (
     "SELECT EXISTS (SELECT FROM public.audit_log WHERE seq IS NULL)"
 )
 NEXT_FROM: LiteralString = "SELECT min(seq) FROM public.audit_log WHERE seq >= %(seq)s"
+# Of this transaction, not of the session, which may be lent by a pooler. How long each
+# reading may take is said in front of it.
 # A function of `public` that takes exactly a column's type would come before those of
 # PostgreSQL. So nothing of it is looked for there.
 BEGIN: LiteralString = (
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
     " SET LOCAL idle_in_transaction_session_timeout = 0;"
-    " SET LOCAL statement_timeout = %(timeout)s;"
+    " SET LOCAL statement_timeout = 0;"
     " SET LOCAL search_path = pg_catalog, pg_temp;"
     " SET LOCAL standard_conforming_strings = on"
 )
@@ -136,8 +138,7 @@ class Snapshot:
         self._ends_at = time.monotonic() + timeout_seconds if timeout_seconds else None
         self.tree = StoredTree(self.all)
         self._cursor = connection.cursor()
-        # Of this transaction, not of the session, which may be lent by a pooler.
-        self._cursor.execute(BEGIN, {"timeout": str(int(timeout_seconds * 1000))})
+        self._cursor.execute(BEGIN)
         # Before anything is seen: what the tables are is then known until the end.
         self._cursor.execute(lock(tables))
         self._tables = tables
@@ -151,8 +152,7 @@ class Snapshot:
 
     def bounds(self) -> tuple[int, int] | None:
         """Return the first and the last seq, or None if the log is empty."""
-        self._cursor.execute(BOUNDS)
-        ((first, last),) = self._cursor.fetchall()
+        ((first, last),) = self.all(BOUNDS, {})
         return None if first is None else (first, last)
 
     def strange(self) -> list[str]:
@@ -168,8 +168,7 @@ class Snapshot:
         return None if found is None else int(found)
 
     def head(self) -> Head | None:
-        self._cursor.execute(GET_HEAD)
-        rows = self._cursor.fetchall()
+        rows = self.all(GET_HEAD, {})
         if not rows:
             return None
         log_id, origin, next_seq, hash_, recorded_at = rows[0]
@@ -183,18 +182,17 @@ class Snapshot:
 
     def origins(self) -> list[OriginEntry]:
         """Return the entries under which origins the log was signed."""
-        self._cursor.execute(LIST_ORIGINS, {"epoch_opened": AuditEvent.EPOCH_OPENED})
+        names = {"epoch_opened": AuditEvent.EPOCH_OPENED}
         return [
             OriginEntry(
                 seq=seq, recorded_at=recorded_at, actor_id=actor_id, payload=payload
             )
-            for seq, recorded_at, actor_id, payload in self._cursor.fetchall()
+            for seq, recorded_at, actor_id, payload in self.all(LIST_ORIGINS, names)
         ]
 
     def suspension(self) -> Suspension | None:
         """Return what the log is suspended for."""
-        self._cursor.execute(GET_SUSPENSION)
-        rows = self._cursor.fetchall()
+        rows = self.all(GET_SUSPENSION, {})
         if not rows:
             return None
         found_at, seen_by, note, size, root, log_size, log_root = rows[0]

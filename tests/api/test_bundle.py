@@ -791,7 +791,7 @@ def test_a_bundle_of_what_was_erased_says_so_and_verifies(
     assert "GDPR Art. 17(1)(a)" in said["detail"]
     assert "payload erased" in text
     files = unzipped(content)
-    # What happened is known from the types of the entries, and who did it from them too.
+    # What happened is known from the types of the entries, and so is who did it.
     known = {"status", "student_id", "reviewed_by"}
     assert not_compared(examined(files)) == set(verifier.COLUMNS) - known
     for name, each in files.items():
