@@ -65,12 +65,17 @@ def test_a_submission_is_graded_and_its_receipt_is_in_the_log(
 
 
 def test_the_entry_of_an_end_says_what_was_handed_in_and_by_whom(
-    sql: connection, room: ExamRoom, attempts: AttemptService
+    sql: connection, attempts: AttemptService
 ) -> None:
+    room = ExamRoom(sql, questions=(CAPITAL, PRODUCT, PRODUCT, PRODUCT))
     alice = room.new_student()
     own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
     capital, product = answers(room)
-    attempts.save_answers(alice, own.id, [capital, replace(product, response=None)])
+    again = replace(product, question_id=room.questions[2].id)
+    taken_back = replace(again, response=None, client_version=2)
+    wrong = replace(product, question_id=room.questions[3].id, response=41)
+    attempts.save_answers(alice, own.id, [capital, product, again, wrong])
+    attempts.save_answers(alice, own.id, [taken_back])
 
     receipt = attempts.submit_attempt(alice, own.id)
 
@@ -84,11 +89,10 @@ def test_the_entry_of_an_end_says_what_was_handed_in_and_by_whom(
         "status": "submitted",
         "ended_by": "student",
         "reason": None,
-        "score": "2.00",
-        "max_score": "5.00",
+        "score": "5.00",
+        "max_score": "11.00",
         "is_passed": False,
-        # The other one was taken back.
-        "answered": 1,
+        "answered": 3,
         "answers_digest": receipt.answers_digest,
     }
     event = "SELECT payload FROM proctoring_events WHERE event_type = %s"

@@ -225,6 +225,7 @@ def test_exams_open_and_close_by_the_clock(
     attempts.submit_attempt(alice, own.id)
     assert open_and_close_exams(database) == 1
     assert status_of(busy) == "completed"
+    assert open_and_close_exams(database) == 0
     opened = {"before": "scheduled", "after": "active", "version": 2}
     closed = {"before": "active", "after": "completed", "version": 2}
     assert run(sql, STATUS_CHANGES) == [
