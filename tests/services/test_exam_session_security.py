@@ -5,6 +5,7 @@ from functools import partial
 from uuid import UUID
 
 import pytest
+from psycopg2.extensions import connection
 
 from models.attempt import Attempt
 from models.database import Database
@@ -17,6 +18,7 @@ from services.attempt_errors import (
 from services.attempt_service import AttemptService, SentAnswer
 from services.proctoring_service import ProctoringService
 from tests.at_once import at_once
+from tests.audit_trail import run
 from tests.exam_room import ExamRoom
 from tests.exams import Json
 from tests.reports import moment, observed
@@ -27,7 +29,8 @@ SEVERITY = """
 """
 
 TAKEN_OVER = """
-    SELECT payload::jsonb FROM audit_log WHERE event_type = 'attempt.taken_over'
+    SELECT entity_id, actor_id, payload::jsonb
+      FROM audit_log WHERE event_type = 'attempt.taken_over'
 """
 
 
@@ -355,7 +358,7 @@ def test_who_goes_on_when_the_other_has_logged_out_is_not_displaced_any_more(
 
 
 def test_a_hand_over_is_logged_with_both_logins_and_the_silence_between(
-    room: ExamRoom, attempts: AttemptService
+    sql: connection, room: ExamRoom, attempts: AttemptService
 ) -> None:
     laptop = room.new_student()
     own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
@@ -364,8 +367,8 @@ def test_a_hand_over_is_logged_with_both_logins_and_the_silence_between(
 
     take_over(room, attempts, spare)
 
-    logged = room.scalar(TAKEN_OVER)
-    assert isinstance(logged, dict)
+    ((of, by, logged),) = run(sql, TAKEN_OVER)
+    assert (of, by) == (str(own.id), str(laptop.id))
     assert 20 <= logged.pop("silent_seconds") <= 30
     assert logged == {
         "from_session_id": str(laptop.session_id),
