@@ -14,6 +14,7 @@ from services.attempt_errors import (
 )
 from services.attempt_service import AttemptService, SentAnswer
 from services.proctor_actions import ProctorActions
+from tests.audit_trail import run
 from tests.exam_room import ExamRoom
 
 
@@ -27,7 +28,7 @@ def sent(question_id: UUID, response: object, version: int = 1) -> SentAnswer:
 
 
 def test_answers_are_stored_and_audited_together(
-    room: ExamRoom, attempts: AttemptService
+    sql: connection, room: ExamRoom, attempts: AttemptService
 ) -> None:
     alice = room.new_student()
     own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
@@ -46,10 +47,12 @@ def test_answers_are_stored_and_audited_together(
         product.id: 41.5,
     }
     assert room.event_types(own.id) == ["attempt.started", "attempt.answers_saved"]
-    logged = room.scalar(
-        "SELECT payload::jsonb -> 'answers' FROM audit_log"
-        " WHERE event_type = 'attempt.answers_saved'"
+    ((of, by, logged),) = run(
+        sql,
+        "SELECT entity_id, actor_id, payload::jsonb -> 'answers' FROM audit_log"
+        " WHERE event_type = 'attempt.answers_saved'",
     )
+    assert (of, by) == (str(own.id), str(alice.id))
     assert logged == [
         {"question_id": str(product.id), "response": 41.5, "client_version": 1},
         {"question_id": str(capital.id), "response": vienna, "client_version": 1},

@@ -19,7 +19,7 @@ from services.attempt_errors import (
 )
 from services.attempt_service import AttemptService
 from tests.at_once import at_once
-from tests.audit_trail import scalar
+from tests.audit_trail import run, scalar
 from tests.exam_room import ExamRoom
 from tests.waiting import WAITERS, until
 
@@ -108,8 +108,13 @@ def test_a_scheduled_exam_is_opened_by_the_first_who_starts(
     assert (
         room.scalar("SELECT status FROM exams WHERE id = %s", room.exam_id) == "active"
     )
-    opened = "SELECT count(*) FROM audit_log WHERE event_type = 'exam.status_changed'"
-    assert room.scalar(opened) == 1
+    opened = run(
+        sql,
+        "SELECT entity_type, entity_id, actor_id, payload::jsonb FROM audit_log"
+        " WHERE event_type = 'exam.status_changed'",
+    )
+    said = {"before": "scheduled", "after": "active", "version": 2}
+    assert opened == [("exam", str(room.exam_id), "system", said)]
 
 
 def test_who_starts_while_an_admin_opens_the_exam_freezes_it(

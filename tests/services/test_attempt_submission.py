@@ -1,6 +1,7 @@
 """Submitting: AttemptService.submit_attempt, its receipt and its races."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from hashlib import sha256
@@ -15,6 +16,7 @@ from services.attempt_service import AttemptService, Receipt, SentAnswer
 from services.deadlines import end_overdue_attempts
 from services.proctor_actions import ProctorActions
 from tests.at_once import at_once
+from tests.audit_trail import run
 from tests.exam_room import CAPITAL, ESSAY, PRODUCT, ExamRoom
 from utils.blockchain_hasher import canonical_json
 
@@ -60,6 +62,41 @@ def test_a_submission_is_graded_and_its_receipt_is_in_the_log(
     assert receipt.answers_digest == digest
     assert room.observed(own.id) == ["session.started", "session.submitted"]
     assert room.scalar("SELECT analysis_due_since IS NOT NULL FROM attempt_activity")
+
+
+def test_the_entry_of_an_end_says_what_was_handed_in_and_by_whom(
+    sql: connection, attempts: AttemptService
+) -> None:
+    room = ExamRoom(sql, questions=(CAPITAL, PRODUCT, PRODUCT, PRODUCT))
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    capital, product = answers(room)
+    again = replace(product, question_id=room.questions[2].id)
+    taken_back = replace(again, response=None, client_version=2)
+    wrong = replace(product, question_id=room.questions[3].id, response=41)
+    attempts.save_answers(alice, own.id, [capital, product, again, wrong])
+    attempts.save_answers(alice, own.id, [taken_back])
+
+    receipt = attempts.submit_attempt(alice, own.id)
+
+    ((actor, said),) = run(
+        sql,
+        "SELECT actor_id, payload::jsonb - 'ended_at' FROM audit_log"
+        " WHERE event_type = 'attempt.submitted'",
+    )
+    assert actor == str(alice.id)
+    assert said == {
+        "status": "submitted",
+        "ended_by": "student",
+        "reason": None,
+        "score": "5.00",
+        "max_score": "11.00",
+        "is_passed": False,
+        "answered": 3,
+        "answers_digest": receipt.answers_digest,
+    }
+    event = "SELECT payload FROM proctoring_events WHERE event_type = %s"
+    assert room.scalar(event, "session.submitted") == {"ended_by": "student"}
 
 
 def test_submitting_again_gives_the_same_receipt(

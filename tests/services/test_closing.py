@@ -4,12 +4,19 @@ import pytest
 from psycopg2.extensions import connection
 
 from models import database as database_module
+from models.attempt import AttemptStatus, EndedBy
 from models.database import Database, Params, Transaction
 from models.exam import ExamStatus
 from services.attempt_service import AttemptService
 from services.exam_service import ExamService
 from services.versions import ANY_VERSION
+from tests.audit_trail import run, scalar
 from tests.exam_room import ExamRoom
+
+VOIDED = """
+    SELECT entity_type, entity_id, attempt_id::text, actor_id, payload::jsonb
+      FROM audit_log WHERE event_type = 'attempt.voided'
+"""
 
 
 def statements_to_close(
@@ -46,6 +53,44 @@ def statements_to_close(
         "SELECT count(*) FROM attempts WHERE ended_at IS NOT NULL"
     )
     return len(asked)
+
+
+def test_who_closes_it_has_ended_what_ran(
+    sql: connection, room: ExamRoom, attempts: AttemptService, database: Database
+) -> None:
+    attempts.start_attempt(room.new_student(), room.exam_id, take_over=False)
+
+    ExamService(database).change_status(
+        ExamStatus.COMPLETED, ANY_VERSION, room.admin, room.exam_id
+    )
+
+    actor = "SELECT actor_id FROM audit_log WHERE event_type = 'attempt.ended'"
+    assert scalar(sql, actor) == str(room.admin.id)
+
+
+def test_what_ran_in_a_cancelled_exam_says_why_it_is_void(
+    sql: connection, room: ExamRoom, attempts: AttemptService, database: Database
+) -> None:
+    student = room.new_student()
+    own = attempts.start_attempt(student, room.exam_id, take_over=False).paper.attempt
+
+    ExamService(database).change_status(
+        ExamStatus.CANCELLED, ANY_VERSION, room.admin, room.exam_id
+    )
+
+    voided = attempts.read_attempt(student, own.id).attempt
+    assert (voided.status, voided.ended_by, voided.end_reason) == (
+        AttemptStatus.VOIDED,
+        EndedBy.EXAM_CLOSED,
+        "The exam was cancelled.",
+    )
+    logged = run(sql, VOIDED)
+    said = {
+        "previous_status": "in_progress",
+        "previous_score": None,
+        "reason": "The exam was cancelled.",
+    }
+    assert logged == [("attempt", str(own.id), str(own.id), str(room.admin.id), said)]
 
 
 def test_those_who_sit_it_wait_no_longer_for_being_many(

@@ -5,6 +5,7 @@ from functools import partial
 from uuid import UUID
 
 import pytest
+from psycopg2.extensions import connection
 
 from models.attempt import Attempt
 from models.database import Database
@@ -17,6 +18,7 @@ from services.attempt_errors import (
 from services.attempt_service import AttemptService, SentAnswer
 from services.proctoring_service import ProctoringService
 from tests.at_once import at_once
+from tests.audit_trail import run
 from tests.exam_room import ExamRoom
 from tests.exams import Json
 from tests.reports import moment, observed
@@ -24,6 +26,11 @@ from tests.reports import moment, observed
 SEVERITY = """
     SELECT severity FROM proctoring_events
      WHERE event_type = 'session.concurrent_device'
+"""
+
+TAKEN_OVER = """
+    SELECT entity_id, actor_id, payload::jsonb
+      FROM audit_log WHERE event_type = 'attempt.taken_over'
 """
 
 
@@ -142,6 +149,25 @@ def test_two_devices_at_once_are_evidence(
     assert room.observed(own.id) == [*before, "session.concurrent_device"]
     assert room.scalar(SEVERITY) == "high"
     assert room.event_types(own.id) == ["attempt.started", "attempt.taken_over"]
+
+
+def test_the_same_response_to_another_question_is_something_else(
+    room: ExamRoom, attempts: AttemptService
+) -> None:
+    laptop = room.new_student()
+    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
+    take_over(room, attempts, room.login(laptop.id))
+    room.let_time_pass(own.id, 3)
+
+    for question in room.questions:
+        taken_back = SentAnswer(
+            question_id=question.id, response=None, client_version=1
+        )
+        with pytest.raises(AttemptHeldElsewhereError):
+            attempts.save_answers(laptop, own.id, [taken_back])
+        room.let_time_pass(own.id, 61)
+
+    assert room.observed(own.id)[-1] == "session.concurrent_device"
 
 
 def test_many_saves_of_a_displaced_device_at_once_are_one_event(
@@ -313,6 +339,42 @@ def test_a_displaced_device_is_remembered_beyond_a_logout_of_the_other(
     refused(room, attempts, laptop, own, 42)
 
     assert room.observed(own.id)[-1] == "session.concurrent_device"
+
+
+def test_who_goes_on_when_the_other_has_logged_out_is_not_displaced_any_more(
+    room: ExamRoom, attempts: AttemptService, database: Database
+) -> None:
+    laptop = room.new_student()
+    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
+    spare = room.login(laptop.id)
+    take_over(room, attempts, spare)
+    room.log_out(spare)
+    attempts.start_attempt(laptop, room.exam_id, take_over=False)
+    room.let_time_pass(own.id, 300)
+
+    report(database, laptop, own.id, observed(1, "clipboard.paste"))
+
+    assert "session.concurrent_device" not in room.observed(own.id)
+
+
+def test_a_hand_over_is_logged_with_both_logins_and_the_silence_between(
+    sql: connection, room: ExamRoom, attempts: AttemptService
+) -> None:
+    laptop = room.new_student()
+    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
+    room.let_time_pass(own.id, 20)
+    spare = room.login(laptop.id)
+
+    take_over(room, attempts, spare)
+
+    ((of, by, logged),) = run(sql, TAKEN_OVER)
+    assert (of, by) == (str(own.id), str(laptop.id))
+    assert 20 <= logged.pop("silent_seconds") <= 30
+    assert logged == {
+        "from_session_id": str(laptop.session_id),
+        "to_session_id": str(spare.session_id),
+        "is_concurrent": False,
+    }
 
 
 def test_who_logged_out_can_go_on_with_a_new_login(

@@ -146,6 +146,11 @@ def test_a_terminated_attempt_is_graded_and_queued_for_review(
     assert ended.review_status is ReviewStatus.QUEUED
     assert ended.score == Decimal(3)
     assert ended.connection is Connection.CLOSED
+    reason = """
+        SELECT payload::jsonb ->> 'reason' FROM audit_log
+         WHERE event_type = 'attempt.terminated'
+    """
+    assert room.scalar(reason) == "a second person"
     assert room.event_types(running.id)[-1] == "attempt.terminated"
     assert room.observed(running.id)[-1] == "session.terminated"
     with pytest.raises(AttemptOverError):
@@ -166,6 +171,14 @@ def test_a_voided_attempt_is_worth_nothing_and_uses_up_none(
     assert voided.status is AttemptStatus.VOIDED
     assert (voided.score, voided.is_passed) == (None, None)
     assert voided.ended_by is EndedBy.STUDENT
+    logged = """
+        SELECT payload::jsonb FROM audit_log WHERE event_type = 'attempt.voided'
+    """
+    assert room.scalar(logged) == {
+        "previous_status": "submitted",
+        "previous_score": "0.00",
+        "reason": "the paper leaked",
+    }
     again = attempts.start_attempt(alice, room.exam_id, take_over=False)
     assert again.is_new
     assert again.paper.attempt.attempt_number == 2

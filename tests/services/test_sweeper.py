@@ -7,21 +7,29 @@ from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
+from uuid import UUID
 
 import pytest
 from psycopg2.extensions import connection
 
 from models.attempt import EndedBy
 from models.database import Database, DatabaseUnavailableError
+from models.principal import Principal
+from models.question_response import ResponseMismatchError
 from services.attempt_errors import AttemptStepError
 from services.attempt_service import AttemptService, SentAnswer
 from services.deadlines import end_overdue_attempts, open_and_close_exams
 from services.proctor_actions import ProctorActions
 from services.sweeper import Job, Sweeper
 from tests.at_once import at_once
+from tests.audit_trail import run
 from tests.exam_room import ExamRoom
 
 PATIENCE_SECONDS = 10
+STATUS_CHANGES = """
+    SELECT entity_type, entity_id, actor_id, payload::jsonb FROM audit_log
+     WHERE event_type = 'exam.status_changed' ORDER BY seq
+"""
 
 
 @contextmanager
@@ -118,6 +126,48 @@ def test_a_locked_attempt_is_skipped_and_keeps_no_other_waiting(
     assert end_overdue_attempts(database) == 1
 
 
+def overdue(room: ExamRoom, attempts: AttemptService, student: Principal) -> UUID:
+    started = attempts.start_attempt(student, room.exam_id, take_over=False)
+    room.let_time_pass(started.paper.attempt.id, 3700)
+    return started.paper.attempt.id
+
+
+def test_one_that_can_not_be_ended_keeps_no_other_from_it_and_is_told(
+    sql: connection, room: ExamRoom, attempts: AttemptService, database: Database
+) -> None:
+    students = [room.new_student() for _ in range(3)]
+    broken, *others = [overdue(room, attempts, each) for each in students]
+    run(
+        sql,
+        "INSERT INTO answers (attempt_id, question_id, exam_id, response,"
+        " client_version) VALUES (%s, %s, %s, '\"no number\"', 1)",
+        broken,
+        room.questions[1].id,
+        room.exam_id,
+    )
+
+    with pytest.raises(ExceptionGroup) as failed:
+        end_overdue_attempts(database)
+
+    assert [type(each) for each in failed.value.exceptions] == [ResponseMismatchError]
+    assert room.event_types(broken) == ["attempt.started"]
+    for attempt_id in others:
+        assert room.event_types(attempt_id) == ["attempt.started", "attempt.ended"]
+
+
+def test_no_more_are_ended_at_once_than_are_read_at_once(
+    room: ExamRoom,
+    attempts: AttemptService,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.deadlines.MAX_AT_ONCE", 2)
+    for _ in range(3):
+        overdue(room, attempts, room.new_student())
+
+    assert [end_overdue_attempts(database) for _ in range(3)] == [2, 1, 0]
+
+
 @pytest.mark.parametrize("seconds_late", [3601.9, 3601.98, 3602.01])
 def test_an_extension_races_with_the_deadline(
     room: ExamRoom,
@@ -175,8 +225,15 @@ def test_exams_open_and_close_by_the_clock(
     attempts.submit_attempt(alice, own.id)
     assert open_and_close_exams(database) == 1
     assert status_of(busy) == "completed"
-    changed = "SELECT count(*) FROM audit_log WHERE event_type = 'exam.status_changed'"
-    assert opening.scalar(changed) == 3
+    assert open_and_close_exams(database) == 0
+    opened = {"before": "scheduled", "after": "active", "version": 2}
+    closed = {"before": "active", "after": "completed", "version": 2}
+    assert run(sql, STATUS_CHANGES) == [
+        ("exam", str(opening.exam_id), "system", opened),
+        ("exam", str(over.exam_id), "system", closed),
+        # Its first start had frozen it.
+        ("exam", str(busy.exam_id), "system", closed | {"version": 3}),
+    ]
 
 
 def status_of(room: ExamRoom) -> object:
