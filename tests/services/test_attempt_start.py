@@ -48,6 +48,29 @@ def test_an_attempt_starts_with_its_paper(
     )
 
 
+def test_the_entry_of_a_start_says_what_was_begun_and_by_whom(
+    sql: connection, room: ExamRoom, attempts: AttemptService
+) -> None:
+    alice = room.new_student()
+
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+
+    logged = run(
+        sql,
+        "SELECT entity_id, actor_id, payload::jsonb - 'started_at' - 'deadline_at'"
+        "  FROM audit_log WHERE event_type = 'attempt.started'",
+    )
+    said = {
+        "exam_id": str(room.exam_id),
+        # Its first start has frozen it.
+        "exam_version": 2,
+        "attempt_number": 1,
+        "session_id": str(alice.session_id),
+        "max_score": "5.00",
+    }
+    assert logged == [(str(own.id), str(alice.id), said)]
+
+
 def test_starting_again_gives_the_same_attempt_and_writes_nothing(
     room: ExamRoom, attempts: AttemptService
 ) -> None:
