@@ -29,6 +29,7 @@ from services.attempt_errors import (
 )
 from services.event_intake import CONCURRENT_CODE
 from services.exam_session_security import HandOver, displaced_by, hand_over
+from services.exam_status import record_change
 from services.open_questions import Edition, OpenQuestions
 from services.paper import Paper
 from services.proctoring_policy import ProctoringPolicy
@@ -124,18 +125,7 @@ def _is_open(found: Exam, now: datetime) -> bool:
 def _open(tx: Transaction, found: Exam) -> None:
     """Open an exam, which the caller has locked, before the sweeper comes by."""
     opened = exam.set_status(tx, found.id, ExamStatus.ACTIVE)
-    audit.append(
-        tx,
-        AuditEvent.EXAM_STATUS_CHANGED,
-        "exam",
-        found.id,
-        actor=audit.SYSTEM,
-        payload={
-            "before": found.status,
-            "after": opened.status,
-            "version": opened.version,
-        },
-    )
+    record_change(tx, found.status, opened, audit.SYSTEM)
 
 
 def _begin(

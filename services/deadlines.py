@@ -1,14 +1,13 @@
 """What happens because time passes: exams open and close, and attempts end."""
 
 import random
-from collections.abc import Sequence
 
 from models import attempt, exam
 from models.attempt import EndedBy
-from models.audit_event import AuditEvent
-from models.database import Database, DatabaseUnavailableError, Transaction
-from models.exam import Exam, ExamStatus
+from models.database import Database, DatabaseUnavailableError
+from models.exam import ExamStatus
 from services import attempt_ending, audit
+from services.exam_status import record_change
 
 MAX_AT_ONCE = 1000
 
@@ -53,22 +52,8 @@ def open_and_close_exams(database: Database) -> int:
     with database.transaction() as tx:
         opened = exam.open_due(tx)
         closed = exam.close_due(tx)
-        _record(tx, opened, ExamStatus.SCHEDULED)
-        _record(tx, closed, ExamStatus.ACTIVE)
+        for each in opened:
+            record_change(tx, ExamStatus.SCHEDULED, each, audit.SYSTEM)
+        for each in closed:
+            record_change(tx, ExamStatus.ACTIVE, each, audit.SYSTEM)
     return len(opened) + len(closed)
-
-
-def _record(tx: Transaction, exams: Sequence[Exam], before: ExamStatus) -> None:
-    for each in exams:
-        audit.append(
-            tx,
-            AuditEvent.EXAM_STATUS_CHANGED,
-            "exam",
-            each.id,
-            actor=audit.SYSTEM,
-            payload={
-                "before": before,
-                "after": each.status,
-                "version": each.version,
-            },
-        )

@@ -25,6 +25,7 @@ from services.exam_editing import (
     require_open,
 )
 from services.exam_fields import ExamFields, NewExam
+from services.exam_status import record_change
 from services.versions import ExpectedVersions
 from utils.like import prefix_pattern
 from utils.uuid7 import uuid7
@@ -178,18 +179,8 @@ class ExamService:
                 _require_complete(tx, before)
             after = exam.set_status(tx, exam_id, wanted)
             _end_attempts(tx, after, admin)
-            audit.append(
-                tx,
-                AuditEvent.EXAM_STATUS_CHANGED,
-                "exam",
-                exam_id,
-                actor=admin.id,
-                payload={
-                    "from": before.status,
-                    "to": after.status,
-                    "changes": changes(before, after),
-                    "version": after.version,
-                },
+            record_change(
+                tx, before.status, after, admin.id, changes=changes(before, after)
             )
             return detail(tx, after)
 

@@ -136,7 +136,7 @@ def test_a_scheduled_exam_is_opened_by_the_first_who_starts(
         "SELECT entity_type, entity_id, actor_id, payload::jsonb FROM audit_log"
         " WHERE event_type = 'exam.status_changed'",
     )
-    said = {"before": "scheduled", "after": "active", "version": 2}
+    said = {"from": "scheduled", "to": "active", "version": 2}
     assert opened == [("exam", str(room.exam_id), "system", said)]
 
 

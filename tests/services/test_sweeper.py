@@ -226,8 +226,8 @@ def test_exams_open_and_close_by_the_clock(
     assert open_and_close_exams(database) == 1
     assert status_of(busy) == "completed"
     assert open_and_close_exams(database) == 0
-    opened = {"before": "scheduled", "after": "active", "version": 2}
-    closed = {"before": "active", "after": "completed", "version": 2}
+    opened = {"from": "scheduled", "to": "active", "version": 2}
+    closed = {"from": "active", "to": "completed", "version": 2}
     assert run(sql, STATUS_CHANGES) == [
         ("exam", str(opening.exam_id), "system", opened),
         ("exam", str(over.exam_id), "system", closed),
