@@ -5,6 +5,7 @@ stands here), or wherever RATELIMIT_STORAGE_URI says.
 """
 
 import json
+import logging
 import time
 from functools import partial
 from hashlib import sha256
@@ -13,6 +14,7 @@ from typing import Any, ClassVar
 from flask import Flask, Response, g, request
 from flask_limiter import Limiter
 from limits.storage import Storage
+from redis import RedisError
 
 from config.config import RateLimits
 from models import rate_limit
@@ -23,6 +25,8 @@ from services.account_service import WrongPasswordError
 from services.auth_service import LoginFailedError
 from services.tokens import REFRESH, InvalidTokenError, Tokens
 from utils.addresses import caller_at
+
+logger = logging.getLogger(__name__)
 
 # The problems that say: somebody has tried a password.
 GUESSES = frozenset({LoginFailedError.slug, WrongPasswordError.slug})
@@ -165,6 +169,24 @@ def _correct_retry_after(response: Response) -> Response:
     return response
 
 
+def _spare_answers(app: Flask) -> None:
+    """Give an answer that is made although the limiter can not count it any more.
+
+    Its last step, which it has just registered, counts who was let in and who guessed
+    wrong. If the database is lost in between, somebody who is logged in is told so.
+    """
+    count = app.after_request_funcs[None].pop()
+
+    def count_if_possible(response: Response) -> Response:
+        try:
+            app.ensure_sync(count)(response)
+        except (DatabaseUnavailableError, RedisError) as error:
+            logger.warning("an answer was not counted: %s", error)
+        return response
+
+    app.after_request(count_if_possible)
+
+
 def init_app(
     app: Flask, limits: RateLimits, database: Database, tokens: Tokens
 ) -> None:
@@ -184,6 +206,7 @@ def init_app(
     # What is registered later runs earlier.
     app.after_request(_correct_retry_after)
     limiter.init_app(app)
+    _spare_answers(app)
     app.after_request(_note_retry_after)
     _limit(app, "auth.register", limiter.limit(limits.register, key_func=address))
     _limit(
