@@ -83,12 +83,15 @@ class Network:
         def pids() -> list[int]:
             return [int(pid) for pid in _ip("netns", "pids", self._name(host)).split()]
 
-        for pid in pids():
+        killed = pids()
+        for pid in killed:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         until(lambda: not any(map(_lives, pids())))
         for process in self._started:
-            process.poll()
+            # Who is dying leaves the namespace first. Until he is dead and waited for,
+            # he looks alive to whoever finds his lock file, and would not start.
+            process.wait(30) if process.pid in killed else process.poll()
 
     def _name(self, host: str) -> str:
         return f"exam-{self.tag}-{host}"
