@@ -22,9 +22,9 @@ from models.personal_data import HeldAttempt, Record
 from models.principal import Principal
 from services import audit, data_export_rules, errors
 from services.data_export_sections import FORMAT, LEFT_OUT, NOTES, SECTIONS
-from services.event_recording import instant
 from services.pseudonyms import Pseudonyms
 from services.user_service import UserNotFoundError
+from utils.instants import rfc3339
 
 # Smaller ones never touch the disk.
 IN_MEMORY_BYTES: Final = 1024 * 1024
@@ -141,7 +141,7 @@ class _Document:
         """Write it, piece by piece, and return how many items each section has."""
         head = {
             "format": FORMAT,
-            "made_at": instant(exam.now(self._tx)),
+            "made_at": rfc3339(exam.now(self._tx)),
             "user_id": str(self._user_id),
             "notes": NOTES,
             "left_out": [asdict(each) for each in LEFT_OUT],
@@ -194,7 +194,7 @@ class _Document:
                 {
                     "attempt_id": str(held.id),
                     "seq": row.seq,
-                    "recorded_at": instant(row.recorded_at),
+                    "recorded_at": rfc3339(row.recorded_at),
                     "what": row.what,
                     "subject_type": row.subject_type,
                     "viewer_role": row.role,
@@ -249,7 +249,7 @@ def _require(tx: Transaction, user_id: UUID) -> None:
 
 
 def _instant(value: object) -> Any:
-    return instant(datetime.fromisoformat(value)) if isinstance(value, str) else value
+    return rfc3339(datetime.fromisoformat(value)) if isinstance(value, str) else value
 
 
 def _text(value: object) -> str:

@@ -1,7 +1,6 @@
 """Storing a batch of events together with the audit entry that holds them."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
 
@@ -16,6 +15,7 @@ from services import audit
 from services.event_catalogue import EventClass
 from services.risk.context import EXPLAINING
 from utils.blockchain_hasher import CanonicalJson, canonical_json_of_plain
+from utils.instants import rfc3339
 
 # Names the entries of batches; models/proctoring.py joins on it, and the function
 # record_events writes it.
@@ -91,7 +91,7 @@ def _append(
 
 def _logged(events: Sequence[ProctoringEvent]) -> CanonicalJson:
     """Return the events as the log keeps them, and as the table is filled from it."""
-    received_at = instant(events[0].received_at)
+    received_at = rfc3339(events[0].received_at)
     return canonical_json_of_plain(
         {"events": [logged_event(event, received_at) for event in events]}
     )
@@ -100,7 +100,7 @@ def _logged(events: Sequence[ProctoringEvent]) -> CanonicalJson:
 def logged_event(
     event: ProctoringEvent, received_at: str
 ) -> dict[str, JsonValue | UUID]:
-    """Return an event as the log keeps it. `received_at` is its own, as `instant`."""
+    """Return an event as the log keeps it. `received_at` is its own, as `rfc3339`."""
     return {
         "id": event.id,
         "client_event_id": event.client_event_id,
@@ -108,14 +108,7 @@ def logged_event(
         "event_type": event.event_type,
         "event_class": event.event_class,
         "severity": event.severity,
-        "occurred_at": instant(event.occurred_at),
+        "occurred_at": rfc3339(event.occurred_at),
         "received_at": received_at,
         "payload": event.payload,
     }
-
-
-def instant(moment: datetime) -> str:
-    """Write a time as the log has it."""
-    if moment.tzinfo is not UTC:
-        moment = moment.astimezone(UTC)
-    return moment.isoformat(timespec="microseconds")[:-6] + "Z"

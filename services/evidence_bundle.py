@@ -24,8 +24,9 @@ from models.evidence import AttemptRow, SealedEntry
 from models.proctoring import ProctoringEvent
 from models.question import OpenQuestion
 from services import errors
-from services.event_recording import instant, logged_event
+from services.event_recording import logged_event
 from utils.blockchain_hasher import canonical_json, canonical_json_of_plain
+from utils.instants import rfc3339
 from utils.witness_policy import WitnessPolicy
 
 FORMAT: Final = "proctoring-evidence/1"
@@ -284,7 +285,7 @@ def _hex(hashes: Sequence[bytes]) -> list[JsonValue]:
 
 
 def _event(event: ProctoringEvent) -> dict[str, JsonValue | UUID]:
-    logged = logged_event(event, instant(event.received_at))
+    logged = logged_event(event, rfc3339(event.received_at))
     return logged | {"batch_id": str(event.batch_id)}
 
 

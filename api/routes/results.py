@@ -1,7 +1,7 @@
 """The results of an exam, as JSON or as a spreadsheet."""
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final
@@ -20,6 +20,7 @@ from models.page import Page
 from models.principal import Principal, Role
 from services.evidence_views import What
 from utils.csv_text import csv_line
+from utils.instants import rfc3339
 
 bp = Blueprint("results", __name__, url_prefix="/api/exams/<uuid:exam_id>/results")
 
@@ -87,7 +88,7 @@ def _cell(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case datetime():
-            return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            return rfc3339(value)
         case Decimal():
             return f"{value:f}"
         case _:

@@ -1,16 +1,12 @@
 """What all response bodies share."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
-
-def rfc3339(value: datetime) -> str:
-    """Write a time as all responses have it."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
+from utils.instants import rfc3339
 
 # RFC 3339, UTC, always with microseconds.
 Time = Annotated[

@@ -17,7 +17,7 @@ from pydantic import (
 
 from api.paging import PageQuery
 from api.problems import describe
-from api.schemas.base import ResponseModel, Time, rfc3339
+from api.schemas.base import ResponseModel, Time
 from models.wire import Instant, Text, WireModel
 from services.event_catalogue import EventClass, Reporter, Severity, resolve
 from services.proctoring_service import (
@@ -26,6 +26,7 @@ from services.proctoring_service import (
     RefusedEvent,
     ResultStatus,
 )
+from utils.instants import rfc3339
 
 EventTypeName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
