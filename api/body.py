@@ -76,11 +76,7 @@ def check_json(raw: bytes) -> JsonValue:
     """
     try:
         document: JsonValue = jiter.from_json(
-            raw,
-            allow_inf_nan=False,
-            catch_duplicate_keys=True,
-            # What people write stays in no memory of the parser's.
-            cache_mode="keys",
+            raw, allow_inf_nan=False, catch_duplicate_keys=True
         )
     except ValueError as error:
         raise MalformedRequestError(
