@@ -1,6 +1,7 @@
 """The analyses that the sweeper makes."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -17,6 +18,7 @@ from services.proctor_actions import ProctorActions
 from services.proctoring_policy import PayloadError
 from services.proctoring_service import ProctoringService
 from tests.at_once import at_once
+from tests.audit_trail import scalar
 from tests.exam_room import ExamRoom
 from tests.reports import moment, observed
 
@@ -95,54 +97,36 @@ def submit(database: Database, student: Principal, attempt_id: UUID) -> None:
 
 
 def analyses(sql: connection, attempt_id: UUID) -> int:
-    with sql.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM ai_analyses WHERE attempt_id = %s", [str(attempt_id)]
-        )
-        (found,) = cursor.fetchone() or (0,)
-    return int(found)
+    query = "SELECT count(*) FROM ai_analyses WHERE attempt_id = %s"
+    return int(scalar(sql, query, attempt_id))
 
 
 def is_due(sql: connection, attempt_id: UUID) -> bool:
-    with sql.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT analysis_due_since <= clock_timestamp() FROM attempt_activity
-             WHERE attempt_id = %s
-            """,
-            [str(attempt_id)],
-        )
-        return cursor.fetchone() == (True,)
+    query = """
+        SELECT analysis_due_since <= clock_timestamp() FROM attempt_activity
+         WHERE attempt_id = %s
+    """
+    return scalar(sql, query, attempt_id) is True
+
+
+def newest(sql: connection, attempt_id: UUID, path: str) -> Any:
+    """Return what the newest analysis has at a JSON path, or None."""
+    query = """
+        SELECT jsonb_path_query_first(result, %s::jsonpath)
+          FROM attempt_risk JOIN ai_analyses ON ai_analyses.id = analysis_id
+         WHERE attempt_risk.attempt_id = %s
+    """
+    return scalar(sql, query, path, attempt_id)
 
 
 def observed_percent(sql: connection, attempt_id: UUID) -> float:
-    with sql.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT result #>> '{coverage,observed_percent}'
-              FROM ai_analyses JOIN attempt_risk ON analysis_id = ai_analyses.id
-             WHERE attempt_risk.attempt_id = %s
-            """,
-            [str(attempt_id)],
-        )
-        (found,) = cursor.fetchone() or ("-1",)
-    return float(found)
+    return float(newest(sql, attempt_id, "$.coverage.observed_percent"))
 
 
 def similar(sql: connection, attempt_id: UUID) -> list[str]:
     """Return which attempts the newest analysis calls similar."""
-    with sql.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT jsonb_path_query_array(
-                       result, '$.cohort.similar_attempts[*].attempt_id')
-              FROM ai_analyses JOIN attempt_risk ON analysis_id = ai_analyses.id
-             WHERE attempt_risk.attempt_id = %s
-            """,
-            [str(attempt_id)],
-        )
-        (found,) = cursor.fetchone() or ([],)
-    return list(found)
+    found = newest(sql, attempt_id, "$.cohort.similar_attempts")
+    return [each["attempt_id"] for each in found or []]
 
 
 def test_jobs_of_several_processes_share_the_work(
@@ -175,17 +159,7 @@ def test_an_attempt_is_not_analysed_again_and_again(
 
 def explanation(sql: connection, attempt_id: UUID) -> str:
     """Return the sentence of the weightiest factor of an attempt's risk."""
-    with sql.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT result #>> '{factors,0,explanation}'
-              FROM ai_analyses JOIN attempt_risk ON analysis_id = ai_analyses.id
-             WHERE attempt_risk.attempt_id = %s
-            """,
-            [str(attempt_id)],
-        )
-        (found,) = cursor.fetchone() or ("",)
-    return str(found)
+    return str(newest(sql, attempt_id, "$.factors[0].explanation") or "")
 
 
 def test_an_excuse_that_arrives_after_the_end_is_heard(

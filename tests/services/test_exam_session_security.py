@@ -34,6 +34,17 @@ TAKEN_OVER = """
 """
 
 
+@pytest.fixture
+def laptop(room: ExamRoom) -> Principal:
+    return room.new_student()
+
+
+@pytest.fixture
+def own(room: ExamRoom, attempts: AttemptService, laptop: Principal) -> Attempt:
+    """The attempt that the laptop has started."""
+    return attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
+
+
 def forty_two(room: ExamRoom) -> list[SentAnswer]:
     product = room.questions[1].id
     return [SentAnswer(question_id=product, response=42, client_version=1)]
@@ -44,10 +55,8 @@ def holder_of(room: ExamRoom, attempt_id: UUID) -> object:
 
 
 def test_a_second_device_must_say_that_it_takes_over(
-    room: ExamRoom, attempts: AttemptService
+    room: ExamRoom, attempts: AttemptService, laptop: Principal, own: Attempt
 ) -> None:
-    laptop = room.new_student()
-    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
     phone = room.login(laptop.id)
 
     with pytest.raises(AttemptHeldByAnotherDeviceError) as refused:
@@ -58,10 +67,8 @@ def test_a_second_device_must_say_that_it_takes_over(
 
 
 def test_a_device_without_the_hold_neither_reads_nor_writes(
-    room: ExamRoom, attempts: AttemptService
+    room: ExamRoom, attempts: AttemptService, laptop: Principal, own: Attempt
 ) -> None:
-    laptop = room.new_student()
-    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
     phone = room.login(laptop.id)
 
     with pytest.raises(AttemptHeldElsewhereError):
@@ -90,11 +97,13 @@ def report(
 
 
 def test_a_laptop_that_dies_and_comes_back_in_twenty_seconds_is_no_evidence(
-    room: ExamRoom, attempts: AttemptService, database: Database
+    room: ExamRoom,
+    attempts: AttemptService,
+    database: Database,
+    laptop: Principal,
+    own: Attempt,
 ) -> None:
     """The browser crashed, its student logs in again: the other one never speaks."""
-    laptop = room.new_student()
-    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
     attempts.save_answers(laptop, own.id, forty_two(room))
     room.let_time_pass(own.id, 20)
     again = room.login(laptop.id)
@@ -130,10 +139,8 @@ def refused(
 
 
 def test_two_devices_at_once_are_evidence(
-    room: ExamRoom, attempts: AttemptService
+    room: ExamRoom, attempts: AttemptService, laptop: Principal, own: Attempt
 ) -> None:
-    laptop = room.new_student()
-    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
     take_over(room, attempts, room.login(laptop.id))
     room.let_time_pass(own.id, 3)
     before = room.observed(own.id)
@@ -152,10 +159,8 @@ def test_two_devices_at_once_are_evidence(
 
 
 def test_the_same_response_to_another_question_is_something_else(
-    room: ExamRoom, attempts: AttemptService
+    room: ExamRoom, attempts: AttemptService, laptop: Principal, own: Attempt
 ) -> None:
-    laptop = room.new_student()
-    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
     take_over(room, attempts, room.login(laptop.id))
     room.let_time_pass(own.id, 3)
 
@@ -171,10 +176,8 @@ def test_the_same_response_to_another_question_is_something_else(
 
 
 def test_many_saves_of_a_displaced_device_at_once_are_one_event(
-    room: ExamRoom, attempts: AttemptService
+    room: ExamRoom, attempts: AttemptService, laptop: Principal, own: Attempt
 ) -> None:
-    laptop = room.new_student()
-    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
     take_over(room, attempts, room.login(laptop.id))
     room.let_time_pass(own.id, 3)
     refused(room, attempts, laptop, own, 41)
@@ -186,11 +189,13 @@ def test_many_saves_of_a_displaced_device_at_once_are_one_event(
 
 
 def test_a_laptop_whose_network_comes_back_is_no_second_device(
-    room: ExamRoom, attempts: AttemptService, database: Database
+    room: ExamRoom,
+    attempts: AttemptService,
+    database: Database,
+    laptop: Principal,
+    own: Attempt,
 ) -> None:
     """It sends what it has kept, has watched an empty room, and hands in at the end."""
-    laptop = room.new_student()
-    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
     room.let_time_pass(own.id, 300)
     take_over(room, attempts, room.login(laptop.id))
     room.let_time_pass(own.id, 600)
@@ -215,10 +220,8 @@ def test_a_laptop_whose_network_comes_back_is_no_second_device(
 
 
 def test_what_was_under_way_when_the_hold_moved_is_no_evidence(
-    room: ExamRoom, attempts: AttemptService
+    room: ExamRoom, attempts: AttemptService, laptop: Principal, own: Attempt
 ) -> None:
-    laptop = room.new_student()
-    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
     take_over(room, attempts, room.login(laptop.id))
 
     with pytest.raises(AttemptHeldElsewhereError):
@@ -228,10 +231,8 @@ def test_what_was_under_way_when_the_hold_moved_is_no_evidence(
 
 
 def test_a_login_that_never_held_the_attempt_is_no_second_device(
-    room: ExamRoom, attempts: AttemptService
+    room: ExamRoom, attempts: AttemptService, laptop: Principal, own: Attempt
 ) -> None:
-    laptop = room.new_student()
-    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
     telephone = room.login(laptop.id)
     take_over(room, attempts, room.login(laptop.id))
     room.let_time_pass(own.id, 300)
@@ -259,9 +260,9 @@ def test_what_a_displaced_device_has_seen_since_shows_it_at_work(
     seconds_ago: float,
     *,
     is_evidence: bool,
+    laptop: Principal,
+    own: Attempt,
 ) -> None:
-    laptop = room.new_student()
-    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
     room.let_time_pass(own.id, 300)
     take_over(room, attempts, room.login(laptop.id))
     room.let_time_pass(own.id, 600)
@@ -281,11 +282,15 @@ def test_what_a_displaced_device_has_seen_since_shows_it_at_work(
 
 @pytest.mark.parametrize(("silence", "is_evidence"), [(20, True), (61, False)])
 def test_taking_the_attempt_back_from_a_device_at_work_is_evidence(
-    room: ExamRoom, attempts: AttemptService, silence: float, *, is_evidence: bool
+    room: ExamRoom,
+    attempts: AttemptService,
+    silence: float,
+    *,
+    is_evidence: bool,
+    laptop: Principal,
+    own: Attempt,
 ) -> None:
     """Who comes back to a mended laptop leaves the spare one alone."""
-    laptop = room.new_student()
-    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
     take_over(room, attempts, room.login(laptop.id))
     room.let_time_pass(own.id, silence)
 
@@ -295,10 +300,12 @@ def test_taking_the_attempt_back_from_a_device_at_work_is_evidence(
 
 
 def test_what_another_login_delivers_does_not_make_a_dead_device_look_alive(
-    room: ExamRoom, attempts: AttemptService, database: Database
+    room: ExamRoom,
+    attempts: AttemptService,
+    database: Database,
+    laptop: Principal,
+    own: Attempt,
 ) -> None:
-    laptop = room.new_student()
-    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
     take_over(room, attempts, room.login(laptop.id))
     room.let_time_pass(own.id, 300)
     kept = observed(1, "client.power_loss", occurred_at=moment(seconds=310))
@@ -324,10 +331,8 @@ def test_the_exams_policy_says_how_long_a_device_counts_as_at_work(
 
 
 def test_a_displaced_device_is_remembered_beyond_a_logout_of_the_other(
-    room: ExamRoom, attempts: AttemptService
+    room: ExamRoom, attempts: AttemptService, laptop: Principal, own: Attempt
 ) -> None:
-    laptop = room.new_student()
-    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
     spare = room.login(laptop.id)
     take_over(room, attempts, spare)
     room.log_out(spare)
@@ -342,10 +347,12 @@ def test_a_displaced_device_is_remembered_beyond_a_logout_of_the_other(
 
 
 def test_who_goes_on_when_the_other_has_logged_out_is_not_displaced_any_more(
-    room: ExamRoom, attempts: AttemptService, database: Database
+    room: ExamRoom,
+    attempts: AttemptService,
+    database: Database,
+    laptop: Principal,
+    own: Attempt,
 ) -> None:
-    laptop = room.new_student()
-    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
     spare = room.login(laptop.id)
     take_over(room, attempts, spare)
     room.log_out(spare)
@@ -358,10 +365,12 @@ def test_who_goes_on_when_the_other_has_logged_out_is_not_displaced_any_more(
 
 
 def test_a_hand_over_is_logged_with_both_logins_and_the_silence_between(
-    sql: connection, room: ExamRoom, attempts: AttemptService
+    sql: connection,
+    room: ExamRoom,
+    attempts: AttemptService,
+    laptop: Principal,
+    own: Attempt,
 ) -> None:
-    laptop = room.new_student()
-    own = attempts.start_attempt(laptop, room.exam_id, take_over=False).paper.attempt
     room.let_time_pass(own.id, 20)
     spare = room.login(laptop.id)
 

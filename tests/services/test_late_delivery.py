@@ -67,6 +67,21 @@ def let_time_pass(
     run(sql, LET_THE_LOG_AGE, f"{minutes} minutes")
 
 
+@pytest.fixture
+def reopened(
+    sql: connection,
+    room: ExamRoom,
+    own: UUID,
+    database: Database,
+    actions: ProctorActions,
+) -> UUID:
+    """An attempt whose end was noted late, an hour ago, and that has five minutes."""
+    end_after_an_outage(database, room, own)
+    let_time_pass(sql, room, own, 60)
+    actions.reopen_attempt(room.admin, own, 300, "the power was out")
+    return own
+
+
 def test_who_could_not_deliver_while_the_server_was_down_delivers_when_it_is_back(
     room: ExamRoom, alice: Principal, own: UUID, database: Database
 ) -> None:
@@ -122,22 +137,18 @@ def test_a_reopened_attempt_forgets_when_its_first_end_was_noted(
     sql: connection,
     room: ExamRoom,
     alice: Principal,
-    own: UUID,
+    reopened: UUID,
     database: Database,
-    actions: ProctorActions,
 ) -> None:
-    end_after_an_outage(database, room, own)
-    let_time_pass(sql, room, own, 60)
-    actions.reopen_attempt(room.admin, own, 300, "the power was out")
-    deliver(database, alice, own, minutes_ago=0)
+    deliver(database, alice, reopened, minutes_ago=0)
 
-    end_after_an_outage(database, room, own, seconds_left=300)
-    deliver(database, alice, own, minutes_ago=16)
-    let_time_pass(sql, room, own, 10.5)
+    end_after_an_outage(database, room, reopened, seconds_left=300)
+    deliver(database, alice, reopened, minutes_ago=16)
+    let_time_pass(sql, room, reopened, 10.5)
     with pytest.raises(AttemptClosedError):
-        deliver(database, alice, own, minutes_ago=26)
+        deliver(database, alice, reopened, minutes_ago=26)
 
-    assert room.observed(own).count("client.disconnected") == 2
+    assert room.observed(reopened).count("client.disconnected") == 2
 
 
 @pytest.mark.tampers
@@ -145,16 +156,13 @@ def test_what_is_voided_as_it_runs_ends_then_whatever_was_noted_before(
     sql: connection,
     room: ExamRoom,
     alice: Principal,
-    own: UUID,
+    reopened: UUID,
     database: Database,
     actions: ProctorActions,
 ) -> None:
-    end_after_an_outage(database, room, own)
-    let_time_pass(sql, room, own, 60)
-    actions.reopen_attempt(room.admin, own, 300, "the power was out")
-    actions.void_attempt(room.admin, own, "it went out again")
+    actions.void_attempt(room.admin, reopened, "it went out again")
 
-    deliver(database, alice, own, minutes_ago=1)
-    let_time_pass(sql, room, own, 10.5)
+    deliver(database, alice, reopened, minutes_ago=1)
+    let_time_pass(sql, room, reopened, 10.5)
     with pytest.raises(AttemptClosedError):
-        deliver(database, alice, own, minutes_ago=11)
+        deliver(database, alice, reopened, minutes_ago=11)
