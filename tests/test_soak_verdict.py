@@ -1,8 +1,11 @@
 """A soak finds what grows, and takes neither a warm-up nor a crowd for a leak."""
 
+from pathlib import Path
+
+import psutil
 import pytest
 
-from bench.soak.readings import Series
+from bench.soak.readings import Series, descriptors
 from bench.soak.verdict import Verdict, judge
 
 MINUTES = 30
@@ -63,25 +66,6 @@ def test_a_crowd_for_a_moment_is_no_leak() -> None:
     assert found.highest == 400.0
 
 
-def test_what_goes_up_and_down_is_no_leak() -> None:
-    # The files that a backend keeps open, until the pool replaces it.
-    up_and_down = [80.0 + (second % 400) / 40 for second in range(0, 1800, 5)]
-
-    found = verdict_on(up_and_down, unit="")
-
-    assert found.is_flat
-    # Not because of the limit alone.
-    higher = [value + 3 * (second > 210) for second, value in enumerate(up_and_down)]
-    assert verdict_on(higher, unit="").growth > 2
-    assert verdict_on(higher, unit="").is_flat
-
-
-def test_what_goes_up_and_down_and_leaks_is_found() -> None:
-    leaking = [80.0 + (second % 400) / 40 + second / 60 for second in range(0, 1800, 5)]
-
-    assert not verdict_on(leaking, unit="").is_flat
-
-
 def test_what_shrinks_is_flat() -> None:
     assert verdict_on(over_time({ALWAYS: 150.0}, per_hour=-60.0)).is_flat
 
@@ -89,3 +73,28 @@ def test_what_shrinks_is_flat() -> None:
 def test_too_few_readings_are_no_verdict() -> None:
     with pytest.raises(ValueError, match="too few readings of a part: memory"):
         judge([series(1.0, 1.0, 1.0)], BEGINS, ENDS)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_counted"),
+    [
+        ("base/16384/16385", False),
+        ("base/16384/16385_fsm", False),
+        ("base/16384/16385_vm.1", False),
+        ("base/16384/16385.12", False),
+        ("global/1262", False),
+        ("base/pgsql_tmp/pgsql_tmp7.0", True),
+        ("pg_wal/000000010000000000000001", True),
+        ("base/16384/pg_internal.init", True),
+    ],
+)
+def test_the_files_of_tables_are_not_counted(
+    tmp_path: Path, name: str, *, is_counted: bool
+) -> None:
+    """Any other file is: one that is not closed any more is a leak."""
+    before = descriptors(psutil.Process())
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+
+    with path.open("w"):
+        assert descriptors(psutil.Process()) - before == is_counted

@@ -1,5 +1,6 @@
 """What each part of the system holds, read every few seconds."""
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -8,6 +9,10 @@ from dataclasses import dataclass, field
 import psutil
 
 MIB = 2**20
+# Where PostgreSQL keeps tables and indexes. A backend leaves open those that it has
+# met, up to all that there are, and the pool replaces it sooner or later: how many are
+# open says how old the backends are.
+TABLE_FILE = re.compile(r".*/(base/\d+|global)/\d+(_(fsm|vm|init))?(\.\d+)?")
 
 
 @dataclass(slots=True)
@@ -42,12 +47,20 @@ class Part:
         return [self.first, *children] if self.with_first else children
 
 
+def descriptors(process: psutil.Process) -> int:
+    """Count what a process has open, without the files of tables."""
+    of_tables = [
+        file for file in process.open_files() if TABLE_FILE.fullmatch(file.path)
+    ]
+    return process.num_fds() - len(of_tables)
+
+
 # What is read of each process: name, unit, and how. Of a part it is the mean, because
 # PostgreSQL has a process for each connection, and pools open them when they need one.
 # Memory that is shared does not count: PostgreSQL's buffers fill up by design.
 FIGURES: Sequence[tuple[str, str, Callable[[psutil.Process], float]]] = (
     ("memory", "MiB", lambda process: process.memory_full_info().uss / MIB),
-    ("descriptors", "", lambda process: float(process.num_fds())),
+    ("descriptors", "", lambda process: float(descriptors(process))),
     ("threads", "", lambda process: float(process.num_threads())),
 )
 

@@ -13,18 +13,12 @@ AT_LEAST = {"MiB": 1.0, "": 2.0}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The medians of the first and of the second half of what was judged.
-
-    Nine tenths of the first half's readings are not above `usual`. What goes up and
-    down, as the files that a backend keeps open do, has been as high before; whatever
-    only goes up has not.
-    """
+    """The medians of the first and of the second half of what was judged."""
 
     name: str
     unit: str
     earlier: float
     later: float
-    usual: float
     highest: float
 
     @property
@@ -34,7 +28,7 @@ class Verdict:
     @property
     def is_flat(self) -> bool:
         allowed = max(SHARE * self.earlier, AT_LEAST[self.unit])
-        return self.growth <= allowed or self.later <= self.usual
+        return self.growth <= allowed
 
 
 def judge(series: Sequence[Series], begins: float, ends: float) -> list[Verdict]:
@@ -56,7 +50,6 @@ def judge(series: Sequence[Series], begins: float, ends: float) -> list[Verdict]
                 unit=each.unit,
                 earlier=statistics.median(earlier),
                 later=statistics.median(later),
-                usual=sorted(earlier)[len(earlier) * 9 // 10],
                 highest=max(earlier + later),
             )
         )
