@@ -358,6 +358,22 @@ def test_a_rewritten_entry_is_not_proven(
 
 @pytest.mark.tampers
 @pytest.mark.usefixtures("signed")
+def test_an_entry_that_is_there_twice_is_not_proven(
+    api: Api, ada: Persona, sql: connection
+) -> None:
+    """Nobody can say which of the two it is."""
+    run(sql, "ALTER TABLE audit_log DISABLE TRIGGER USER")
+    for key in ("pkey", "previous_hash_key"):
+        run(sql, f"ALTER TABLE audit_log DROP CONSTRAINT audit_log_{key}")
+    run(sql, "INSERT INTO audit_log SELECT * FROM audit_log WHERE seq = 7")
+
+    response = api.as_(ada).get(f"{PREFIX}/proof/inclusion/7")
+    assert response.status_code == 409
+    assert response.get_json()["type"] == "/problems/proof-does-not-hold"
+
+
+@pytest.mark.tampers
+@pytest.mark.usefixtures("signed")
 def test_a_tile_that_is_missing_is_not_made_up(api: Api, sql: connection) -> None:
     run(sql, "DELETE FROM merkle_tiles WHERE level = 0 AND tile_index = 0")
 
