@@ -97,6 +97,10 @@ IMPORT: LiteralString = "SET TRANSACTION SNAPSHOT {snapshot}"
 # largest message and never shrinks. A fifth of the time was seen to go with it.
 ENLARGE_BUFFER: LiteralString = "SELECT repeat(' ', 1048576)"
 WORTH_A_BUFFER: Final = 2000
+# Without statistics, as after a restore, PostgreSQL takes a range for a few rows, and
+# sorts tens of thousands before it sends one: a third of the time. By the index they
+# are in order.
+SORT: LiteralString = "SELECT set_config('enable_sort', %(value)s, true)"
 
 HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 TRAILER: Final = b"\xff\xff"
@@ -214,10 +218,12 @@ class Snapshot:
         """
         if last - first > WORTH_A_BUFFER:
             self._cursor.execute(ENLARGE_BUFFER)
+        self.all(SORT, {"value": "off"})
         self._copy(
             sql.SQL(RANGE).format(first=sql.Literal(first), last=sql.Literal(last)),
             receive,
         )
+        self.all(SORT, {"value": "on"})
 
     def copy_erasures(self, after: int, receive: Receive) -> None:
         """Send the entries behind `after` that say what was erased, as `copy` does."""

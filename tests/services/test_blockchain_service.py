@@ -12,7 +12,8 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
-from models.audit_snapshot import row_of, snapshot
+from models.audit_snapshot import Snapshot, row_of, snapshot
+from models.audit_surroundings import AUDIT_TABLES
 from models.database import ConnectionSettings, Database, DatabaseUnavailableError
 from services.audit_findings import CheckResult, Verdict, Verification
 from services.audit_verification import verify
@@ -472,6 +473,34 @@ def test_a_snapshot_does_not_see_what_comes_later(
         assert log.row(2) is None
 
     assert len([row for row in map(row_of, messages) if row is not None]) == 2
+
+
+def test_entries_come_at_once_before_anybody_has_counted_them(
+    sql: connection, connection_settings: ConnectionSettings
+) -> None:
+    """A restored log has no statistics. Sorting it would need more than the memory."""
+    run(
+        sql,
+        "SELECT audit_append(array_agg('user.created'::text), array_agg('user'::text),"
+        " array_agg('1'::text), array_agg('1'::text), array_agg(NULL::uuid),"
+        " array_agg('{}'::text)) FROM generate_series(1, 9000)",
+    )
+    name = connection_settings.name
+    run(sql, f"ALTER DATABASE {name} SET work_mem = '1MB'")
+    run(sql, f"ALTER DATABASE {name} SET log_temp_files = 0")
+    run(sql, f"ALTER DATABASE {name} SET client_min_messages = log")
+    # It knows nothing but that there are many, and expects some thousands of any range.
+    run(sql, "ANALYZE audit_log")
+    run(sql, "DELETE FROM pg_statistic WHERE starelid = 'audit_log'::regclass")
+    run(sql, "UPDATE pg_class SET reltuples = 2e5 WHERE oid = 'audit_log'::regclass")
+
+    with closing(connection_settings.connect()) as session:
+        log = Snapshot(session, None, 0, AUDIT_TABLES)
+        log.copy(0, 9000, len)
+        # Only for the entries: other questions may need it.
+        assert log.all("SHOW enable_sort", {}) == [("on",)]
+
+    assert session.notices == []
 
 
 def test_progress_is_told_and_errors_are_counted_beyond_the_hundredth(
