@@ -310,6 +310,22 @@ INSERT INTO schema_migrations (version, name, sha256) VALUES
 COMMIT;
 \endif
 
+SELECT NOT EXISTS (SELECT FROM schema_migrations WHERE version = 19)
+    AS is_pending \gset
+\if :is_pending
+\echo applying 0019_reporting_logins.sql
+BEGIN;
+-- What its queries return is of no interest here.
+\o /dev/null
+\ir migrations/0019_reporting_logins.sql
+\o
+RESET ROLE;
+INSERT INTO schema_migrations (version, name, sha256) VALUES
+    (19, 'reporting_logins',
+     '1084972b756feeaf8b4d0d34f8a4fa0bc9105a3ec7b6d38307056ab98478b322');
+COMMIT;
+\endif
+
 DO $$ BEGIN PERFORM pg_advisory_unlock(31651020127104882); END $$;
 RESET lock_timeout;
 RESET search_path;

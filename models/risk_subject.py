@@ -26,6 +26,7 @@ class Subject:
 class SeenEvent:
     attempt_id: UUID
     id: UUID
+    batch_id: UUID
     event_type: str
     event_class: str
     severity: str
@@ -36,11 +37,24 @@ class SeenEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """A moment at which something arrived from the student's client."""
+class Write:
+    """Something that a student did to his attempt but report events.
+
+    Only the login that holds the attempt can. `now_held_by` is the one that took hold
+    of it by this, if that is what he did.
+    """
 
     attempt_id: UUID
-    received_at: datetime
+    at: datetime
+    now_held_by: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportingLogin:
+    """Which login sent a report of events. None of an entry before 0019."""
+
+    batch_id: UUID
+    session_id: UUID | None
 
 
 # A voided attempt never took place, so nobody is compared with it.
@@ -55,21 +69,33 @@ LIST_SUBJECTS: LiteralString = """
 """
 
 LIST_EVENTS: LiteralString = """
-    SELECT attempt_id, id, event_type, event_class, severity, occurred_at, received_at,
-           sequence, payload
+    SELECT attempt_id, id, batch_id, event_type, event_class, severity, occurred_at,
+           received_at, sequence, payload
       FROM proctoring_events
      WHERE attempt_id = ANY (%(attempt_ids)s)
      ORDER BY attempt_id, occurred_at, id
 """
 
 # The log knows of every save, not only of the last one of each answer.
-LIST_REPORTS: LiteralString = """
-    SELECT attempts.id AS attempt_id, audit_log.recorded_at AS received_at
+LIST_WRITES: LiteralString = """
+    SELECT attempts.id AS attempt_id, audit_log.recorded_at AS at,
+           CASE WHEN event_type = 'attempt.started'
+                THEN (payload::json ->> 'session_id')::uuid
+                WHEN event_type IN ('attempt.resumed', 'attempt.taken_over')
+                THEN (payload::json ->> 'to_session_id')::uuid END AS now_held_by
       FROM attempts
       JOIN audit_log ON audit_log.attempt_id = attempts.id
                     AND audit_log.actor_id = attempts.student_id::text
+                    AND audit_log.entity_type = 'attempt'
      WHERE attempts.id = ANY (%(attempt_ids)s)
      ORDER BY attempts.id, audit_log.seq
+"""
+
+LIST_REPORTING_LOGINS: LiteralString = """
+    SELECT entity_id::uuid AS batch_id,
+           (payload::json ->> 'session_id')::uuid AS session_id
+      FROM audit_log
+     WHERE attempt_id = ANY (%(attempt_ids)s) AND entity_type = 'event_batch'
 """
 
 
@@ -85,5 +111,14 @@ def list_events(tx: Transaction, attempt_ids: Sequence[UUID]) -> list[SeenEvent]
     return tx.all(SeenEvent, LIST_EVENTS, {"attempt_ids": list(attempt_ids)})
 
 
-def list_reports(tx: Transaction, attempt_ids: Sequence[UUID]) -> list[Report]:
-    return tx.all(Report, LIST_REPORTS, {"attempt_ids": list(attempt_ids)})
+def list_writes(tx: Transaction, attempt_ids: Sequence[UUID]) -> list[Write]:
+    """Read what the students did, in the order in which it happened."""
+    return tx.all(Write, LIST_WRITES, {"attempt_ids": list(attempt_ids)})
+
+
+def list_reporting_logins(
+    tx: Transaction, attempt_ids: Sequence[UUID]
+) -> list[ReportingLogin]:
+    """Read it from the log, which takes a while: of the attempts where it matters."""
+    names = {"attempt_ids": list(attempt_ids)}
+    return tx.all(ReportingLogin, LIST_REPORTING_LOGINS, names)

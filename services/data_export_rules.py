@@ -136,7 +136,7 @@ def _after_the_exam(
 
 def _reported(payload: Payload, _: str, held: HeldAttempt | None) -> Payload:
     is_running = held is None or held.is_running
-    return {
+    return payload | {
         "events": [
             each | {"payload": None}
             if is_running and each["sequence"] is None

@@ -10,6 +10,7 @@ from models import proctoring
 from models.audit_entry import PendingEntry
 from models.audit_event import AuditEvent
 from models.database import Transaction
+from models.principal import Principal
 from models.proctoring import Activity, ProctoringEvent, Progress, Recorded
 from services import audit
 from services.event_catalogue import EventClass
@@ -30,7 +31,7 @@ def record_report(
     is_holder_heard: bool,
     is_displaced_heard: bool,
     has_ended: bool,
-    actor: UUID,
+    reporter: Principal,
 ) -> Recorded:
     """Store what is new of a client's report, with one audit entry, and commit."""
     activity = Activity(
@@ -41,7 +42,8 @@ def record_report(
         # heartbeat too shows that somebody was watched.
         is_analysis_due=has_ended or _bear_on_risk(events),
     )
-    return proctoring.record(tx, events[0], _logged(events), activity, actor)
+    logged = _logged(events, reporter.session_id)
+    return proctoring.record(tx, events[0], logged, activity, reporter.id)
 
 
 def record_each(
@@ -89,12 +91,20 @@ def _append(
     )
 
 
-def _logged(events: Sequence[ProctoringEvent]) -> CanonicalJson:
-    """Return the events as the log keeps them, and as the table is filled from it."""
+def _logged(
+    events: Sequence[ProctoringEvent], session_id: UUID | None = None
+) -> CanonicalJson:
+    """Return the events as the log keeps them, and as the table is filled from it.
+
+    With the login whose client reported them, if one did.
+    """
     received_at = rfc3339(events[0].received_at)
-    return canonical_json_of_plain(
-        {"events": [logged_event(event, received_at) for event in events]}
-    )
+    logged: dict[str, object] = {
+        "events": [logged_event(event, received_at) for event in events]
+    }
+    if session_id is not None:
+        logged["session_id"] = session_id
+    return canonical_json_of_plain(logged)
 
 
 def logged_event(

@@ -192,8 +192,12 @@ class ProctoringService:
             return proctoring.list_stored(tx, attempt_id, list(wanted))
 
     def _missing(self, report: _Report) -> list[int]:
-        contiguous = report.taken.progress.contiguous_sequence
-        if contiguous == report.taken.progress.highest_sequence:
+        progress = report.taken.progress
+        contiguous = progress.contiguous_sequence
+        if report.taken.recorded.known_ids:
+            # Not all of these numbers have arrived: some came under a known id.
+            contiguous = report.context.contiguous_sequence
+        elif contiguous == progress.highest_sequence:
             return []
         with self._database.read() as tx:
             return proctoring.list_holes(
@@ -299,7 +303,7 @@ def _distinct(judged: Sequence[_Judged]) -> list[ProctoringEvent]:
 def _progress(
     tx: Transaction, context: ReportContext, events: Sequence[ProctoringEvent]
 ) -> Progress:
-    """Return how far the client's counter has come with these events."""
+    """Return how far the client's counter comes if all of these events are new."""
     last, highest = context.contiguous_sequence, context.highest_sequence
     numbers = {event.sequence for event in events if event.sequence is not None}
     sent = max(numbers, default=0)
@@ -337,7 +341,7 @@ def _store(
         is_holder_heard=batch.context.held_by_session == student.session_id,
         is_displaced_heard=is_displaced_heard,
         has_ended=not batch.context.is_running,
-        actor=student.id,
+        reporter=student,
     )
 
 

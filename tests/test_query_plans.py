@@ -143,6 +143,7 @@ NOT_RUN: Final = {
     "rate_limit.CLEAR",
     "report_context.GET_END_NOTED_AT",
     "refresh_token.GET_RECENT_USE",
+    "risk_subject.LIST_REPORTING_LOGINS",
     "session.GET_ADDRESS",
     "user.REHASH",
     "verification_run.BEAT",

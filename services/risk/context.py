@@ -94,7 +94,7 @@ def explanation_of(
 
 
 def _explains(event: ObservedEvent) -> frozenset[str]:
-    if event.event_class is not EventClass.TECHNICAL:
+    if event.event_class is not EventClass.TECHNICAL or event.is_displaced:
         return frozenset()
     return _EXPLAINED_BY.get(event.code, frozenset())
 

@@ -43,7 +43,11 @@ def observe(inputs: AttemptInputs, policy: ProctoringPolicy) -> Observed:
     attempt = Span(0, inputs.offset(inputs.until))
     breaks = tuple(each.clipped(attempt) for each in pauses(inputs))
     interval = microseconds(policy.expected_report_interval_seconds)
-    kept = (e.occurred_at for e in inputs.events if e.sequence is not None)
+    kept = (
+        each.occurred_at
+        for each in inputs.events
+        if each.sequence is not None and not each.is_displaced
+    )
     # The report that ends an attempt arrives a moment before or after its end.
     signs = [
         min(moment, attempt.end)

@@ -64,6 +64,7 @@ def _event(event: ObservedEvent) -> list[object]:
         facts.consecutive_frames,
         facts.skew_seconds,
         facts.is_new_network,
+        event.is_displaced,
     ]
 
 

@@ -20,6 +20,8 @@ class ObservedEvent:
 
     `sequence` is None for what the server or a proctor reported. That is what makes a
     detection the statement of a person rather than the opinion of a detector.
+    `is_displaced` says that it was seen by a device after its student had gone on with
+    another one: it tells nothing of him.
     """
 
     id: UUID
@@ -30,6 +32,7 @@ class ObservedEvent:
     received_at: datetime
     sequence: int | None
     facts: PayloadFacts = NO_FACTS
+    is_displaced: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +64,8 @@ class AttemptInputs:
     """One attempt up to `as_of`.
 
     `events` holds every event of every class, since coverage counts the sequence
-    numbers. `report_times` are the moments at which anything arrived from the client.
+    numbers. `report_times` are the moments at which anything arrived from the client
+    that the student worked with.
     """
 
     attempt_id: UUID

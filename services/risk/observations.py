@@ -123,6 +123,7 @@ def _is_considered(
     confidence = event.facts.confidence
     return (
         event.event_class is EventClass.INTEGRITY
+        and not event.is_displaced
         and event.code in FACTOR_OF_CODE
         and policy.is_scored(event.code)
         and (confidence is None or confidence >= policy.minimum_confidence)
