@@ -12,6 +12,11 @@ from services import errors
 Item = TypeVar("Item")
 Key = TypeVar("Key")
 
+# The key of lists that are ordered by a bigint.
+BY_NUMBER: TypeAdapter[tuple[int]] = TypeAdapter(
+    tuple[Annotated[int, Field(ge=0, lt=2**63)]]
+)
+
 
 class InvalidCursorError(errors.UnprocessableError):
     slug = "invalid-cursor"

@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from flask import Blueprint
-from pydantic import TypeAdapter
 
 from api.context import services
 from api.contract import (
@@ -15,7 +14,7 @@ from api.contract import (
     returns,
 )
 from api.evidence import people_in, shows, shows_some
-from api.paging import PageQuery
+from api.paging import BY_NUMBER, PageQuery
 from api.schemas.blockchain import (
     EntryResponse,
     EventTypeResponse,
@@ -32,8 +31,6 @@ from services.blockchain_service import Summary
 from services.evidence_views import What
 
 bp = Blueprint("blockchain", __name__, url_prefix="/api/blockchain")
-
-BY_SEQ: TypeAdapter[tuple[int]] = TypeAdapter(tuple[int])
 
 
 @bp.post("/initialize")
@@ -121,5 +118,5 @@ def list_attempt_trail(
 
 
 def _after(query: PageQuery) -> int | None:
-    key = query.after(BY_SEQ)
+    key = query.after(BY_NUMBER)
     return None if key is None else key[0]

@@ -3,11 +3,10 @@
 from uuid import UUID
 
 from flask import Blueprint
-from pydantic import TypeAdapter
 
 from api.context import services
 from api.contract import accepts, authenticated, may_fail, queries, returns
-from api.paging import PageQuery, PageResponse
+from api.paging import BY_NUMBER, PageQuery, PageResponse
 from api.schemas.erasure import ErasureQuery, ErasureResponse
 from models.page import Page
 from models.principal import Principal, Role
@@ -15,8 +14,6 @@ from services.erasing import Erasure
 from services.erasure_service import NewErasure
 
 bp = Blueprint("erasures", __name__, url_prefix="/api")
-
-KEY = TypeAdapter(tuple[int])
 
 
 @bp.post("/users/<uuid:user_id>/erasure")
@@ -49,7 +46,7 @@ def get_erasure(_: Principal, user_id: UUID) -> Erasure:
 @queries(PageQuery)
 def list_erasures(query: PageQuery, _: Principal) -> Page[Erasure]:
     """List what was erased, when and why: people, and what was kept long enough."""
-    before = query.after(KEY)
+    before = query.after(BY_NUMBER)
     return services().erasures.list_erasures(
         before=before[0] if before else None, limit=query.limit
     )

@@ -5,7 +5,6 @@ from typing import Final
 from uuid import UUID
 
 from flask import Blueprint
-from pydantic import TypeAdapter
 
 from api.context import services
 from api.contract import (
@@ -17,7 +16,7 @@ from api.contract import (
     returns,
 )
 from api.evidence import exports
-from api.paging import PageQuery
+from api.paging import BY_NUMBER, PageQuery
 from api.schemas.blockchain import BundleQuery
 from api.schemas.evidence import ViewResponse
 from models.audit_event import AuditEvent
@@ -27,7 +26,6 @@ from services.evidence_views import ShownView, What
 
 bp = Blueprint("evidence", __name__, url_prefix="/api/blockchain")
 
-BY_SEQ: TypeAdapter[tuple[int]] = TypeAdapter(tuple[int])
 
 ZIP: Final = "application/zip"
 
@@ -60,7 +58,7 @@ def list_views(
     query: PageQuery, reader: Principal, attempt_id: UUID
 ) -> Page[ShownView]:
     """List who of the staff looked at an attempt's evidence, the newest first."""
-    key = query.after(BY_SEQ)
+    key = query.after(BY_NUMBER)
     return services().views.list_views(
         reader, attempt_id, before=None if key is None else key[0], limit=query.limit
     )

@@ -3,7 +3,6 @@
 from typing import Final
 
 from flask import Blueprint, Response, request
-from pydantic import TypeAdapter
 
 from api.context import services
 from api.contract import (
@@ -15,14 +14,13 @@ from api.contract import (
     queries,
     returns,
 )
-from api.paging import PageQuery
+from api.paging import BY_NUMBER, PageQuery
 from api.schemas.timestamps import TimestampResponse
 from models.page import Page
 from services.timestamp_service import ShownTimestamp
 
 bp = Blueprint("timestamps", __name__, url_prefix="/api/blockchain/timestamps")
 
-BY_ID: TypeAdapter[tuple[int]] = TypeAdapter(tuple[int])
 
 REPLY: Final = "application/timestamp-reply"
 TEXT: Final = "text/plain"
@@ -36,7 +34,7 @@ FOR_EVER: Final = "public, max-age=31536000, immutable"
 @queries(PageQuery)
 def list_timestamps(query: PageQuery) -> Page[ShownTimestamp]:
     """List the timestamps of checkpoints, the newest first."""
-    key = query.after(BY_ID)
+    key = query.after(BY_NUMBER)
     return services().timestamps.list_timestamps(
         before=None if key is None else key[0], limit=query.limit
     )

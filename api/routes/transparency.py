@@ -7,7 +7,6 @@ commitments say nothing about anybody. Entries are not served here.
 from typing import Final
 
 from flask import Blueprint, Response, request
-from pydantic import TypeAdapter
 
 from api.context import services
 from api.contract import (
@@ -20,7 +19,7 @@ from api.contract import (
     queries,
     returns,
 )
-from api.paging import PageQuery
+from api.paging import BY_NUMBER, PageQuery
 from api.schemas.transparency import (
     CheckpointResponse,
     ConsistencyQuery,
@@ -40,7 +39,6 @@ from services.merkle_service import (
 
 bp = Blueprint("transparency", __name__, url_prefix="/api/blockchain")
 
-BY_SIZE: TypeAdapter[tuple[int]] = TypeAdapter(tuple[int])
 
 JSON: Final = "application/json"
 TEXT: Final = "text/plain"
@@ -68,7 +66,7 @@ def get_checkpoint() -> Response | PublishedCheckpoint:
 @queries(PageQuery)
 def list_checkpoints(query: PageQuery) -> Page[JudgedCheckpoint]:
     """List the signed checkpoints, the newest first."""
-    key = query.after(BY_SIZE)
+    key = query.after(BY_NUMBER)
     return services().merkle.list_checkpoints(
         before=None if key is None else key[0], limit=query.limit
     )

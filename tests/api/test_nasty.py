@@ -3,6 +3,7 @@
 import base64
 import json
 from dataclasses import replace
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -15,6 +16,7 @@ from tests.exams import Json, body
 from tests.personas import Speaker
 from tests.scene import Cast, Scene
 
+ROOT = Path(__file__).parents[2]
 EXAM = "https://exam.example.edu"
 
 
@@ -184,7 +186,16 @@ LISTS = [
     ("ada", "/api/exams/{exam_id}/attempts"),
     ("ada", "/api/exams/{exam_id}/results"),
     ("ada", "/api/exams/{exam_id}/assignments"),
+    ("ada", "/api/exams/{exam_id}/proctors"),
     ("ada", "/api/blockchain/attempt/{attempt_id}"),
+    ("ada", "/api/blockchain/attempt/{attempt_id}/views"),
+    ("ada", "/api/blockchain/checkpoints"),
+    ("ada", "/api/blockchain/entity/{entity_type}/{entity_id}"),
+    ("ada", "/api/blockchain/events/{event_type}"),
+    ("ada", "/api/blockchain/timestamps"),
+    ("ada", "/api/blockchain/verifications"),
+    ("ada", "/api/erasures"),
+    ("ada", "/api/legal-holds"),
     ("ada", "/api/proctoring/attempt/{attempt_id}/events"),
     ("ada", "/api/proctoring/attempt/{attempt_id}/ai-analysis/history"),
     ("ada", "/api/proctoring/suspicious"),
@@ -192,6 +203,18 @@ LISTS = [
     ("alice", "/api/exams/attempts"),
     ("alice", "/api/auth/sessions"),
 ]
+
+
+def test_all_lists_are_tried() -> None:
+    document = json.loads((ROOT / "docs" / "openapi.json").read_text())
+    paged = {
+        path
+        for path, item in document["paths"].items()
+        for parameter in item.get("get", {}).get("parameters", ())
+        if parameter["name"] == "cursor"
+    }
+
+    assert paged == {path for _, path in LISTS}
 
 
 @pytest.mark.parametrize(("who", "path"), LISTS)
