@@ -196,9 +196,12 @@ OPEN_DUE: LiteralString = """
             ORDER BY starts_at LIMIT 100 FOR UPDATE SKIP LOCKED)
 """
 
+# A forgotten pause may last for ever, and must not use up the limit. CLOSE looks again.
 LOCK_ENDED: LiteralString = """
     SELECT id FROM exams
-     WHERE status = 'active' AND ends_at <= clock_timestamp()
+     WHERE status = 'active' AND ends_at <= clock_timestamp() AND NOT EXISTS (
+           SELECT FROM attempts
+            WHERE exam_id = exams.id AND status IN ('in_progress', 'paused'))
      ORDER BY ends_at LIMIT 100 FOR UPDATE SKIP LOCKED
 """
 

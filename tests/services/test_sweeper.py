@@ -236,6 +236,27 @@ def test_exams_open_and_close_by_the_clock(
     ]
 
 
+def test_forgotten_pauses_keep_no_other_exam_open(
+    sql: connection,
+    attempts: AttemptService,
+    actions: ProctorActions,
+    database: Database,
+) -> None:
+    """As many of them as are closed at once, and all ended before the other did."""
+    forgotten = [ExamRoom(sql) for _ in range(100)]
+    for each in forgotten:
+        student = each.new_student()
+        own = attempts.start_attempt(student, each.exam_id, take_over=False)
+        actions.pause_attempt(each.admin, own.paper.attempt.id, "fire alarm")
+    run(sql, "UPDATE exams SET ends_at = clock_timestamp()")
+    over = ExamRoom(sql, ends_in="0")
+
+    assert open_and_close_exams(database) == 1
+
+    assert status_of(over) == "completed"
+    assert {status_of(each) for each in forgotten} == {"active"}
+
+
 def status_of(room: ExamRoom) -> object:
     return room.scalar("SELECT status FROM exams WHERE id = %s", room.exam_id)
 
