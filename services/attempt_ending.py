@@ -64,17 +64,32 @@ def end(
     return ended
 
 
+def end_overdue(tx: Transaction, running: Sequence[Attempt]) -> list[Attempt]:
+    """End those of one exam whose time is over, and return the others.
+
+    Whoever decides about running attempts does this first: what becomes of a student
+    does not depend on whether the sweeper was there before.
+    """
+    over = [one for one in running if one.is_overdue]
+    end(tx, over, EndedBy.DEADLINE, audit.SYSTEM)
+    return [one for one in running if not one.is_overdue]
+
+
+def lock_running(tx: Transaction, exam_id: UUID) -> list[Attempt]:
+    """Lock those who still sit an exam; whose time is over is ended first."""
+    return end_overdue(tx, attempt.lock_running_of_exam(tx, exam_id))
+
+
 def end_all(tx: Transaction, exam_id: UUID, actor: Actor) -> list[Attempt]:
     """Submit all that run of a closing exam, which the caller has locked."""
-    running = attempt.lock_running_of_exam(tx, exam_id)
-    return end(tx, running, EndedBy.EXAM_CLOSED, actor)
+    return end(tx, lock_running(tx, exam_id), EndedBy.EXAM_CLOSED, actor)
 
 
 def void_all(
     tx: Transaction, exam_id: UUID, actor: Actor, reason: str
 ) -> list[Attempt]:
     """Void all that run of a cancelled exam, which the caller has locked."""
-    running = attempt.lock_running_of_exam(tx, exam_id)
+    running = lock_running(tx, exam_id)
     return void(tx, running, EndedBy.EXAM_CLOSED, actor, reason)
 
 

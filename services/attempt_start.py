@@ -13,7 +13,7 @@ from models import (
     exam,
     session,
 )
-from models.attempt import Attempt, EndedBy
+from models.attempt import Attempt
 from models.attempt_steps import NewAttempt
 from models.audit_event import AuditEvent
 from models.database import Transaction
@@ -65,7 +65,7 @@ def start(
         raise ExamNotFoundError(exam_id)
     running = attempt.get_running_for_update(tx, student.id)
     if running is not None and running.is_overdue:
-        attempt_ending.end(tx, [running], EndedBy.DEADLINE, audit.SYSTEM)
+        attempt_ending.end_overdue(tx, [running])
         running = None
     if running is None:
         begun = _begin(tx, student, its_exam, questions)

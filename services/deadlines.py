@@ -3,7 +3,6 @@
 import random
 
 from models import attempt, exam
-from models.attempt import EndedBy
 from models.database import Database, DatabaseUnavailableError
 from models.exam import ExamStatus
 from services import attempt_ending, audit
@@ -30,7 +29,7 @@ def end_overdue_attempts(database: Database) -> int:
                 found = attempt.try_lock(tx, attempt_id)
                 # It may have been submitted or extended since we looked.
                 if found is not None and found.is_overdue:
-                    attempt_ending.end(tx, [found], EndedBy.DEADLINE, audit.SYSTEM)
+                    attempt_ending.end_overdue(tx, [found])
                     ended += 1
         except DatabaseUnavailableError:
             raise

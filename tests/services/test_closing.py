@@ -93,6 +93,37 @@ def test_what_ran_in_a_cancelled_exam_says_why_it_is_void(
     assert logged == [("attempt", str(own.id), str(own.id), str(room.admin.id), said)]
 
 
+@pytest.mark.parametrize("status", [ExamStatus.COMPLETED, ExamStatus.CANCELLED])
+def test_whose_time_was_over_before_was_ended_by_the_deadline(
+    sql: connection,
+    room: ExamRoom,
+    attempts: AttemptService,
+    database: Database,
+    status: ExamStatus,
+) -> None:
+    """As if the sweeper had come to him a moment before the admin did."""
+    alice, bea = room.new_student(), room.new_student()
+    over, running = (
+        attempts.start_attempt(who, room.exam_id, take_over=False).paper.attempt
+        for who in (alice, bea)
+    )
+    room.let_time_pass(over.id, 3700)
+
+    ExamService(database).change_status(status, ANY_VERSION, room.admin, room.exam_id)
+
+    ended = attempts.read_attempt(alice, over.id).attempt
+    assert (ended.status, ended.ended_by, ended.ended_at) == (
+        AttemptStatus.SUBMITTED,
+        EndedBy.DEADLINE,
+        ended.deadline_at,
+    )
+    actor = "SELECT actor_id FROM audit_log WHERE event_type = 'attempt.ended'"
+    actor_of_his = actor + " AND attempt_id = %s"
+    assert scalar(sql, actor_of_his, over.id) == "system"
+    other = attempts.read_attempt(bea, running.id).attempt
+    assert other.ended_by is EndedBy.EXAM_CLOSED
+
+
 def test_those_who_sit_it_wait_no_longer_for_being_many(
     sql: connection, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
