@@ -14,11 +14,11 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from models import attempt, attempt_steps, exam, proctoring
-from models.attempt import Attempt, AttemptStatus, EndedBy
+from models.attempt import Attempt, EndedBy
 from models.audit_event import AuditEvent
 from models.database import ConstraintError, Database, Transaction
 from models.principal import Principal
-from services import audit, errors
+from services import attempt_ending, audit, errors
 from services.attempt_errors import (
     MAX_EXTENDED_SECONDS,
     AttemptStepError,
@@ -80,19 +80,16 @@ class ExtraTime:
     def grant(self, incident: Incident, admin: Principal, exam_id: UUID) -> Granted:
         """Extend all that run, in one transaction; then reopen, each in its own.
 
-        When it is interrupted, the same again does the rest. Raises ExamNotFoundError,
+        Whose time is over is ended first, whether or not the sweeper is late. When it
+        is interrupted, the same again does the rest. Raises ExamNotFoundError,
         ExtensionTooLongError and IncidentTooOldError.
         """
         with self._database.transaction() as tx:
             share_exam(tx, exam_id)
             _check_time(tx, incident)
-            running = attempt.lock_running_of_exam(tx, exam_id)
+            running = attempt_ending.lock_running(tx, exam_id)
             before = _granted_before(tx, running, incident)
-            due = [
-                one
-                for one in running
-                if one.id not in before and not _would_be_over(one, incident)
-            ]
+            due = [one for one in running if one.id not in before]
             _extend(tx, due, incident, admin, exam_id)
         found: dict[Outcome, list[UUID]] = {
             "reopened": [],
@@ -156,15 +153,6 @@ def _granted_before(
     """Return those that have it. The locks keep others from giving it meanwhile."""
     extended = [one.id for one in locked if one.extended_seconds > 0]
     return proctoring.list_compensated(tx, extended, incident.name)
-
-
-def _would_be_over(one: Attempt, incident: Incident) -> bool:
-    """Say whether it will be ended all the same; then it can be reopened."""
-    given = timedelta(minutes=incident.minutes)
-    return (
-        one.status is AttemptStatus.IN_PROGRESS
-        and one.deadline_at + given <= one.read_at
-    )
 
 
 def _seconds_lost(ended: Attempt, incident: Incident) -> int:

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from psycopg2.extensions import connection
 
-from models.attempt import Attempt, AttemptStatus
+from models.attempt import Attempt, AttemptStatus, EndedBy
 from models.database import Database
 from models.principal import Principal
 from services.access import ExamNotFoundError
@@ -176,42 +176,48 @@ def test_who_was_ended_by_the_clock_gets_what_he_had_left(
     assert set(again.already_granted) == {running.id, cut_off.id}
 
 
+@pytest.mark.parametrize("minutes_over", [15, 55])
 def test_whose_time_is_over_and_whom_nobody_has_ended_yet_loses_nothing(
-    sql: connection, room: ExamRoom, attempts: AttemptService, extra_time: ExtraTime
-) -> None:
-    """The sweeper of a host that is back has not come to him."""
-    alice = room.new_student()
-    own = start(attempts, room, alice)
-    room.let_time_pass(own.id, 3600 + 15 * 60)
-    outage = replace(OUTAGE, since=now(sql) - timedelta(minutes=20))
-
-    granted = extra_time.grant(outage, room.admin, room.exam_id)
-
-    assert granted.extended == [own.id]
-    after = attempts.read_attempt(alice, own.id).attempt
-    assert after.seconds_remaining == pytest.approx(300, abs=5)
-
-
-def test_who_would_be_over_all_the_same_is_left_to_the_sweeper_and_reopened_then(
     sql: connection,
     room: ExamRoom,
     attempts: AttemptService,
-    database: Database,
     extra_time: ExtraTime,
+    minutes_over: int,
 ) -> None:
+    """The sweeper of a host that is back has not come to him. He had five minutes."""
     alice = room.new_student()
     own = start(attempts, room, alice)
-    room.let_time_pass(own.id, 3600 + 55 * 60)
-    outage = replace(OUTAGE, since=now(sql) - timedelta(hours=1))
+    room.let_time_pass(own.id, 3600 + minutes_over * 60)
+    began = now(sql) - timedelta(minutes=minutes_over + 5)
+    outage = replace(OUTAGE, since=began)
 
-    first = extra_time.grant(outage, room.admin, room.exam_id)
-    end_overdue_attempts(database)
-    second = extra_time.grant(outage, room.admin, room.exam_id)
+    granted = extra_time.grant(outage, room.admin, room.exam_id)
 
-    assert (first.extended, first.reopened) == ([], [])
-    assert second.reopened == [own.id]
+    assert (granted.extended, granted.reopened) == ([], [own.id])
     after = attempts.read_attempt(alice, own.id).attempt
     assert after.seconds_remaining == pytest.approx(300, abs=5)
+    types = ["attempt.started", "attempt.ended", "attempt.reopened"]
+    assert room.event_types(own.id) == types
+    ended_by = (
+        "SELECT actor_id || ' ' || (payload::jsonb ->> 'ended_by') FROM audit_log"
+        " WHERE event_type = 'attempt.ended'"
+    )
+    assert scalar(sql, ended_by) == "system deadline"
+
+
+def test_without_since_nobody_whose_time_is_over_goes_on(
+    room: ExamRoom, attempts: AttemptService, extra_time: ExtraTime
+) -> None:
+    """Here too it makes no difference whether the sweeper was there before."""
+    alice, bea = room.new_student(), room.new_student()
+    over, running = (start(attempts, room, who) for who in (alice, bea))
+    room.let_time_pass(over.id, 3600 + 15 * 60)
+
+    granted = extra_time.grant(OUTAGE, room.admin, room.exam_id)
+
+    assert (granted.extended, granted.reopened) == ([running.id], [])
+    ended = attempts.read_attempt(alice, over.id).attempt
+    assert (ended.ended_by, ended.ended_at) == (EndedBy.DEADLINE, ended.deadline_at)
 
 
 def test_one_who_has_no_time_left_keeps_nobody_else_from_it(
