@@ -11,12 +11,12 @@ from models import assignment, attempt, attempt_deadline, exam_proctor
 from models.assignment import ListedAssignment
 from models.attempt import Attempt
 from models.audit_event import AuditEvent
-from models.database import ConstraintError, Database
+from models.database import ConstraintError, Database, Transaction
 from models.exam_proctor import ExamProctor
 from models.page import Page, paged
 from models.principal import Principal, Role
 from models.wire import Integer, Number, WireModel
-from services import audit, errors
+from services import attempt_ending, audit, errors
 from services.access import require_exam
 from services.candidates import Emails, Ids, resolve
 from services.exam_editing import require_open, share_exam
@@ -178,9 +178,7 @@ class AssignmentService:
             before = assignment.get_for_update(tx, exam_id, student_id)
             if before is None:
                 raise AssignmentNotFoundError(student_id)
-            running = attempt.get_running_for_update(tx, student_id)
-            if running is not None and running.exam_id != exam_id:
-                running = None
+            running = _lock_running(tx, exam_id, student_id)
             if running is None:
                 # Who was reopened after an outage sits an exam that is over.
                 require_open(its_exam)
@@ -293,3 +291,12 @@ class AssignmentService:
                 actor=admin.id,
                 payload={"proctor_id": proctor_id},
             )
+
+
+def _lock_running(tx: Transaction, exam_id: UUID, student_id: UUID) -> Attempt | None:
+    """Lock the attempt that is given time; one whose time is over is ended instead."""
+    found = attempt.get_running_for_update(tx, student_id)
+    if found is None or found.exam_id != exam_id:
+        return None
+    running = attempt_ending.end_overdue(tx, [found])
+    return running[0] if running else None

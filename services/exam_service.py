@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from models import attempt, attempt_deadline, exam, question
+from models import attempt_deadline, exam, question
 from models.audit_event import AuditEvent
 from models.database import Database, Transaction
 from models.exam import NEXT_STATUSES, Exam, ExamContent, ExamStatus, ListedExam
@@ -149,7 +149,7 @@ class ExamService:
                 raise ExamFrozenError(before, sorted(frozen))
             if not changed.keys().isdisjoint({"starts_at", "ends_at"}):
                 _check_window(before, content, exam.now(tx))
-                attempt.lock_running_of_exam(tx, exam_id)
+                attempt_ending.lock_running(tx, exam_id)
             after = exam.replace(tx, exam_id, content)
             if "ends_at" in changed:
                 attempt_deadline.recompute_of_exam(tx, exam_id)

@@ -1,14 +1,21 @@
 """A deadline that is moved back never ends an attempt before its last save."""
 
-import pytest
+from datetime import timedelta
 
-from models.attempt import Attempt
+import pytest
+from psycopg2.extensions import connection
+
+from models import exam
+from models.attempt import Attempt, EndedBy
 from models.database import Database
 from models.principal import Principal
 from services.assignment_service import Accommodation, AssignmentService
 from services.attempt_service import AttemptService, SentAnswer
 from services.deadlines import end_overdue_attempts
+from services.exam_fields import ExamFields
+from services.exam_service import ExamService
 from services.proctor_actions import ProctorActions
+from services.versions import ANY_VERSION
 from tests.exam_room import ExamRoom
 
 NOTICE = 60
@@ -70,16 +77,68 @@ def test_taking_extra_time_away_leaves_a_minute_to_save(
 def test_a_notice_is_no_extra_time(
     room: ExamRoom, alice: Principal, own: Attempt, database: Database
 ) -> None:
-    """Who had half a minute left keeps that, and a time that is over stays so."""
+    """Who had half a minute left keeps that."""
     room.let_time_pass(own.id, 90 * 60 - 30)
     short = grant(database, room, alice, 0)
     again = grant(database, room, alice, 0)
-    room.let_time_pass(own.id, 45)
-    over = grant(database, room, alice, 1)
 
     assert 28 <= short.seconds_remaining <= 31
     assert again.deadline_at == short.deadline_at
-    assert over.is_overdue
+
+
+@pytest.mark.parametrize("minutes", [0, 120])
+def test_a_time_that_is_over_stays_so(
+    room: ExamRoom,
+    alice: Principal,
+    own: Attempt,
+    attempts: AttemptService,
+    database: Database,
+    minutes: int,
+) -> None:
+    """What is granted afterwards is for another attempt, sweeper or no sweeper."""
+    room.let_time_pass(own.id, 95 * 60)
+    new = Accommodation(extra_time_minutes=minutes)
+
+    changed = AssignmentService(database).change_accommodation(
+        new, room.admin, room.exam_id, alice.id
+    )
+
+    assert changed.running_attempt is None
+    assert changed.assignment.extra_time_minutes == minutes
+    ended = attempts.read_attempt(alice, own.id).attempt
+    assert (ended.ended_by, ended.ended_at) == (EndedBy.DEADLINE, ended.deadline_at)
+    assert (ended.deadline_at - ended.started_at).total_seconds() == 90 * 60
+    assert room.event_types(own.id) == ["attempt.started", "attempt.ended"]
+
+
+def test_a_later_end_of_the_exam_revives_nobody(
+    sql: connection, attempts: AttemptService, database: Database
+) -> None:
+    """The window cut his time off, and is moved after that."""
+    room = ExamRoom(sql, duration_minutes=60, ends_in="30 minutes")
+    alice, bea = room.new_student(), room.new_student()
+    over, running = (
+        attempts.start_attempt(who, room.exam_id, take_over=False).paper.attempt
+        for who in (alice, bea)
+    )
+    room.let_time_pass(over.id, 31 * 60)
+    with database.read() as tx:
+        before = exam.get(tx, room.exam_id)
+    assert before is not None
+    assert before.ends_at is not None
+    later = ExamFields.model_validate(
+        {
+            **{name: getattr(before, name) for name in ExamFields.model_fields},
+            "ends_at": before.ends_at + timedelta(minutes=60),
+        }
+    )
+
+    ExamService(database).replace_exam(later, ANY_VERSION, room.admin, room.exam_id)
+
+    ended = attempts.read_attempt(alice, over.id).attempt
+    assert (ended.ended_by, ended.ended_at) == (EndedBy.DEADLINE, ended.deadline_at)
+    other = attempts.read_attempt(bea, running.id).attempt
+    assert other.deadline_at == running.started_at + timedelta(minutes=60)
 
 
 def test_a_notice_outlasts_a_pause_and_an_extension(
