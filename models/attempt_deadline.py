@@ -44,8 +44,9 @@ MOVE = """
 RECOMPUTE = MOVE + ENTITLED + RUNNING
 
 # After less was granted: not before the notice is over, unless it had been over by then
-# in any case. A paused clock stands where it was stopped. Whole seconds, so that the
-# same again changes nothing.
+# in any case. Otherwise never earlier than it was: a notice that was given is kept. A
+# paused clock stands where it was stopped. Whole seconds, so that the same again
+# changes nothing.
 MOVE_WITH_NOTICE = """
     UPDATE attempts
        SET notice_seconds = noticed.seconds,
@@ -54,8 +55,12 @@ MOVE_WITH_NOTICE = """
 NOTICED = """
      CROSS JOIN LATERAL (
            SELECT greatest(0, ceil(extract(epoch FROM
-               least(present.deadline_at,
-                     coalesce(present.paused_at, clock_timestamp()) + %(notice)s)
+               CASE WHEN entitled.until < present.deadline_at
+                             - make_interval(secs => present.notice_seconds)
+                    THEN least(present.deadline_at,
+                               coalesce(present.paused_at, clock_timestamp())
+                                   + %(notice)s)
+                    ELSE present.deadline_at END
                - entitled.until)))::integer
            ) AS noticed(seconds)
 """

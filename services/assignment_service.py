@@ -194,33 +194,34 @@ class AssignmentService:
                 if multiplier is None
                 else multiplier,
             )
-            moved = attempt_deadline.recompute_of_student(tx, exam_id, student_id)
             after = assignment.get_listed(tx, exam_id, student_id)
-            if (before.extra_time_minutes, before.time_multiplier) != (
+            if (before.extra_time_minutes, before.time_multiplier) == (
                 after.extra_time_minutes,
                 after.time_multiplier,
             ):
-                audit.append(
-                    tx,
-                    AuditEvent.EXAM_ASSIGNMENT_CHANGED,
-                    "exam",
-                    exam_id,
-                    actor=admin.id,
-                    attempt_id=None if moved is None else moved.id,
-                    payload={
-                        "student_id": student_id,
-                        "before": {
-                            "extra_time_minutes": before.extra_time_minutes,
-                            "time_multiplier": before.time_multiplier,
-                            "deadline_at": running and running.deadline_at,
-                        },
-                        "after": {
-                            "extra_time_minutes": after.extra_time_minutes,
-                            "time_multiplier": after.time_multiplier,
-                            "deadline_at": moved and moved.deadline_at,
-                        },
+                return Accommodated(assignment=after, running_attempt=running)
+            moved = attempt_deadline.recompute_of_student(tx, exam_id, student_id)
+            audit.append(
+                tx,
+                AuditEvent.EXAM_ASSIGNMENT_CHANGED,
+                "exam",
+                exam_id,
+                actor=admin.id,
+                attempt_id=None if moved is None else moved.id,
+                payload={
+                    "student_id": student_id,
+                    "before": {
+                        "extra_time_minutes": before.extra_time_minutes,
+                        "time_multiplier": before.time_multiplier,
+                        "deadline_at": running and running.deadline_at,
                     },
-                )
+                    "after": {
+                        "extra_time_minutes": after.extra_time_minutes,
+                        "time_multiplier": after.time_multiplier,
+                        "deadline_at": moved and moved.deadline_at,
+                    },
+                },
+            )
             return Accommodated(assignment=after, running_attempt=moved)
 
     def unassign_student(

@@ -33,6 +33,18 @@ def grant(
     return changed.running_attempt
 
 
+def end_later(database: Database, room: ExamRoom, minutes: int) -> None:
+    """Move the end of the exam's window."""
+    with database.read() as tx:
+        before = exam.get(tx, room.exam_id)
+    assert before is not None
+    assert before.ends_at is not None
+    fields = {name: getattr(before, name) for name in ExamFields.model_fields}
+    fields["ends_at"] = before.ends_at + timedelta(minutes=minutes)
+    later = ExamFields.model_validate(fields)
+    ExamService(database).replace_exam(later, ANY_VERSION, room.admin, room.exam_id)
+
+
 @pytest.fixture
 def alice(room: ExamRoom) -> Principal:
     """Somebody with half an hour more than the exam's hour."""
@@ -122,18 +134,8 @@ def test_a_later_end_of_the_exam_revives_nobody(
         for who in (alice, bea)
     )
     room.let_time_pass(over.id, 31 * 60)
-    with database.read() as tx:
-        before = exam.get(tx, room.exam_id)
-    assert before is not None
-    assert before.ends_at is not None
-    later = ExamFields.model_validate(
-        {
-            **{name: getattr(before, name) for name in ExamFields.model_fields},
-            "ends_at": before.ends_at + timedelta(minutes=60),
-        }
-    )
 
-    ExamService(database).replace_exam(later, ANY_VERSION, room.admin, room.exam_id)
+    end_later(database, room, minutes=60)
 
     ended = attempts.read_attempt(alice, over.id).attempt
     assert (ended.ended_by, ended.ended_at) == (EndedBy.DEADLINE, ended.deadline_at)
@@ -187,3 +189,58 @@ def test_what_is_granted_again_is_as_if_nothing_had_been(
     after = grant(database, room, alice, 30)
 
     assert (after.deadline_at - after.started_at).total_seconds() == 90 * 60
+
+
+@pytest.fixture
+def extended(
+    room: ExamRoom,
+    alice: Principal,
+    own: Attempt,
+    actions: ProctorActions,
+    database: Database,
+) -> Attempt:
+    """A minute of notice, and five minutes on top of it."""
+    room.let_time_pass(own.id, 75 * 60)
+    grant(database, room, alice, 0)
+    return actions.extend_attempt(room.admin, own.id, 5, "for the fright").attempt
+
+
+@pytest.mark.parametrize("minutes", [1, 10, 20])
+def test_what_is_granted_during_a_notice_takes_nothing_away(
+    room: ExamRoom,
+    alice: Principal,
+    extended: Attempt,
+    database: Database,
+    minutes: int,
+) -> None:
+    after = grant(database, room, alice, minutes)
+
+    # An hour, what was granted, and the five minutes.
+    entitled = after.started_at + timedelta(minutes=65 + minutes)
+    assert after.deadline_at == max(entitled, extended.deadline_at)
+
+
+def test_the_same_again_during_a_notice_tells_the_deadline_that_is_stored(
+    room: ExamRoom,
+    alice: Principal,
+    extended: Attempt,
+    attempts: AttemptService,
+    database: Database,
+) -> None:
+    told = grant(database, room, alice, 0)
+
+    stored = attempts.read_attempt(alice, extended.id).attempt
+    assert told.deadline_at == stored.deadline_at == extended.deadline_at
+
+
+def test_a_later_end_of_the_exam_during_a_notice_takes_nothing_away(
+    room: ExamRoom,
+    alice: Principal,
+    extended: Attempt,
+    attempts: AttemptService,
+    database: Database,
+) -> None:
+    end_later(database, room, minutes=60)
+
+    after = attempts.read_attempt(alice, extended.id).attempt
+    assert after.deadline_at == extended.deadline_at
