@@ -60,6 +60,8 @@ def end(
         tx,
         "session.terminated" if is_terminated else "session.submitted",
         {one.id: {"ended_by": str(ended_by)} for one in ended},
+        # Somebody may have come late to note it: the time after it is no sitting.
+        occurred_at={one.id: one.ended_at for one in ended if one.ended_at},
     )
     return ended
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal
 from uuid import UUID, uuid4, uuid5
 
@@ -38,18 +39,25 @@ def record_server_event(
 
 
 def record_server_events(
-    tx: Transaction, code: str, payloads: Mapping[UUID, Mapping[str, JsonValue]]
+    tx: Transaction,
+    code: str,
+    payloads: Mapping[UUID, Mapping[str, JsonValue]],
+    occurred_at: Mapping[UUID, datetime] | None = None,
 ) -> None:
-    """Store what just happened to several attempts of one exam, if to any.
+    """Store what happened to several attempts of one exam, if to any.
 
-    In two statements for any number of them that do not bear on the risk, with an
-    audit entry for each.
+    Just now, unless `occurred_at` says when. In two statements for any number of them
+    that do not bear on the risk, with an audit entry for each.
     """
     if not payloads:
         return
     found = report_context.get_policy(tx, next(iter(payloads)))
     event_type = resolve(code)
-    events = [_event(each, event_type, payloads[each], found) for each in payloads]
+    events = [
+        replace(event, occurred_at=(occurred_at or {}).get(each, event.occurred_at))
+        for each, payload in payloads.items()
+        for event in [_event(each, event_type, payload, found)]
+    ]
     record_each(tx, events, audit.SYSTEM)
 
 

@@ -8,10 +8,12 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
+from models import question, risk_subject
 from models.attempt import Attempt, AttemptStatus, EndedBy, ReviewStatus
 from models.attempt_review import Review
 from models.database import Database
 from models.principal import Principal
+from services.analysis_inputs import read_inputs
 from services.analysis_job import AnalysisJob
 from services.attempt_errors import (
     AttemptStepError,
@@ -367,3 +369,23 @@ def test_nobody_was_missing_while_the_attempt_was_over(
     )
     assert longest < 60
     assert "client.heartbeat_missed" not in room.observed(own.id)
+
+
+def test_the_pause_begins_with_the_deadline_whenever_its_end_was_noted(
+    room: ExamRoom,
+    own: Attempt,
+    actions: ProctorActions,
+    database: Database,
+) -> None:
+    """The server was down over the deadline: nobody sat there until it was back."""
+    room.let_time_pass(own.id, own.seconds_remaining + 900)
+    end_overdue_attempts(database)
+    actions.reopen_attempt(room.admin, own.id, 600, REASON)
+
+    with database.read() as tx:
+        subjects = risk_subject.list_subjects(tx, room.exam_id)
+        asked = {each.id: each for each in question.list_by_exam(tx, room.exam_id)}
+        (pause,) = read_inputs(tx, subjects, asked)[own.id].pauses
+
+    assert pause.ended_at is not None
+    assert timedelta(seconds=895) < pause.ended_at - pause.started_at
