@@ -1,12 +1,15 @@
 """How an attempt that was ended goes on: its clock stood still in between."""
 
-from models import answer, attempt, attempt_steps, exam
+from uuid import UUID
+
+from models import answer, assignment, attempt, attempt_steps, exam
 from models.attempt import Attempt
 from models.audit_event import AuditEvent
 from models.database import Transaction
 from models.exam import ExamStatus
 from models.principal import Principal
 from services import audit
+from services.attempt_access import lock_attempt, require_attempt
 from services.attempt_errors import (
     AttemptStepError,
     ExamNotOpenError,
@@ -14,13 +17,25 @@ from services.attempt_errors import (
     StudentSitsAnotherError,
     is_reopenable,
 )
+from services.exam_editing import share_exam
 from services.server_events import record_server_event
+
+
+def lock_for_reopening(tx: Transaction, admin: Principal, attempt_id: UUID) -> Attempt:
+    """Lock an attempt, and first its exam and assignment: its deadline follows them.
+
+    Raises AttemptNotFoundError.
+    """
+    found = require_attempt(tx, admin, attempt_id)
+    share_exam(tx, found.exam_id)
+    assignment.get_for_share(tx, found.exam_id, found.student_id)
+    return lock_attempt(tx, admin, attempt_id)
 
 
 def reopen(
     tx: Transaction, admin: Principal, ended: Attempt, reason: str, extra_seconds: int
 ) -> Attempt:
-    """Let a locked attempt run again, which was not ended by its student.
+    """Let an attempt that `lock_for_reopening` gave run again.
 
     Raises AttemptStepError, ExamNotOpenError, StudentSitsAnotherError and
     NoTimeLeftError.

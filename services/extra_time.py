@@ -27,7 +27,7 @@ from services.attempt_errors import (
     NoTimeLeftError,
     StudentSitsAnotherError,
 )
-from services.attempt_reopening import reopen
+from services.attempt_reopening import lock_for_reopening, reopen
 from services.exam_editing import share_exam
 from services.server_events import record_server_event, record_server_events
 
@@ -111,8 +111,8 @@ class ExtraTime:
     ) -> Outcome:
         try:
             with self._database.transaction() as tx:
-                ended = attempt.get_for_update(tx, attempt_id)
-                if ended is None or ended.ended_by is not EndedBy.DEADLINE:
+                ended = lock_for_reopening(tx, admin, attempt_id)
+                if ended.ended_by is not EndedBy.DEADLINE:
                     # Somebody else has done something about it just now.
                     return "not_reopened"
                 if _granted_before(tx, [ended], incident):

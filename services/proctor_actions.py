@@ -24,7 +24,7 @@ from services.attempt_errors import (
     StudentSitsAnotherError,
     allowed_actions,
 )
-from services.attempt_reopening import reopen
+from services.attempt_reopening import lock_for_reopening, reopen
 from services.server_events import record_server_event
 
 
@@ -141,7 +141,7 @@ class ProctorActions:
         """
         try:
             with self._database.transaction() as tx:
-                before = lock_attempt(tx, admin, attempt_id)
+                before = lock_for_reopening(tx, admin, attempt_id)
                 if before.extended_seconds + extra_seconds > MAX_EXTENDED_SECONDS:
                     raise ExtensionTooLongError("extra_seconds")
                 reopen(tx, admin, before, reason, extra_seconds)

@@ -1,0 +1,140 @@
+"""An attempt is reopened while an admin changes what its deadline is computed from.
+
+The change has been made and waits to be committed, with its locks.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, contextmanager
+from datetime import timedelta
+from functools import partial
+from uuid import UUID
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection
+
+from models import attempt
+from models.attempt import Attempt
+from models.database import Database
+from models.exam import ExamStatus
+from services.assignment_service import Accommodation, AssignmentService
+from services.attempt_errors import ExamNotOpenError
+from services.attempt_service import AttemptService
+from services.deadlines import end_overdue_attempts
+from services.exam_service import ExamService
+from services.extra_time import ExtraTime, Incident
+from services.proctor_actions import ProctorActions
+from services.versions import ANY_VERSION
+from tests.audit_trail import scalar
+from tests.exam_room import ExamRoom
+from tests.waiting import until_somebody_waits_for_a_lock
+
+# Reopens an attempt of the exam in one of the two ways.
+Reopening = Callable[[Attempt], object]
+
+
+@pytest.fixture
+def ended(room: ExamRoom, attempts: AttemptService, database: Database) -> Attempt:
+    """An attempt whose time ran out five minutes ago."""
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    room.let_time_pass(own.id, 3600 + 300)
+    assert end_overdue_attempts(database) == 1
+    return read(database, own.id)
+
+
+@pytest.fixture(params=["reopen", "extra-time"])
+def reopening(
+    request: pytest.FixtureRequest,
+    sql: connection,
+    room: ExamRoom,
+    actions: ProctorActions,
+    database: Database,
+) -> Reopening:
+    if request.param == "reopen":
+        return lambda ended: actions.reopen_attempt(
+            room.admin, ended.id, 600, "an outage"
+        )
+    since = scalar(sql, "SELECT clock_timestamp() - interval '15 minutes'")
+    outage = Incident(name="power", reason="an outage", minutes=60, since=since)
+    return lambda _: ExtraTime(database).grant(outage, room.admin, room.exam_id)
+
+
+# Lets a use case wait with its locks for its audit entry, and commit at the end.
+Uncommitted = Callable[
+    [Callable[[], object]], AbstractContextManager[ThreadPoolExecutor]
+]
+
+
+@pytest.fixture
+def uncommitted(dsn: str, sql: connection) -> Uncommitted:
+    @contextmanager
+    def uncommitted(change: Callable[[], object]) -> Iterator[ThreadPoolExecutor]:
+        with ThreadPoolExecutor(2) as pool:
+            with closing(psycopg2.connect(dsn)) as other, other.cursor() as cursor:
+                cursor.execute("SELECT FROM audit_head FOR UPDATE")
+                changing = pool.submit(change)
+                until_somebody_waits_for_a_lock(sql)
+                yield pool
+                until_somebody_waits_for_a_lock(sql, waiters=2)
+            changing.result()
+
+    return uncommitted
+
+
+def read(database: Database, attempt_id: UUID) -> Attempt:
+    with database.read() as tx:
+        found = attempt.get(tx, attempt_id)
+    assert found is not None
+    return found
+
+
+def test_extra_time_that_is_granted_meanwhile_is_not_lost(
+    uncommitted: Uncommitted,
+    room: ExamRoom,
+    ended: Attempt,
+    reopening: Reopening,
+    database: Database,
+) -> None:
+    grant = partial(
+        AssignmentService(database).change_accommodation,
+        Accommodation(extra_time_minutes=30),
+        room.admin,
+        room.exam_id,
+        ended.student_id,
+    )
+
+    with uncommitted(grant) as pool:
+        reopened = pool.submit(reopening, ended)
+    reopened.result()
+
+    after = read(database, ended.id)
+    assert after.is_running
+    entitled = 90 * 60 + after.paused_seconds + after.extended_seconds
+    assert after.deadline_at - after.started_at == timedelta(seconds=entitled)
+
+
+def test_nothing_goes_on_in_an_exam_that_is_being_archived(
+    uncommitted: Uncommitted,
+    room: ExamRoom,
+    ended: Attempt,
+    actions: ProctorActions,
+    database: Database,
+) -> None:
+    step = partial(
+        ExamService(database).change_status,
+        expected=ANY_VERSION,
+        admin=room.admin,
+        exam_id=room.exam_id,
+    )
+    step(ExamStatus.COMPLETED)
+
+    with uncommitted(partial(step, ExamStatus.ARCHIVED)) as pool:
+        reopened = pool.submit(
+            actions.reopen_attempt, room.admin, ended.id, 600, "an outage"
+        )
+    with pytest.raises(ExamNotOpenError):
+        reopened.result()
+
+    assert not read(database, ended.id).is_running
