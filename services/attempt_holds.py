@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
+from typing import Final
 from uuid import UUID
 
 from models.attempt_activity import QUEUED_FOR
 
-EVER = datetime.max.replace(tzinfo=UTC)
+EVER: Final = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,7 +169,7 @@ class AttemptService:
         with self._database.transaction() as tx:
             own = _own(attempt.get_for_update(tx, attempt_id), student, attempt_id)
             if own.is_overdue:
-                attempt_ending.end(tx, [own], EndedBy.DEADLINE, audit.SYSTEM)
+                attempt_ending.end_overdue(tx, [own])
             elif own.is_running:
                 require_hold(own, student.session_id)
                 attempt_ending.end(tx, [own], EndedBy.STUDENT, student.id)

@@ -53,10 +53,10 @@ def record_server_events(
         return
     found = report_context.get_policy(tx, next(iter(payloads)))
     event_type = resolve(code)
+    times = occurred_at or {}
     events = [
-        replace(event, occurred_at=(occurred_at or {}).get(each, event.occurred_at))
+        _event(each, event_type, payload, found, times.get(each))
         for each, payload in payloads.items()
-        for event in [_event(each, event_type, payload, found)]
     ]
     record_each(tx, events, audit.SYSTEM)
 
@@ -92,6 +92,7 @@ def _event(
     event_type: EventType,
     payload: Mapping[str, JsonValue],
     found: PolicyNow,
+    occurred_at: datetime | None = None,
 ) -> ProctoringEvent:
     classified = classify(event_type, payload, parse_policy(found.policy))
     return ProctoringEvent(
@@ -103,7 +104,7 @@ def _event(
         event_type=event_type.code,
         event_class=classified.event_class,
         severity=classified.severity,
-        occurred_at=found.now,
+        occurred_at=occurred_at or found.now,
         received_at=found.now,
         payload=dict(payload),
     )

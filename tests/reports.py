@@ -1,11 +1,15 @@
 """What an exam client reports, for tests."""
 
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from psycopg2.extensions import connection
 from werkzeug.test import TestResponse
 
+from models.database import Database
+from models.principal import Principal
+from models.proctoring_report import NewEvents
+from services.proctoring_service import BatchReceipt, ProctoringService
 from tests.exams import Json, body
 from tests.personas import Speaker
 
@@ -45,6 +49,15 @@ def record(student: Speaker, attempt: Json, *events: Json) -> Json:
     reply = body(send_many(student, attempt, *events))
     assert [each["status"] for each in reply["results"]] == ["accepted"] * len(events)
     return reply
+
+
+def deliver(
+    database: Database, device: Principal, attempt_id: UUID, *events: Json
+) -> BatchReceipt:
+    """Report events from one of a student's logins, without HTTP."""
+    document = {"attempt_id": str(attempt_id), "events": list(events)}
+    new = NewEvents.model_validate(document)
+    return ProctoringService(database).record_events(device, new)
 
 
 def stored_types(sql: connection, attempt: Json) -> list[str]:

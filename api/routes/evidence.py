@@ -26,7 +26,6 @@ from services.evidence_views import ShownView, What
 
 bp = Blueprint("evidence", __name__, url_prefix="/api/blockchain")
 
-
 ZIP: Final = "application/zip"
 
 

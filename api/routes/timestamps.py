@@ -21,7 +21,6 @@ from services.timestamp_service import ShownTimestamp
 
 bp = Blueprint("timestamps", __name__, url_prefix="/api/blockchain/timestamps")
 
-
 REPLY: Final = "application/timestamp-reply"
 TEXT: Final = "text/plain"
 # What was stamped never changes.

@@ -39,7 +39,6 @@ from services.merkle_service import (
 
 bp = Blueprint("transparency", __name__, url_prefix="/api/blockchain")
 
-
 JSON: Final = "application/json"
 TEXT: Final = "text/plain"
 OCTETS: Final = "application/octet-stream"

@@ -10,17 +10,15 @@ from psycopg2.extensions import connection
 from models import analysis_queue, attempt_activity
 from models.database import Database
 from models.principal import Principal
-from models.proctoring_report import NewEvents
 from services.analysis_job import LEASE, AnalysisJob
 from services.attempt_service import AttemptService, SentAnswer
 from services.deadlines import open_and_close_exams
 from services.proctor_actions import ProctorActions
 from services.proctoring_policy import PayloadError
-from services.proctoring_service import ProctoringService
 from tests.at_once import at_once
 from tests.audit_trail import scalar
 from tests.exam_room import ExamRoom
-from tests.reports import moment, observed
+from tests.reports import deliver, moment, observed
 
 NOW = timedelta()
 POLICY = (
@@ -69,9 +67,7 @@ def report(
 ) -> None:
     """Send an event, an integrity event unless another type is named."""
     event = observed(sequence, event_type, occurred_at=moment(**ago))
-    document = {"attempt_id": str(attempt_id), "events": [event]}
-    new = NewEvents.model_validate(document)
-    ProctoringService(database).record_events(student, new)
+    deliver(database, student, attempt_id, event)
 
 
 def answer(

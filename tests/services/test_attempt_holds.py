@@ -10,17 +10,16 @@ from models import question, risk_subject
 from models.attempt import Attempt
 from models.database import Database
 from models.principal import Principal
-from models.proctoring_report import NewEvents
 from services.analysis_inputs import read_inputs
 from services.analysis_job import AnalysisJob
 from services.attempt_holds import Hold, Holds
 from services.attempt_service import AttemptService
-from services.proctoring_service import ProctoringService, RefusedEvent
+from services.proctoring_service import RefusedEvent
 from services.risk import AttemptInputs
 from tests.audit_trail import scalar
 from tests.exam_room import ExamRoom
 from tests.exams import Json
-from tests.reports import moment, observed
+from tests.reports import deliver, moment, observed
 from tests.risk_inputs import at
 
 LAPTOP, SPARE = UUID(int=1), UUID(int=2)
@@ -98,9 +97,7 @@ def spare(
 def report(
     database: Database, device: Principal, attempt_id: UUID, *events: Json
 ) -> None:
-    document = {"attempt_id": str(attempt_id), "events": list(events)}
-    new = NewEvents.model_validate(document)
-    answer = ProctoringService(database).record_events(device, new)
+    answer = deliver(database, device, attempt_id, *events)
     assert not any(isinstance(each, RefusedEvent) for each in answer.results)
 
 
@@ -197,12 +194,9 @@ def test_a_number_under_a_known_id_has_not_arrived(
 ) -> None:
     first = observed(1)
     report(database, laptop, own.id, first)
-    service = ProctoringService(database)
     reused = first | {"sequence": 3}
-    sent = [observed(2), reused, observed(5)]
-    document = {"attempt_id": str(own.id), "events": sent}
 
-    answer = service.record_events(laptop, NewEvents.model_validate(document))
+    answer = deliver(database, laptop, own.id, observed(2), reused, observed(5))
 
     assert answer.missing_sequences == [3, 4]
     assert [str(each.status) for each in answer.results] == [
@@ -212,8 +206,7 @@ def test_a_number_under_a_known_id_has_not_arrived(
     ]
     assert scalar(sql, COUNTER) == [2, 5]
     beyond = first | {"sequence": 999}
-    again = {"attempt_id": str(own.id), "events": [beyond, observed(3), observed(4)]}
-    answer = service.record_events(laptop, NewEvents.model_validate(again))
+    answer = deliver(database, laptop, own.id, beyond, observed(3), observed(4))
     assert answer.missing_sequences == []
     assert scalar(sql, COUNTER) == [5, 5]
 
@@ -224,9 +217,6 @@ def test_a_first_report_in_which_an_id_comes_twice_counts_once(
     shared = str(uuid4())
     twice = [observed(each, client_event_id=shared) for each in (1, 2)]
 
-    document = {"attempt_id": str(own.id), "events": twice}
-    ProctoringService(database).record_events(
-        laptop, NewEvents.model_validate(document)
-    )
+    deliver(database, laptop, own.id, *twice)
 
     assert scalar(sql, COUNTER) == [1, 1]

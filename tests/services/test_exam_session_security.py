@@ -10,18 +10,15 @@ from psycopg2.extensions import connection
 from models.attempt import Attempt
 from models.database import Database
 from models.principal import Principal
-from models.proctoring_report import NewEvents
 from services.attempt_errors import (
     AttemptHeldByAnotherDeviceError,
     AttemptHeldElsewhereError,
 )
 from services.attempt_service import AttemptService, SentAnswer
-from services.proctoring_service import ProctoringService
 from tests.at_once import at_once
 from tests.audit_trail import run
 from tests.exam_room import ExamRoom
-from tests.exams import Json
-from tests.reports import moment, observed
+from tests.reports import deliver, moment, observed
 
 SEVERITY = """
     SELECT severity FROM proctoring_events
@@ -87,15 +84,6 @@ def take_over(room: ExamRoom, attempts: AttemptService, device: Principal) -> At
     return started.paper.attempt
 
 
-def report(
-    database: Database, device: Principal, attempt_id: UUID, *events: Json
-) -> None:
-    new = NewEvents.model_validate(
-        {"attempt_id": str(attempt_id), "events": list(events)}
-    )
-    ProctoringService(database).record_events(device, new)
-
-
 def test_a_laptop_that_dies_and_comes_back_in_twenty_seconds_is_no_evidence(
     room: ExamRoom,
     attempts: AttemptService,
@@ -109,7 +97,7 @@ def test_a_laptop_that_dies_and_comes_back_in_twenty_seconds_is_no_evidence(
     again = room.login(laptop.id)
 
     held = take_over(room, attempts, again)
-    report(database, again, own.id, observed(1, "client.freeze"))
+    deliver(database, again, own.id, observed(1, "client.freeze"))
     attempts.submit_attempt(again, own.id)
 
     assert held.held_by_session == again.session_id
@@ -205,7 +193,7 @@ def test_a_laptop_whose_network_comes_back_is_no_second_device(
         refused(room, attempts, laptop, own, said)
     room.let_time_pass(own.id, 600)
     refused(room, attempts, laptop, own, 41)
-    report(
+    deliver(
         database,
         laptop,
         own.id,
@@ -272,7 +260,7 @@ def test_what_a_displaced_device_has_seen_since_shows_it_at_work(
     ]
 
     for event in seen:
-        report(database, laptop, own.id, event, event)
+        deliver(database, laptop, own.id, event, event)
 
     found = room.observed(own.id).count("session.concurrent_device")
     assert found == (1 if is_evidence else 0)
@@ -310,7 +298,7 @@ def test_what_another_login_delivers_does_not_make_a_dead_device_look_alive(
     room.let_time_pass(own.id, 300)
     kept = observed(1, "client.power_loss", occurred_at=moment(seconds=310))
 
-    report(database, laptop, own.id, kept)
+    deliver(database, laptop, own.id, kept)
     take_over(room, attempts, laptop)
 
     assert "session.concurrent_device" not in room.observed(own.id)
@@ -359,7 +347,7 @@ def test_who_goes_on_when_the_other_has_logged_out_is_not_displaced_any_more(
     attempts.start_attempt(laptop, room.exam_id, take_over=False)
     room.let_time_pass(own.id, 300)
 
-    report(database, laptop, own.id, observed(1, "clipboard.paste"))
+    deliver(database, laptop, own.id, observed(1, "clipboard.paste"))
 
     assert "session.concurrent_device" not in room.observed(own.id)
 

@@ -10,17 +10,15 @@ from psycopg2.extensions import connection
 
 from models.database import Database
 from models.principal import Principal
-from models.proctoring_report import NewEvents
 from services.analysis_job import AnalysisJob
 from services.attempt_service import AttemptService
 from services.event_catalogue import resolve
 from services.proctoring_policy import ProctoringPolicy, classify, read_facts
-from services.proctoring_service import ProctoringService
 from services.risk import AttemptInputs, Cohort, ObservedEvent, analyse, measure
 from tests.audit_trail import run, scalar
 from tests.exam_room import ExamRoom
 from tests.exams import Json
-from tests.reports import observed
+from tests.reports import deliver, observed
 
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 POLICY = ProctoringPolicy(minimum_cohort_size=3)
@@ -119,9 +117,7 @@ def report(
     database: Database, student: Principal, attempt_id: UUID, *sequences: int
 ) -> None:
     sent = [observed(number, "env.noise") for number in sequences]
-    document = {"attempt_id": str(attempt_id), "events": sent}
-    new = NewEvents.model_validate(document)
-    ProctoringService(database).record_events(student, new)
+    deliver(database, student, attempt_id, *sent)
 
 
 def test_what_never_arrived_is_noted_at_the_end(
