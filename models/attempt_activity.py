@@ -105,6 +105,10 @@ LIST_GAPS = """
        AND arrived.count < highest_sequence
 """
 
+IS_EVIDENCE_ERASED = """
+    SELECT is_evidence_erased FROM attempt_activity WHERE attempt_id = %(attempt_id)s
+"""
+
 # NULL is no least; a time in the future belongs to an analysis that has not seen what
 # asks for this one.
 REQUEST_ANALYSIS = """
@@ -127,6 +131,11 @@ def next_sequence(tx: Transaction, attempt_id: UUID) -> int:
     """Return the number that the client gives its next event."""
     found: int = tx.scalar(NEXT_SEQUENCE, {"attempt_id": attempt_id})
     return found
+
+
+def is_evidence_erased(tx: Transaction, attempt_id: UUID) -> bool:
+    """Tell whether its answers, or what its events say, were erased."""
+    return bool(tx.scalar(IS_EVIDENCE_ERASED, {"attempt_id": attempt_id}))
 
 
 def insert(tx: Transaction, attempt_id: UUID) -> None:

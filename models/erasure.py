@@ -31,6 +31,7 @@ class Obstacle(StrEnum):
     HOLD = "hold"
     REVIEW = "review"
     RUNNING = "running"
+    UNGRADED = "ungraded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +152,10 @@ LIST_ENTRIES: LiteralString = """
 
 LIST_OBSTRUCTIONS: LiteralString = """
     SELECT kind, id, attempt_id FROM erasure_obstacles(
-        %(user_ids)s::uuid[], %(attempt_ids)s::uuid[])
+        %(user_ids)s::uuid[], %(attempt_ids)s::uuid[] || %(mentioned_in)s::uuid[])
+    UNION ALL
+    SELECT 'ungraded', attempt_id, attempt_id
+      FROM erasure_ungraded(%(attempt_ids)s::uuid[])
 """
 
 COUNT: LiteralString = """
@@ -232,11 +236,13 @@ def list_entries(
     return tx.all(ConcernedEntry, LIST_ENTRIES, names)
 
 
-def list_obstructions(
-    tx: Transaction, user_ids: Sequence[UUID], attempt_ids: Sequence[UUID]
-) -> Sequence[Obstruction]:
-    """Return what needs the data of these people or attempts: holds come first."""
-    names = {"user_ids": list(user_ids), "attempt_ids": list(attempt_ids)}
+def list_obstructions(tx: Transaction, target: Target) -> Sequence[Obstruction]:
+    """Return what needs the data of a person: holds come first, then open cases."""
+    names = {
+        "user_ids": [target.user_id],
+        "attempt_ids": list(target.attempt_ids),
+        "mentioned_in": list(target.mentioned_in),
+    }
     return tx.all(Obstruction, LIST_OBSTRUCTIONS, names)
 
 
@@ -260,7 +266,7 @@ def erase(
     """Erase the target and what the entries say that `payload` names, and commit.
 
     Returns the number of the entry with this payload. Raises ConstraintError
-    erasure_held and erasure_rows_deviate.
+    erasure_held, erasure_ungraded and erasure_rows_deviate.
     """
     names = {
         "user_id": target.user_id,

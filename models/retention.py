@@ -101,6 +101,8 @@ LIST_OLD_ATTEMPTS: LiteralString = """
                       AND event_type = ANY (%(event_types)s::text[]))
        AND NOT EXISTS (
             SELECT FROM erasure_obstacles('{}'::uuid[], ARRAY[attempts.id]))
+       AND NOT (%(is_for_grading)s AND EXISTS (
+            SELECT FROM erasure_ungraded(ARRAY[attempts.id])))
      ORDER BY ended_at, id
      LIMIT %(limit)s
 """
@@ -216,9 +218,20 @@ def tally(tx: Transaction, data_class: RetentionClass, counted: str) -> Tally:
 
 
 def list_old_attempts(
-    tx: Transaction, *, days: int, event_types: Sequence[str], limit: int
+    tx: Transaction,
+    *,
+    days: int,
+    event_types: Sequence[str],
+    is_for_grading: bool,
+    limit: int,
 ) -> list[UUID]:
-    names = {"days": days, "event_types": list(event_types), "limit": limit}
+    """Find attempts; `is_for_grading`: what is looked for is needed to grade one."""
+    names = {
+        "days": days,
+        "event_types": list(event_types),
+        "is_for_grading": is_for_grading,
+        "limit": limit,
+    }
     return [row.id for row in tx.all(OldId, LIST_OLD_ATTEMPTS, names)]
 
 

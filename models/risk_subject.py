@@ -57,7 +57,8 @@ class ReportingLogin:
     session_id: UUID | None
 
 
-# A voided attempt never took place, so nobody is compared with it.
+# A voided attempt never took place, so nobody is compared with it. What is left of one
+# whose evidence was erased is no measure either, neither of others nor of itself.
 LIST_SUBJECTS: LiteralString = """
     SELECT attempts.id AS attempt_id, attempts.student_id, attempts.started_at,
            attempts.ended_at, attempt_activity.last_seen_at
@@ -65,6 +66,7 @@ LIST_SUBJECTS: LiteralString = """
       JOIN attempt_activity ON attempt_activity.attempt_id = attempts.id
      WHERE attempts.exam_id = %(exam_id)s
        AND (attempts.status <> 'voided' OR attempts.id = ANY (%(wanted)s))
+       AND NOT is_evidence_erased
      ORDER BY attempts.id
 """
 
@@ -102,7 +104,10 @@ LIST_REPORTING_LOGINS: LiteralString = """
 def list_subjects(
     tx: Transaction, exam_id: UUID, wanted: Sequence[UUID] = ()
 ) -> list[Subject]:
-    """Read an exam's attempts but the voided ones; those in `wanted` in any case."""
+    """Read an exam's attempts but the voided ones; those in `wanted` even so.
+
+    None of which answers or events were erased.
+    """
     names = {"exam_id": exam_id, "wanted": list(wanted)}
     return tx.all(Subject, LIST_SUBJECTS, names)
 

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Final
 from uuid import UUID
@@ -14,7 +14,8 @@ from models.database import Database
 from services import audit
 from services.analysis_cohort import Cohorts, Prepared
 from services.analysis_record import RecordedAnalysis, from_row
-from services.analysis_service import judge, store
+from services.analysis_service import judge, store, unless_erased
+from services.attempt_errors import EvidenceErasedError
 from services.server_events import record_once
 
 # Longer than any analysis takes; if the process dies, another one goes on after it.
@@ -45,7 +46,8 @@ class AnalysisJob:
         """Analyse one batch, and return how many attempts it was.
 
         An attempt that can not be analysed keeps its claim, so that it does not stand
-        in the way of the others; these are given back.
+        in the way of the others; these are given back. What was said of one whose
+        evidence was erased stands.
         """
         with self._database.bookkeeping() as tx:
             analysis_queue.request_final(tx)
@@ -71,7 +73,14 @@ class AnalysisJob:
         wanted = [claim.attempt_id for claim in claims]
         with self._database.read() as tx:
             prepared = self._cohorts.prepare(tx, exam_id, wanted)
-        return [_Ready(claim=claim, prepared=prepared) for claim in claims]
+        for claim in claims:
+            if claim.attempt_id not in prepared.inputs:
+                self._confirm(claim, prepared.now)
+        return [
+            _Ready(claim=claim, prepared=prepared)
+            for claim in claims
+            if claim.attempt_id in prepared.inputs
+        ]
 
     def _analyse(self, ready: _Ready) -> None:
         claim = ready.claim
@@ -79,27 +88,36 @@ class AnalysisJob:
         with self._database.read() as tx:
             before = ai_analysis.get_latest(tx, claim.attempt_id)
         if before is not None and before.inputs_hash.hex() == made.inputs_hash:
-            self._confirm(claim, made)
+            self._confirm(claim, made.created_at)
             return
-        with self._database.transaction() as tx:
+        try:
+            self._store(ready, made)
+        except EvidenceErasedError:
+            self._confirm(claim, made.created_at)
+            return
+        known = set() if before is None else _similar_to(from_row(before))
+        self._request(_similar_to(made) - known)
+
+    def _store(self, ready: _Ready, made: RecordedAnalysis) -> None:
+        """Keep an analysis. Raises EvidenceErasedError."""
+        attempt_id = made.attempt_id
+        with unless_erased(attempt_id), self._database.transaction() as tx:
             store(tx, made, audit.SYSTEM)
             if _was_silent(ready.prepared, made):
                 record_once(
                     tx,
-                    claim.attempt_id,
+                    attempt_id,
                     SILENCE_CODE,
                     {
                         "longest_gap_seconds": made.coverage.longest_gap_seconds,
                         "observed_percent": made.coverage.observed_percent,
                     },
                 )
-            analysis_queue.settle(tx, claim)
-        known = set() if before is None else _similar_to(from_row(before))
-        self._request(_similar_to(made) - known)
+            analysis_queue.settle(tx, ready.claim)
 
-    def _confirm(self, claim: Claim, made: RecordedAnalysis) -> None:
+    def _confirm(self, claim: Claim, now: datetime) -> None:
         with self._database.bookkeeping() as tx:
-            ai_analysis.confirm(tx, claim.attempt_id, made.created_at)
+            ai_analysis.confirm(tx, claim.attempt_id, now)
             analysis_queue.settle(tx, claim)
 
     def _request(self, attempt_ids: set[UUID]) -> None:

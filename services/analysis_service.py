@@ -1,6 +1,7 @@
 """What the risk model says of an attempt: computed, kept and read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -10,7 +11,7 @@ from uuid import UUID
 from models import ai_analysis
 from models.ai_analysis import RankedAttempt
 from models.audit_event import AuditEvent
-from models.database import Database, Transaction
+from models.database import ConstraintError, Database, Transaction
 from models.page import Page, paged
 from models.principal import Principal, Role
 from services import analysis_record, audit, errors
@@ -18,6 +19,7 @@ from services.access import require_exam
 from services.analysis_cohort import Prepared, prepare_anew
 from services.analysis_record import RecordedAnalysis, StoredFactor
 from services.attempt_access import require_attempt
+from services.attempt_errors import EvidenceErasedError
 from services.proctoring_policy import ProctoringPolicy
 from services.risk import MODEL_VERSION, UnknownModelVersionError, analyse
 
@@ -72,7 +74,7 @@ class AnalysisService:
 
         With a policy or a version of one's own it is a trial, which changes nothing
         of the attempt's risk. The same inputs give the analysis that is there.
-        Raises AttemptNotFoundError and UnknownVersionError.
+        Raises AttemptNotFoundError, UnknownVersionError and EvidenceErasedError.
         """
         version = model_version or MODEL_VERSION
         is_trial = policy is not None or version != MODEL_VERSION
@@ -84,13 +86,15 @@ class AnalysisService:
                 )
             except UnknownModelVersionError as error:
                 raise UnknownVersionError(error) from error
+        if attempt_id not in prepared.inputs:
+            raise EvidenceErasedError(attempt_id)
         made = judge(
             prepared,
             attempt_id,
             version=version,
             trial=prepared.basis.policy if is_trial else None,
         )
-        with self._database.transaction() as tx:
+        with unless_erased(attempt_id), self._database.transaction() as tx:
             known = _known(tx, made)
             if known is None:
                 store(tx, made, admin.id)
@@ -169,12 +173,29 @@ def judge(
     return analysis_record.from_model(made, created_at=prepared.now, trial=trial)
 
 
+@contextmanager
+def unless_erased(attempt_id: UUID) -> Iterator[None]:
+    """Say in our words what the database refuses, around the transaction.
+
+    Raises EvidenceErasedError.
+    """
+    try:
+        yield
+    except ConstraintError as error:
+        if error.constraint == "ai_analyses_evidence_erased":
+            raise EvidenceErasedError(attempt_id) from error
+        raise
+
+
 def store(
     tx: Transaction,
     made: RecordedAnalysis,
     actor: UUID | Literal[audit.Actor.SYSTEM],
 ) -> None:
-    """Keep an analysis; an official one becomes the attempt's risk."""
+    """Keep an analysis; an official one becomes the attempt's risk.
+
+    Inside of `unless_erased`: its inputs may have been erased meanwhile.
+    """
     row = analysis_record.to_row(made)
     ai_analysis.insert(tx, row)
     if made.is_official:

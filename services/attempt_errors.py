@@ -100,6 +100,17 @@ class NoTimeLeftError(errors.ConflictError):
         )
 
 
+class EvidenceErasedError(errors.ConflictError):
+    slug = "evidence-erased"
+    title = "The evidence was erased"
+
+    def __init__(self, attempt_id: UUID) -> None:
+        super().__init__(
+            f"The answers of attempt {attempt_id}, or what its events say, were erased:"
+            " it can not be analysed again, nor go on. What was said of it stands."
+        )
+
+
 class AttemptHeldByAnotherDeviceError(errors.ConflictError):
     slug = "attempt-held-by-another-device"
     title = "Attempt held by another device"

@@ -2,7 +2,14 @@
 
 from uuid import UUID
 
-from models import answer, assignment, attempt, attempt_steps, exam
+from models import (
+    answer,
+    assignment,
+    attempt,
+    attempt_activity,
+    attempt_steps,
+    exam,
+)
 from models.attempt import Attempt
 from models.audit_event import AuditEvent
 from models.database import Transaction
@@ -12,6 +19,7 @@ from services import audit
 from services.attempt_access import lock_attempt, require_attempt
 from services.attempt_errors import (
     AttemptStepError,
+    EvidenceErasedError,
     ExamNotOpenError,
     NoTimeLeftError,
     StudentSitsAnotherError,
@@ -37,11 +45,13 @@ def reopen(
 ) -> Attempt:
     """Let an attempt that `lock_for_reopening` gave run again.
 
-    Raises AttemptStepError, ExamNotOpenError, StudentSitsAnotherError and
-    NoTimeLeftError.
+    Raises AttemptStepError, EvidenceErasedError, ExamNotOpenError,
+    StudentSitsAnotherError and NoTimeLeftError.
     """
     if not is_reopenable(ended):
         raise AttemptStepError("reopen", ended, admin.role)
+    if attempt_activity.is_evidence_erased(tx, ended.id):
+        raise EvidenceErasedError(ended.id)
     its_exam = exam.get(tx, ended.exam_id)
     if its_exam is None:
         raise LookupError("an attempt without its exam")

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from models import erasure
 from models.database import ConstraintError, Transaction
 from models.erasure import Counts, DataClass, RecordedErasure, Target
-from services.erasure_errors import LegalHoldError, RowsDeviateError
+from services.erasure_errors import LegalHoldError, RowsDeviateError, UngradedError
 from utils.blockchain_hasher import canonical_json
 
 USER: Final = "user"
@@ -72,13 +72,15 @@ def erase(tx: Transaction, target: Target, planned: Erasure, *, actor_id: str) -
 def refused() -> Iterator[None]:
     """Say in our words what the database refuses, around the transaction.
 
-    Raises LegalHoldError and RowsDeviateError.
+    Raises LegalHoldError, UngradedError and RowsDeviateError.
     """
     try:
         yield
     except ConstraintError as error:
         if error.constraint == "erasure_held":
             raise LegalHoldError from error
+        if error.constraint == "erasure_ungraded":
+            raise UngradedError from error
         if error.constraint == "erasure_rows_deviate":
             raise RowsDeviateError from error
         raise

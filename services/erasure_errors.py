@@ -33,6 +33,19 @@ class CaseOpenError(errors.ConflictError):
         )
 
 
+class UngradedError(errors.ConflictError):
+    slug = "answers-ungraded"
+    title = "Answers have yet to be graded"
+
+    def __init__(self, attempts: Sequence[UUID] = ()) -> None:
+        named = ", ".join(map(str, attempts[:5]))
+        super().__init__(
+            "Without its answers an attempt can not be graded any more"
+            + (f" (attempt {named})" if named else "")
+            + ". Grade it, or void it, first."
+        )
+
+
 class RowsDeviateError(errors.ConflictError):
     slug = "rows-not-as-logged"
     title = "The rows are not what the log says"
@@ -90,9 +103,14 @@ def refuse_if_erased(account: User) -> None:
 
 
 def refuse_if_obstructed(found: Sequence[Obstruction]) -> None:
-    """Raise LegalHoldError or CaseOpenError if something needs the data."""
-    holds = [each.id for each in found if each.kind is Obstacle.HOLD]
-    if holds:
-        raise LegalHoldError(holds)
-    if found:
-        raise CaseOpenError([each.id for each in found])
+    """Raise LegalHoldError, CaseOpenError or UngradedError if the data are needed."""
+    named: dict[Obstacle, list[UUID]] = {}
+    for each in found:
+        named.setdefault(each.kind, []).append(each.id)
+    if Obstacle.HOLD in named:
+        raise LegalHoldError(named[Obstacle.HOLD])
+    cases = [*named.get(Obstacle.RUNNING, ()), *named.get(Obstacle.REVIEW, ())]
+    if cases:
+        raise CaseOpenError(cases)
+    if Obstacle.UNGRADED in named:
+        raise UngradedError(named[Obstacle.UNGRADED])

@@ -66,8 +66,8 @@ class ErasureService:
         """Erase what is known of a person; again, the same report.
 
         Scores, times and the kinds of events stay, under an id that leads to nobody.
-        Raises UserNotFoundError, LegalHoldError, CaseOpenError, RowsDeviateError,
-        LastAdminError and ReasonNamesPersonError.
+        Raises UserNotFoundError, LegalHoldError, CaseOpenError, UngradedError,
+        RowsDeviateError, LastAdminError and ReasonNamesPersonError.
         """
         return self._erase(str(admin.id), user_id, wanted)
 
@@ -146,11 +146,7 @@ def _plan(
         ),
         with_mentions=wanted.erase_mentions,
     )
-    refuse_if_obstructed(
-        erasure.list_obstructions(
-            tx, [person.id], [*target.attempt_ids, *target.mentioned_in]
-        )
-    )
+    refuse_if_obstructed(erasure.list_obstructions(tx, target))
     facts = ErasureFacts(
         legal_basis=wanted.legal_basis,
         reason=wanted.reason,

@@ -22,6 +22,7 @@ from services import attempt_ending, audit, errors
 from services.attempt_errors import (
     MAX_EXTENDED_SECONDS,
     AttemptStepError,
+    EvidenceErasedError,
     ExamNotOpenError,
     ExtensionTooLongError,
     NoTimeLeftError,
@@ -125,6 +126,7 @@ class ExtraTime:
                 record_server_event(tx, ended.id, "session.extended", note)
         except (
             AttemptStepError,
+            EvidenceErasedError,
             ExamNotOpenError,
             NoTimeLeftError,
             StudentSitsAnotherError,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
+from uuid import UUID
 
 from pydantic import Field
 
@@ -167,9 +168,7 @@ def _erase_some(tx: Transaction, data_class: RetentionClass, days: int) -> bool:
             )
             target = Target(session_ids=sessions, classes=[DataClass.NETWORK_ADDRESSES])
         case _:
-            attempts = retention.list_old_attempts(
-                tx, days=days, event_types=EVENTS[data_class], limit=ATTEMPTS_AT_ONCE
-            )
+            attempts = _old_attempts(tx, data_class, days, limit=ATTEMPTS_AT_ONCE)
             entries = retention.list_entries_of_attempts(
                 tx, attempts, EVENTS[data_class]
             )
@@ -179,6 +178,18 @@ def _erase_some(tx: Transaction, data_class: RetentionClass, days: int) -> bool:
     planned = _planned(tx, data_class, days, target, entries)
     erase(tx, target, planned, actor_id=audit.SYSTEM_ACTOR_ID)
     return True
+
+
+def _old_attempts(
+    tx: Transaction, data_class: RetentionClass, days: int, *, limit: int
+) -> list[UUID]:
+    return retention.list_old_attempts(
+        tx,
+        days=days,
+        event_types=EVENTS[data_class],
+        is_for_grading=data_class is RetentionClass.ANSWERS,
+        limit=limit,
+    )
 
 
 def _planned(
@@ -233,11 +244,7 @@ def _count_due(tx: Transaction, rule: RetentionRule, days: int) -> int:
                 )
             )
         case _:
-            return len(
-                retention.list_old_attempts(
-                    tx, days=days, event_types=EVENTS[rule.data_class], limit=MANY
-                )
-            )
+            return len(_old_attempts(tx, rule.data_class, days, limit=MANY))
 
 
 def _reason(days: int) -> str:

@@ -1,13 +1,21 @@
 """What was kept long enough is erased in the background, and the log verifies."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
 from flask import Flask
 from psycopg2.extensions import connection
 
-from models.database import ConnectionSettings, Database
+from models import erasure
+from models.database import ConnectionSettings, ConstraintError, Database
+from models.erasure import DataClass, Target
+from services import audit
+from services.analysis_cohort import Cohorts
+from services.analysis_job import AnalysisJob
+from services.analysis_service import judge, store, unless_erased
+from services.attempt_errors import EvidenceErasedError
 from services.audit_verification import verify
 from services.background import jobs
 from tests.audit_trail import run, scalar
@@ -34,6 +42,12 @@ AGE = """
     SELECT audit_append_one('settings.changed', 'settings', '1', NULL, NULL, '{{}}');
     COMMIT
 """
+BY_DEADLINE = """
+    BEGIN;
+    UPDATE attempts SET ended_by = 'deadline' WHERE id = '{attempt}';
+    SELECT audit_append_one('settings.changed', 'settings', '1', NULL, NULL, '{{}}');
+    COMMIT
+"""
 AGE_ACCOUNT = """
     BEGIN;
     UPDATE users SET created_at = created_at - interval '40 days' WHERE id = '{user}';
@@ -46,8 +60,8 @@ AGE_ACCOUNT = """
 
 
 @pytest.fixture
-def old(api: Api, ada: Persona, alice: Persona, sql: connection) -> Json:
-    """An attempt that ended forty days ago, with an answer and an observation."""
+def ungraded(api: Api, ada: Persona, alice: Persona, sql: connection) -> Json:
+    """An attempt that ended forty days ago, with an essay and an observation."""
     student = api.as_(alice)
     paper = start(student, active(api.as_(ada), alice.id, questions=ONE_OF_EACH))
     path = f"/api/exams/attempts/{paper['id']}"
@@ -61,6 +75,18 @@ def old(api: Api, ada: Persona, alice: Persona, sql: connection) -> Json:
     body(student.post(f"{path}/submit"))
     run(sql, AGE.format(attempt=paper["id"]))
     return paper
+
+
+def grade(api: Api, ada: Persona, attempt: Json) -> None:
+    grades = [{"question_id": attempt["questions"][-1]["id"], "points": 2}]
+    path = f"/api/exams/attempts/{attempt['id']}/grades"
+    body(api.as_(ada).put(path, json={"grades": grades}))
+
+
+@pytest.fixture
+def old(api: Api, ada: Persona, ungraded: Json) -> Json:
+    grade(api, ada, ungraded)
+    return ungraded
 
 
 @pytest.fixture
@@ -83,6 +109,11 @@ def sweep(database: Database) -> None:
 def responses(sql: connection, attempt: Json) -> list[object]:
     query = "SELECT response FROM answers WHERE attempt_id = %s"
     return [each for (each,) in run(sql, query, attempt["id"])]
+
+
+def titles(sql: connection) -> list[object]:
+    query = "SELECT payload ->> 'title' FROM proctoring_events WHERE payload ? 'title'"
+    return [each for (each,) in run(sql, query)]
 
 
 def test_without_a_rule_everything_is_kept(
@@ -109,8 +140,7 @@ def test_answers_go_when_their_time_is_over_and_the_rest_stays(
     sweep(database)
 
     assert responses(sql, old) == [None]
-    payload = "SELECT payload FROM proctoring_events WHERE payload ->> 'title' <> ''"
-    assert run(sql, payload) == [({"title": "My diary"},)]
+    assert titles(sql) == ["My diary"]
     (report,) = body(api.as_(ada).get("/api/erasures"))["items"]
     assert (report["subject_type"], report["subject_id"]) == ("retention", "answers")
     assert report["classes"] == {"answers": 1}
@@ -167,6 +197,154 @@ def test_what_is_younger_or_held_is_kept(
     sweep(database)
 
     assert responses(sql, old) == [None]
+
+
+def test_answers_that_have_yet_to_be_graded_are_kept(
+    *,
+    api: Api,
+    ada: Persona,
+    database: Database,
+    sql: connection,
+    ungraded: Json,
+    rule: Callable[..., None],
+) -> None:
+    rule(answers=30, event_payloads=30)
+
+    sweep(database)
+
+    assert responses(sql, ungraded) == ["As my grandmother said."]
+    # Nobody needs these to award points.
+    assert titles(sql) == []
+    grade(api, ada, ungraded)
+    run(sql, "UPDATE retention_rules SET applied_on = applied_on - 1")
+    sweep(database)
+    assert responses(sql, ungraded) == [None]
+
+
+def test_the_database_keeps_answers_that_have_yet_to_be_graded(
+    database: Database, ungraded: Json
+) -> None:
+    target = Target(attempt_ids=[UUID(ungraded["id"])], classes=[DataClass.ANSWERS])
+
+    with (
+        pytest.raises(ConstraintError) as refused,
+        database.transaction() as tx,
+    ):
+        erasure.erase(
+            tx,
+            target,
+            entity_type="retention",
+            entity_id="answers",
+            actor_id="system",
+            payload='{"entries":[],"legal_basis":"none"}',
+        )
+
+    assert refused.value.constraint == "erasure_ungraded"
+
+
+@pytest.mark.parametrize("data_class", ["answers", "event_payloads"])
+def test_of_whom_evidence_was_erased_is_not_judged_by_what_is_left(
+    *,
+    api: Api,
+    ada: Persona,
+    database: Database,
+    sql: connection,
+    old: Json,
+    rule: Callable[..., None],
+    data_class: str,
+) -> None:
+    job = AnalysisJob(database, spacing=timedelta())
+    job.run()
+    path = f"/api/proctoring/attempt/{old['id']}/ai-analysis"
+    before = body(api.as_(ada).get(path))
+    rule(**{data_class: 30})
+    sweep(database)
+    checked = scalar(sql, "SELECT checked_at FROM attempt_risk")
+
+    run(sql, "UPDATE attempt_activity SET analysis_due_since = clock_timestamp()")
+    assert (job.run(), job.run()) == (1, 0)
+
+    refused = body(api.as_(ada).post(path, json={}), 409)
+    assert refused["type"] == "/problems/evidence-erased"
+    assert body(api.as_(ada).get(path)) == before
+    # It was looked at, and need not be again when the exam is over.
+    assert scalar(sql, "SELECT checked_at FROM attempt_risk") > checked
+
+
+def test_an_analysis_under_way_keeps_nothing_of_what_is_erased(
+    database: Database, sql: connection, old: Json, rule: Callable[..., None]
+) -> None:
+    attempt_id = UUID(old["id"])
+    exam_id = scalar(sql, "SELECT exam_id FROM attempts")
+    with database.read() as tx:
+        prepared = Cohorts().prepare(tx, exam_id, [attempt_id])
+    rule(event_payloads=30)
+    sweep(database)
+
+    with (
+        pytest.raises(EvidenceErasedError),
+        unless_erased(attempt_id),
+        database.transaction() as tx,
+    ):
+        store(tx, judge(prepared, attempt_id), audit.SYSTEM)
+
+
+@pytest.mark.usefixtures("old")
+def test_nobody_is_compared_with_whose_evidence_was_erased(
+    database: Database, sql: connection, rule: Callable[..., None]
+) -> None:
+    exam_id = scalar(sql, "SELECT exam_id FROM attempts")
+    with database.read() as tx:
+        before = Cohorts().prepare(tx, exam_id, []).cohort.members
+    rule(event_payloads=30)
+    sweep(database)
+
+    with database.read() as tx:
+        after = Cohorts().prepare(tx, exam_id, []).cohort.members
+
+    assert (len(before), len(after)) == (1, 0)
+
+
+def test_an_attempt_whose_answers_were_erased_does_not_go_on(
+    *,
+    api: Api,
+    ada: Persona,
+    database: Database,
+    sql: connection,
+    old: Json,
+    rule: Callable[..., None],
+) -> None:
+    path = f"/api/exams/attempts/{old['id']}"
+    run(sql, BY_DEADLINE.format(attempt=old["id"]))
+    rule(answers=30)
+    sweep(database)
+    before = scalar(sql, "SELECT score FROM attempts")
+
+    wanted = {"reason": "outage", "extra_seconds": 600}
+    refused = body(api.as_(ada).post(f"{path}/reopen", json=wanted), 409)
+
+    assert refused["type"] == "/problems/evidence-erased"
+    assert scalar(sql, "SELECT score FROM attempts") == before == 2
+
+
+@pytest.mark.usefixtures("old")
+def test_no_digest_of_what_was_kept_from_being_saved_outlives_the_answers(
+    database: Database, sql: connection, rule: Callable[..., None]
+) -> None:
+    run(
+        sql,
+        "UPDATE attempt_activity SET displaced_at = clock_timestamp(),"
+        " displaced_session = (SELECT held_by_session FROM attempts),"
+        " refused_digest = sha256('what she wrote')",
+    )
+    rule(answers=30)
+
+    sweep(database)
+
+    left = (
+        "SELECT displaced_session, displaced_at, refused_digest FROM attempt_activity"
+    )
+    assert run(sql, left) == [(None, None, None)]
 
 
 def test_an_account_that_nobody_uses_is_erased(
