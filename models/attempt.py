@@ -71,6 +71,12 @@ class AttemptClock:
         return self.status in RUNNING
 
     @property
+    def is_time_up(self) -> bool:
+        """Its deadline has come, and nobody has ended it yet."""
+        is_counting = self.status is AttemptStatus.IN_PROGRESS
+        return is_counting and self.read_at >= self.deadline_at
+
+    @property
     def is_overdue(self) -> bool:
         """Its time is over, leeway included, and nobody has ended it yet."""
         return (

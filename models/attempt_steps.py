@@ -90,11 +90,13 @@ EXTEND_MANY = """
 """
 EXTEND_MANY_AND_SET_DEADLINES = EXTEND_MANY + OF_ATTEMPTS
 
-# What the deadline ended was over at the deadline, whenever somebody came to note it.
+# What the deadline ended was over at the deadline, whenever somebody came to note it; a
+# program whose clock is a little fast ends it a moment earlier.
 END = """
     UPDATE attempts
        SET status = %(status)s, ended_by = %(ended_by)s, end_reason = %(reason)s,
-           ended_at = CASE WHEN %(ended_by)s = 'deadline' THEN deadline_at
+           ended_at = CASE WHEN %(ended_by)s = 'deadline'
+                           THEN least(deadline_at, clock_timestamp())
                            ELSE clock_timestamp() END,
            paused_seconds = paused_seconds + coalesce(
                ceil(extract(epoch FROM clock_timestamp() - paused_at))::integer, 0),

@@ -150,6 +150,23 @@ class AttemptPausedError(errors.ConflictError):
         )
 
 
+class DeadlineNotReachedError(errors.ConflictError):
+    slug = "deadline-not-reached"
+    title = "The deadline has not come"
+
+    def __init__(self, running: Attempt) -> None:
+        left = running.deadline_at - running.read_at
+        super().__init__(
+            f"The attempt runs until {running.deadline_at:%H:%M:%S} UTC, and it is"
+            f" {running.read_at:%H:%M:%S}: more time was given, or a clock is wrong. "
+            "Go on with it; whoever wants to end it now submits it himself.",
+            current_status=running.status,
+            allowed_actions=["submit"],
+            # Rounded up: whoever comes too early has to come again.
+            retry_after_seconds=ceil(left.total_seconds()),
+        )
+
+
 class AttemptOverError(errors.ConflictError):
     slug = "attempt-over"
     title = "Attempt over"

@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import sha256
+from typing import Literal
 from uuid import UUID
 
 from pydantic import JsonValue
 
 from models import answer, attempt, attempt_activity, attempt_receipt, question
 from models.answer import NewAnswer, SavedVersion, StoredVersion
-from models.attempt import Attempt, AttemptStatus, EndedBy
+from models.attempt import NETWORK_LEEWAY, Attempt, AttemptStatus, EndedBy
 from models.attempt_activity import Refused
 from models.audit_event import AuditEvent
 from models.database import ConstraintError, Database, Transaction
@@ -32,6 +33,7 @@ from services.attempt_errors import (
     AttemptNotFoundError,
     AttemptOverError,
     AttemptPausedError,
+    DeadlineNotReachedError,
     ExamClosedMeanwhileError,
 )
 from services.attempt_start import Started
@@ -159,12 +161,19 @@ class AttemptService:
             saved = [by_id[question_id] for question_id in ids]
             return Saved(attempt=held, saved=saved)
 
-    def submit_attempt(self, student: Principal, attempt_id: UUID) -> Receipt:
+    def submit_attempt(
+        self,
+        student: Principal,
+        attempt_id: UUID,
+        ended_by: Literal[EndedBy.STUDENT, EndedBy.DEADLINE] = EndedBy.STUDENT,
+    ) -> Receipt:
         """End the attempt and return its receipt; again, the same receipt.
 
-        An attempt whose time is over is ended by the deadline, not by the student.
-        Raises AttemptNotFoundError, AttemptHeldElsewhereError, and AttemptOverError
-        for one that staff has terminated or voided.
+        An attempt whose time is over is ended by the deadline, not by the student. By
+        DEADLINE a program submits because its clock says so; ours decides.
+        Raises AttemptNotFoundError, AttemptHeldElsewhereError, AttemptOverError for one
+        that staff has terminated or voided, and by DEADLINE AttemptPausedError and
+        DeadlineNotReachedError.
         """
         with self._database.transaction() as tx:
             own = _own(attempt.get_for_update(tx, attempt_id), student, attempt_id)
@@ -172,7 +181,12 @@ class AttemptService:
                 attempt_ending.end_overdue(tx, [own])
             elif own.is_running:
                 require_hold(own, student.session_id)
-                attempt_ending.end(tx, [own], EndedBy.STUDENT, student.id)
+                if ended_by is EndedBy.DEADLINE:
+                    _require_deadline(own)
+                if ended_by is EndedBy.DEADLINE or own.is_time_up:
+                    attempt_ending.end(tx, [own], EndedBy.DEADLINE, audit.SYSTEM)
+                else:
+                    attempt_ending.end(tx, [own], EndedBy.STUDENT, student.id)
             elif own.status is not AttemptStatus.SUBMITTED:
                 raise AttemptOverError(own)
         # The entry has its hash since the commit.
@@ -252,6 +266,17 @@ def _require_writable(own: Attempt, student: Principal) -> None:
     require_hold(own, student.session_id)
     if own.status is AttemptStatus.PAUSED:
         raise AttemptPausedError(own)
+
+
+def _require_deadline(own: Attempt) -> None:
+    """Let a program end an attempt by itself only when its time really is over.
+
+    The clocks of the two may differ by as much as what is sent may be under way.
+    """
+    if own.status is AttemptStatus.PAUSED:
+        raise AttemptPausedError(own)
+    if own.read_at < own.deadline_at - NETWORK_LEEWAY:
+        raise DeadlineNotReachedError(own)
 
 
 def _check(

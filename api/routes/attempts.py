@@ -115,6 +115,8 @@ def save_answers(body: AnswersRequest, student: Principal, attempt_id: UUID) -> 
 @may_fail(404, 409)
 @authenticated(Role.STUDENT)
 @may_accept(SubmitRequest)
-def submit_attempt(_: SubmitRequest, student: Principal, attempt_id: UUID) -> Receipt:
+def submit_attempt(
+    body: SubmitRequest, student: Principal, attempt_id: UUID
+) -> Receipt:
     """End the attempt for good. Again, it gives the same receipt."""
-    return services().attempts.submit_attempt(student, attempt_id)
+    return services().attempts.submit_attempt(student, attempt_id, body.ended_by)

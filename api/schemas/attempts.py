@@ -36,7 +36,15 @@ class StartRequest(WireModel):
 
 
 class SubmitRequest(WireModel):
-    """Nothing: the answers have been saved, and what they are worth is ours to say."""
+    """Why the attempt ends. The answers have been saved, and are ours to grade."""
+
+    ended_by: Literal[EndedBy.STUDENT, EndedBy.DEADLINE] = Field(
+        default=EndedBy.STUDENT,
+        description=(
+            "`deadline` when the program submits by itself because its clock says that"
+            " the time is over: if more time was given meanwhile, nothing is ended."
+        ),
+    )
 
 
 class SentAnswerBody(WireModel):

@@ -173,7 +173,15 @@ def test_an_idempotency_key_gives_another_device_no_paper(
 
 
 @pytest.mark.parametrize(
-    ("sent", "status"), [({}, 200), ({"score": 100}, 422), ({"status": "x"}, 422)]
+    ("sent", "status"),
+    [
+        ({}, 200),
+        ({"ended_by": "student"}, 200),
+        ({"score": 100}, 422),
+        ({"status": "x"}, 422),
+        ({"ended_by": "admin"}, 422),
+        ({"ended_by": None}, 422),
+    ],
 )
 def test_a_submission_says_nothing_about_its_worth(
     api: Api, alice: Persona, exam: Json, sent: Json, status: int
@@ -185,6 +193,22 @@ def test_a_submission_says_nothing_about_its_worth(
     )
 
     assert reply.status_code == status
+
+
+def test_a_program_whose_clock_is_fast_is_told_when_to_come_back(
+    api: Api, alice: Persona, exam: Json
+) -> None:
+    student = api.as_(alice)
+    attempt = start(student, exam)
+    path = f"/api/exams/attempts/{attempt['id']}"
+
+    reply = student.post(f"{path}/submit", json={"ended_by": "deadline"})
+
+    refused = body(reply, 409)
+    assert refused["type"] == "/problems/deadline-not-reached"
+    assert refused["allowed_actions"] == ["submit"]
+    left = body(student.get(path))["seconds_remaining"]
+    assert left <= int(reply.headers["Retry-After"]) <= left + 3
 
 
 def test_another_device_takes_over_by_saying_so(

@@ -5,13 +5,19 @@ from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from hashlib import sha256
+from typing import Literal
 
 import pytest
 from psycopg2.extensions import connection
 
 from models.attempt import AttemptStatus, EndedBy
 from models.database import Database
-from services.attempt_errors import AttemptOverError
+from services.attempt_errors import (
+    AttemptHeldElsewhereError,
+    AttemptOverError,
+    AttemptPausedError,
+    DeadlineNotReachedError,
+)
 from services.attempt_service import AttemptService, Receipt, SentAnswer
 from services.deadlines import end_overdue_attempts
 from services.proctor_actions import ProctorActions
@@ -163,6 +169,88 @@ def test_a_submission_after_the_deadline_is_the_deadlines(
     assert receipt.score == Decimal(5)
     assert room.event_types(own.id)[-1] == "attempt.ended"
     assert proof(attempts.submit_attempt(alice, own.id)) == proof(receipt)
+
+
+def test_a_program_does_not_end_an_attempt_that_was_given_more_time(
+    room: ExamRoom, attempts: AttemptService, actions: ProctorActions
+) -> None:
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    actions.extend_attempt(room.admin, own.id, 10, "the power was out")
+    room.let_time_pass(own.id, 3600)
+
+    with pytest.raises(DeadlineNotReachedError) as refused:
+        attempts.submit_attempt(alice, own.id, EndedBy.DEADLINE)
+
+    assert refused.value.current_status == "in_progress"
+    assert refused.value.allowed_actions == ("submit",)
+    assert 590 < (refused.value.retry_after_seconds or 0) <= 600
+    assert room.event_types(own.id)[-1] == "attempt.extended"
+    # What the student himself wants is another matter.
+    mine = attempts.submit_attempt(alice, own.id)
+    assert mine.attempt.ended_by is EndedBy.STUDENT
+
+
+def test_a_program_does_not_end_an_attempt_that_is_paused(
+    room: ExamRoom, attempts: AttemptService, actions: ProctorActions
+) -> None:
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    room.let_time_pass(own.id, 3599)
+    actions.pause_attempt(room.admin, own.id, "fire alarm")
+
+    with pytest.raises(AttemptPausedError):
+        attempts.submit_attempt(alice, own.id, EndedBy.DEADLINE)
+
+    assert attempts.submit_attempt(alice, own.id).attempt.ended_by is EndedBy.STUDENT
+
+
+@pytest.mark.parametrize(
+    ("seconds", "wanted", "ended_by"),
+    [
+        (-1, EndedBy.DEADLINE, EndedBy.DEADLINE),
+        (-1, EndedBy.STUDENT, EndedBy.STUDENT),
+        (0, EndedBy.DEADLINE, EndedBy.DEADLINE),
+        (0, EndedBy.STUDENT, EndedBy.DEADLINE),
+    ],
+)
+def test_what_is_submitted_around_the_deadline(
+    room: ExamRoom,
+    attempts: AttemptService,
+    actions: ProctorActions,
+    *,
+    seconds: float,
+    wanted: Literal[EndedBy.STUDENT, EndedBy.DEADLINE],
+    ended_by: EndedBy,
+) -> None:
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    room.let_time_pass(own.id, 3600 + seconds)
+
+    ended = attempts.submit_attempt(alice, own.id, wanted).attempt
+
+    assert ended.ended_by is ended_by
+    assert ended.ended_at is not None
+    assert ended.ended_at <= min(ended.deadline_at, ended.read_at)
+    if ended_by is EndedBy.DEADLINE:
+        actions.reopen_attempt(room.admin, own.id, 600, "outage")
+        assert room.scalar("SELECT paused_seconds FROM attempts") in range(4)
+
+
+def test_a_program_on_a_device_that_was_displaced_ends_nothing(
+    room: ExamRoom, attempts: AttemptService
+) -> None:
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    spare = room.login(alice.id)
+    attempts.start_attempt(spare, room.exam_id, take_over=True)
+    room.let_time_pass(own.id, 3600)
+
+    with pytest.raises(AttemptHeldElsewhereError):
+        attempts.submit_attempt(alice, own.id, EndedBy.DEADLINE)
+
+    ended = attempts.submit_attempt(spare, own.id, EndedBy.DEADLINE).attempt
+    assert ended.ended_by is EndedBy.DEADLINE
 
 
 def test_what_staff_ended_can_not_be_submitted(
