@@ -20,19 +20,24 @@ class ReceiptEntry:
     answers_digest: str | None
 
 
-# An attempt that was reopened ends again: the newest is its receipt, and each older one
-# still says what was handed in then.
+# An attempt that was reopened ends again, and what it ended by before is undone: a copy
+# that was taken home still says what was handed in then. What staff has ended was not
+# handed in. Voiding one undoes no submission.
 GET = """
     SELECT seq AS audit_seq, encode(hash, 'hex') AS receipt_hash,
            (payload::jsonb ->> 'score')::numeric AS score,
            payload::jsonb ->> 'answers_digest' AS answers_digest
-      FROM audit_log
-     WHERE entity_type = 'attempt' AND entity_id = %(entity_id)s
-       AND event_type IN ('attempt.submitted', 'attempt.ended')
-     ORDER BY seq DESC
-     LIMIT 1
+      FROM (SELECT seq, hash, payload, event_type
+              FROM audit_log
+             WHERE entity_type = 'attempt' AND entity_id = %(entity_id)s
+               AND event_type IN ('attempt.submitted', 'attempt.ended',
+                                  'attempt.terminated', 'attempt.reopened')
+             ORDER BY seq DESC
+             LIMIT 1) AS newest
+     WHERE event_type IN ('attempt.submitted', 'attempt.ended')
 """
 
 
 def get(tx: Transaction, attempt_id: UUID) -> ReceiptEntry | None:
+    """Return None for an attempt that runs, or that staff has ended."""
     return tx.one_or_none(ReceiptEntry, GET, {"entity_id": str(attempt_id)})

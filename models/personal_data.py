@@ -95,7 +95,7 @@ ATTEMPTS: LiteralString = """
 ACTIVITY: LiteralString = """
     SELECT attempt_id, last_seen_at, contiguous_sequence, highest_sequence,
            reported_events, displaced_session, displaced_at,
-           encode(refused_digest, 'hex') AS refused_digest
+           encode(refused_digest, 'hex') AS refused_digest, is_evidence_erased
       FROM attempt_activity
      WHERE attempt_id = ANY(%(attempt_ids)s) ORDER BY attempt_id
 """

@@ -16,6 +16,7 @@ from uuid import UUID
 from pydantic import Base64Bytes, BaseModel, ConfigDict, ValidationError
 
 from models import attempt, attempt_receipt, blockchain_log, checkpoint, evidence
+from models.attempt import Attempt
 from models.checkpoint import StoredCheckpoint
 from models.database import Database, Transaction
 from models.evidence import SealedEntry
@@ -43,13 +44,15 @@ CANDIDATES: Final = 8
 
 class NoReceiptError(errors.ConflictError):
     slug = "no-receipt"
-    title = "No receipt yet"
+    title = "No receipt"
 
-    def __init__(self, status: str) -> None:
+    def __init__(self, own: Attempt) -> None:
         super().__init__(
-            "An attempt has a receipt once it is submitted.",
-            current_status=status,
-            allowed_actions=["submit"],
+            "An attempt has a receipt once it is submitted."
+            if own.is_running
+            else f"The attempt is {own.status}: it was ended, and not handed in.",
+            current_status=own.status,
+            allowed_actions=["submit"] if own.is_running else [],
         )
 
 
@@ -153,7 +156,7 @@ class ReceiptService:
                 raise AttemptNotFoundError(attempt_id)
             ended = attempt_receipt.get(tx, attempt_id)
             if ended is None:
-                raise NoReceiptError(own.status)
+                raise NoReceiptError(own)
             signed, standing = self._choose(tx, ended.audit_seq)
             proven = prove_inclusion(tx, ended.audit_seq, signed)
             extra = _sealed(tx, ended.audit_seq)

@@ -17,6 +17,7 @@ from models.database import ConnectionSettings, Database
 from models.erasure import DataClass, Target
 from services.checkpoint_files import Files, read_keys
 from tests.audit_trail import run
+from tests.by_hand import stated
 from tests.checkpoints import files_in, sign
 from tests.erasures import erase_entries
 from tests.exams import Json, active, body, start
@@ -27,6 +28,9 @@ from utils.tlog_proof import TlogProof
 
 TEXT = "text/plain; charset=utf-8"
 VERIFY = "/api/blockchain/receipts/verify"
+AT_ITS_DEADLINE = stated(
+    "UPDATE attempts SET deadline_at = clock_timestamp() + interval '1 second'"
+)
 
 
 @pytest.fixture
@@ -223,6 +227,59 @@ def test_a_running_attempt_has_none(api: Api, alice: Persona, path: str) -> None
 
     assert problem["type"] == "/problems/no-receipt"
     assert problem["current_status"] == "in_progress"
+
+
+def test_an_end_that_was_undone_has_none(
+    *,
+    api: Api,
+    ada: Persona,
+    alice: Persona,
+    path: str,
+    sql: connection,
+    connection_settings: ConnectionSettings,
+    files: Files,
+) -> None:
+    admin, student = api.as_(ada), api.as_(alice)
+    run(sql, AT_ITS_DEADLINE)
+    first = body(student.post(f"{path}/submit", json={"ended_by": "deadline"}))
+    more = {"reason": "outage", "extra_seconds": 600}
+    body(admin.post(f"{path}/reopen", json=more))
+    sign(connection_settings, files)
+
+    running = body(student.get(f"{path}/receipt"), 409)
+    second = body(student.post(f"{path}/submit"))
+    sign(connection_settings, files)
+    handed_in = body(student.get(f"{path}/receipt"))
+    body(admin.post(f"{path}/void", json={"reason": "the wrong paper"}))
+
+    assert running["type"] == "/problems/no-receipt"
+    assert running["allowed_actions"] == ["submit"]
+    assert handed_in["audit_seq"] == second["audit_seq"] > first["audit_seq"]
+    # Voided as it is, that he handed it in he can show.
+    assert body(student.get(f"{path}/receipt")) == handed_in
+
+
+@pytest.mark.parametrize("step", ["terminate", "void"])
+def test_what_staff_ended_has_none(
+    api: Api,
+    ada: Persona,
+    alice: Persona,
+    path: str,
+    sql: connection,
+    step: str,
+) -> None:
+    admin, student = api.as_(ada), api.as_(alice)
+    run(sql, AT_ITS_DEADLINE)
+    body(student.post(f"{path}/submit", json={"ended_by": "deadline"}))
+    more = {"reason": "outage", "extra_seconds": 600}
+    body(admin.post(f"{path}/reopen", json=more))
+    body(admin.post(f"{path}/{step}", json={"reason": "somebody else sat there"}))
+
+    problem = body(student.get(f"{path}/receipt"), 409)
+
+    assert problem["type"] == "/problems/no-receipt"
+    assert problem["current_status"] in {"terminated", "voided"}
+    assert problem["allowed_actions"] == []
 
 
 @pytest.mark.usefixtures("submitted")
