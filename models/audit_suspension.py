@@ -78,9 +78,11 @@ LIST_ORIGINS: LiteralString = """
      ORDER BY seq
 """
 
+# Of two entries with one number neither is the last.
 GET_END: LiteralString = """
     SELECT next_seq,
-           (SELECT hash FROM audit_log WHERE seq = %(size)s - 1) AS last_hash,
+           (SELECT (array_agg(hash))[1] FROM audit_log WHERE seq = %(size)s - 1
+            HAVING count(*) = 1) AS last_hash,
            pg_is_in_recovery() AS is_in_recovery
       FROM audit_head ORDER BY next_seq DESC LIMIT 1
 """

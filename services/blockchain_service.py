@@ -107,14 +107,15 @@ class BlockchainService:
         """Begin the log, or find that it has begun. The genesis is its own record."""
         with self._database.bookkeeping() as tx:
             is_new = blockchain_log.initialize(tx, ORIGIN)
-            entry = blockchain_log.get(tx, 0)
+            entry = blockchain_log.get_genesis(tx)
         if entry is None:
             raise AuditLogNotBegunError
         return Initialization(entry, is_new)
 
     def summarize(self) -> Summary:
         with self._database.read() as tx:
-            head, genesis = blockchain_log.get_head(tx), blockchain_log.get(tx, 0)
+            head = blockchain_log.get_head(tx)
+            genesis = blockchain_log.get_genesis(tx)
             if head is None or genesis is None:
                 raise AuditLogNotBegunError
             return Summary(
@@ -136,9 +137,10 @@ class BlockchainService:
         with self._database.read() as tx:
             return blockchain_log.get_head(tx)
 
-    def get_entry(self, seq: int) -> AuditEntry | None:
+    def list_by_seq(self, seq: int) -> Sequence[AuditEntry]:
+        """Return what stands at a number: one entry, unless somebody was at the log."""
         with self._database.read() as tx:
-            return blockchain_log.get(tx, seq)
+            return blockchain_log.list_by_seq(tx, seq)
 
     def verify(
         self,

@@ -99,6 +99,8 @@ def parse_epochs(entries: Sequence[OriginEntry]) -> Sequence[Epoch]:
     epochs: list[Epoch] = []
     for entry in entries:
         opened = None if entry.seq == 0 else _parsed(entry)
+        if opened is None and epochs:
+            raise BrokenEpochsError("entry 0 stands there twice")
         if opened is not None and (
             not epochs
             or opened.epoch != len(epochs) + 1

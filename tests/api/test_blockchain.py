@@ -316,6 +316,27 @@ def test_the_terminal_has_the_same(
 
 
 @pytest.mark.tampers
+def test_an_entry_that_stands_there_twice_is_shown_twice(
+    app: Flask, api: Api, ada: Persona, database: Database, sql: connection
+) -> None:
+    append(database, 3)
+    run(
+        sql,
+        "ALTER TABLE audit_log DISABLE TRIGGER ALL;"
+        " ALTER TABLE audit_log DROP CONSTRAINT audit_log_pkey;"
+        " ALTER TABLE audit_log DROP CONSTRAINT audit_log_previous_hash_key;"
+        " INSERT INTO audit_log SELECT * FROM audit_log WHERE seq IN (0, 2)",
+    )
+
+    shown = app.test_cli_runner().invoke(args=["audit", "show", "2"])
+
+    assert shown.exit_code == 0
+    assert shown.output.count('"seq": 2') == 2
+    assert body(api.as_(ada).get("/api/blockchain/summary"))["head_seq"] == 4
+    assert body(api.as_(ada).get("/api/blockchain/verify"))["valid"] is False
+
+
+@pytest.mark.tampers
 def test_the_terminal_reports_damage_by_its_exit_code(
     app: Flask, database: Database, sql: connection
 ) -> None:

@@ -38,7 +38,7 @@ HASH_IN_SQL = """
 
 def test_the_log_begins_with_the_database(database: Database) -> None:
     with database.read() as tx:
-        genesis, head = blockchain_log.get(tx, 0), blockchain_log.get_head(tx)
+        genesis, head = blockchain_log.get_genesis(tx), blockchain_log.get_head(tx)
 
     assert genesis is not None
     assert head is not None
@@ -55,7 +55,7 @@ def test_entries_are_numbered_and_chained(database: Database) -> None:
 
     with database.read() as tx:
         entries = blockchain_log.list_all(tx, after=0, limit=100)
-        genesis = blockchain_log.get(tx, 0)
+        genesis = blockchain_log.get_genesis(tx)
         head = blockchain_log.get_head(tx)
     assert genesis is not None
     assert head is not None

@@ -99,6 +99,23 @@ def test_nothing_is_written_on_a_copy_that_went_on(
 
 
 @pytest.mark.tampers
+def test_nothing_is_written_on_a_log_whose_last_signed_entry_stands_there_twice(
+    database: Database, log: Witnessed
+) -> None:
+    append(database, 9)
+    signed = log.sign()
+    run(
+        log.sql,
+        "ALTER TABLE audit_log DISABLE TRIGGER ALL;"
+        " ALTER TABLE audit_log DROP CONSTRAINT audit_log_pkey;"
+        " ALTER TABLE audit_log DROP CONSTRAINT audit_log_previous_hash_key;"
+        f" INSERT INTO audit_log SELECT * FROM audit_log WHERE seq = {signed.size - 1}",
+    )
+
+    assert log.watch(database).check() is LogCheck.CONTRADICTED
+
+
+@pytest.mark.tampers
 def test_the_end_of_the_log_is_missed_without_a_witness(
     database: Database, log: Witnessed
 ) -> None:
