@@ -342,6 +342,22 @@ INSERT INTO schema_migrations (version, name, sha256) VALUES
 COMMIT;
 \endif
 
+SELECT NOT EXISTS (SELECT FROM schema_migrations WHERE version = 21)
+    AS is_pending \gset
+\if :is_pending
+\echo applying 0021_attempt_rules.sql
+BEGIN;
+-- What its queries return is of no interest here.
+\o /dev/null
+\ir migrations/0021_attempt_rules.sql
+\o
+RESET ROLE;
+INSERT INTO schema_migrations (version, name, sha256) VALUES
+    (21, 'attempt_rules',
+     '6c366d880c41ccfc8aedc7147fe662b5e3375d95c8da55c3aabd4514a1a3d5a5');
+COMMIT;
+\endif
+
 DO $$ BEGIN PERFORM pg_advisory_unlock(31651020127104882); END $$;
 RESET lock_timeout;
 RESET search_path;

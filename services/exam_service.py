@@ -1,10 +1,12 @@
 """What admins do with exams, and what proctors see of them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
 from models import attempt_deadline, exam, question
+from models.attempt import Attempt
 from models.audit_event import AuditEvent
 from models.database import Database, Transaction
 from models.exam import NEXT_STATUSES, Exam, ExamContent, ExamStatus, ListedExam
@@ -67,6 +69,19 @@ class ExamHasAttemptsError(errors.ConflictError):
             "Somebody has sat this exam, so it is kept: archive it instead.",
             current_status=found.status,
             allowed_actions=NEXT_STATUSES[found.status],
+        )
+
+
+class ExamStillSatError(errors.ConflictError):
+    slug = "exam-still-sat"
+    title = "The exam is still sat"
+
+    def __init__(self, found: Exam, running: Sequence[Attempt]) -> None:
+        named = ", ".join(str(one.id) for one in running[:5])
+        super().__init__(
+            f"{len(running)} of its attempts run, because they were reopened ({named})."
+            " Archive the exam when they have ended.",
+            current_status=found.status,
         )
 
 
@@ -170,15 +185,18 @@ class ExamService:
         admin: Principal,
         exam_id: UUID,
     ) -> ExamDetail:
-        """Take a step. Closing submits what still runs, and cancelling voids it."""
+        """Take a step. Closing submits what still runs, and cancelling voids it.
+
+        Raises ExamStillSatError if somebody sits what is to be archived.
+        """
         with self._database.transaction() as tx:
             before = lock_exam(tx, exam_id, expected)
             if wanted not in NEXT_STATUSES[before.status]:
                 raise IllegalStatusStepError(before, wanted)
             if wanted in (ExamStatus.SCHEDULED, ExamStatus.ACTIVE):
                 _require_complete(tx, before)
+            _end_attempts(tx, before, wanted, admin)
             after = exam.set_status(tx, exam_id, wanted)
-            _end_attempts(tx, after, admin)
             record_change(
                 tx, before.status, after, admin.id, changes=changes(before, after)
             )
@@ -263,10 +281,16 @@ def _check_window(before: Exam, content: ExamContent, now: datetime) -> None:
         raise WindowError(f"An exam that is {before.status} keeps a window.", problems)
 
 
-def _end_attempts(tx: Transaction, closing: Exam, admin: Principal) -> None:
-    if closing.status is ExamStatus.COMPLETED:
+def _end_attempts(
+    tx: Transaction, closing: Exam, wanted: ExamStatus, admin: Principal
+) -> None:
+    if wanted is ExamStatus.COMPLETED:
         attempt_ending.end_all(tx, closing.id, admin.id)
-    elif closing.status is ExamStatus.CANCELLED:
+    elif wanted is ExamStatus.ARCHIVED:
+        running = attempt_ending.lock_running(tx, closing.id)
+        if running:
+            raise ExamStillSatError(closing, running)
+    elif wanted is ExamStatus.CANCELLED:
         reason = "The exam was cancelled."
         attempt_ending.void_all(tx, closing.id, admin.id, reason)
 

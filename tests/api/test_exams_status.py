@@ -8,6 +8,7 @@ from psycopg2.errors import CheckViolation
 from psycopg2.extensions import connection
 
 from models.exam import NEXT_STATUSES, ExamStatus
+from tests.audit_trail import run
 from tests.exams import (
     active,
     body,
@@ -155,6 +156,26 @@ def test_cancelling_voids_what_still_runs(
     voided = body(student.get(f"/api/exams/attempts/{attempt['id']}"))
     assert voided["status"] == "voided"
     assert len(entries(sql, "attempt.voided")) == 1
+
+
+def test_what_is_still_sat_is_not_archived(
+    api: Api, admin: Speaker, alice: Persona, sql: connection
+) -> None:
+    exam = active(admin, alice.id)
+    attempt = start(api.as_(alice), exam)
+    exam = step(admin, exam, "completed")
+    path = f"/api/exams/attempts/{attempt['id']}"
+    body(admin.post(f"{path}/reopen", json={"reason": "outage", "extra_seconds": 60}))
+
+    wanted = {"status": "archived"}
+    refused = body(admin.patch(f"/api/exams/{exam['id']}/status", json=wanted), 409)
+
+    assert refused["type"] == "/problems/exam-still-sat"
+    assert attempt["id"] in refused["detail"]
+    with pytest.raises(CheckViolation, match="is still sat"):
+        run(sql, "UPDATE exams SET status = 'archived'")
+    body(api.as_(alice).post(f"{path}/submit"))
+    assert step(admin, exam, "archived")["status"] == "archived"
 
 
 @pytest.mark.parametrize("status", ["completed", "cancelled", "archived"])

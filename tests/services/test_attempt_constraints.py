@@ -1,0 +1,124 @@
+"""What the database itself refuses of an attempt, whatever any code believes."""
+
+from uuid import UUID
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection
+
+from services.attempt_service import AttemptService, SentAnswer
+from services.proctor_actions import ProctorActions
+from tests.audit_trail import run
+from tests.exam_room import ExamRoom
+from utils.uuid7 import uuid7
+
+ANSWER = """
+    INSERT INTO answers (attempt_id, exam_id, question_id, response, client_version)
+    VALUES (%s, %s, %s, '42', 1)
+"""
+BEGIN = """
+    INSERT INTO attempts (id, exam_id, student_id, attempt_number, deadline_at, layout,
+                          max_score)
+    VALUES (%s, %s, %s, 1, clock_timestamp() + interval '1 hour', '[]', 5)
+"""
+FREEZE = "UPDATE exams SET frozen_at = clock_timestamp() WHERE id = %s"
+
+
+@pytest.fixture
+def own(room: ExamRoom, attempts: AttemptService) -> UUID:
+    """An attempt that runs, with an answer to the product."""
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    sent = SentAnswer(question_id=room.questions[1].id, response=41, client_version=1)
+    attempts.save_answers(alice, own.id, [sent])
+    return own.id
+
+
+def refused(sql: connection, statement: str, *parameters: object) -> str | None:
+    with pytest.raises(psycopg2.errors.CheckViolation) as caught:
+        run(sql, statement, *parameters)
+    return caught.value.diag.constraint_name
+
+
+@pytest.mark.parametrize("seconds", [3602.5, 7200])
+def test_no_answer_is_taken_when_the_time_is_over(
+    room: ExamRoom, own: UUID, sql: connection, seconds: float
+) -> None:
+    room.let_time_pass(own, seconds)
+
+    for statement in (ANSWER, "UPDATE answers SET response = '7', client_version = 2"):
+        parameters = [own, room.exam_id, room.questions[0].id]
+        given = parameters if statement is ANSWER else []
+        assert refused(sql, statement, *given) == "answers_attempt_running"
+
+
+def test_what_was_on_its_way_at_the_deadline_is_taken(
+    room: ExamRoom, own: UUID, sql: connection
+) -> None:
+    room.let_time_pass(own, 3600.5)
+
+    run(sql, ANSWER, own, room.exam_id, room.questions[0].id)
+
+
+@pytest.mark.parametrize(
+    ("status", "is_frozen"),
+    [("scheduled", True), ("completed", True), ("cancelled", True), ("active", False)],
+)
+def test_an_attempt_begins_only_in_an_exam_that_is_open(
+    sql: connection, status: str, *, is_frozen: bool
+) -> None:
+    room = ExamRoom(sql, status=status)
+    alice = room.new_student()
+    if is_frozen:
+        run(sql, FREEZE, room.exam_id)
+
+    constraint = refused(sql, BEGIN, uuid7(), room.exam_id, alice.id)
+
+    assert constraint == "attempts_exam_open"
+
+
+@pytest.mark.parametrize("step", [None, "paused", "voided"])
+def test_only_what_has_ended_has_a_score(
+    room: ExamRoom, actions: ProctorActions, own: UUID, sql: connection, step: str
+) -> None:
+    if step == "paused":
+        actions.pause_attempt(room.admin, own, "fire alarm")
+    elif step == "voided":
+        actions.void_attempt(room.admin, own, "the wrong paper")
+
+    constraint = refused(sql, "UPDATE attempts SET score = 1, is_passed = false")
+
+    assert constraint == "attempts_score_status_check"
+
+
+@pytest.mark.usefixtures("own")
+def test_what_can_be_reached_does_not_change(sql: connection) -> None:
+    assert refused(sql, "UPDATE attempts SET max_score = 100") == "attempts_identity"
+
+
+@pytest.mark.usefixtures("own")
+def test_no_answer_is_worth_more_than_its_question(
+    room: ExamRoom, sql: connection
+) -> None:
+    """It is worth 3. That the score is at most what can be reached would allow 5."""
+    assert room.scalar("SELECT max_score FROM attempts") == 5
+
+    constraint = refused(sql, "UPDATE answers SET points_awarded = 3.01")
+
+    assert constraint == "answers_points_of_question"
+
+
+def test_nothing_goes_on_in_an_archived_exam(
+    room: ExamRoom, actions: ProctorActions, own: UUID, sql: connection
+) -> None:
+    actions.terminate_attempt(room.admin, own, "an alarm")
+    for status in ("completed", "archived"):
+        run(sql, "UPDATE exams SET status = %s", status)
+
+    constraint = refused(
+        sql,
+        "UPDATE attempts SET status = 'in_progress', ended_at = NULL, ended_by = NULL,"
+        " score = NULL, is_passed = NULL",
+    )
+
+    assert constraint == "attempts_exam_archived"
