@@ -115,6 +115,10 @@ GROUPS = {
             "tests/services/test_blockchain_service.py",
             "tests/services/test_domain_rows.py",
             "tests/services/test_audit_anchors.py",
+            "tests/services/test_audit_bookmark.py",
+            "tests/services/test_audit_findings.py",
+            "tests/services/test_audit_tree.py",
+            "tests/api/test_blockchain.py",
         ),
     ),
     "risk": Group(

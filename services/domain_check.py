@@ -40,11 +40,12 @@ def check_domain(log: Snapshot, *, last_seq: int, limit: int) -> DomainResult:
     return DomainResult(
         rows=found.rows,
         counts=Counter({REASONS[kind]: n for kind, n in found.counts.items() if n}),
-        findings=tuple(_findings(found.deviations, last_seq)),
+        findings=tuple(findings_of(found.deviations, last_seq)),
     )
 
 
-def _findings(deviations: Sequence[Deviation], last_seq: int) -> Iterator[Finding]:
+def findings_of(deviations: Sequence[Deviation], last_seq: int) -> Iterator[Finding]:
+    """Say what is wrong with each; one of which no entry speaks belongs to the last."""
     for each in deviations:
         yield Finding(
             seq=last_seq if each.seq is None else each.seq,
