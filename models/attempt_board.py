@@ -58,6 +58,8 @@ LIST = (
     + """
      WHERE attempts.exam_id = %(exam_id)s
        AND (%(status)s::text IS NULL OR attempts.status = %(status)s)
+       AND (NOT %(is_ungraded)s
+            OR score IS NULL AND attempts.status IN ('submitted', 'terminated'))
        AND (%(before)s::uuid IS NULL OR attempts.id < %(before)s)
      ORDER BY attempts.id DESC
      LIMIT %(limit)s
@@ -73,9 +75,19 @@ def list_by_exam(
     limit: int,
     before: UUID | None = None,
     status: AttemptStatus | None = None,
+    is_ungraded: bool = False,
 ) -> list[WatchedAttempt]:
-    """Read the attempts of an exam, the last started first."""
-    names = {"exam_id": exam_id, "status": status, "before": before, "limit": limit}
+    """Read the attempts of an exam, the last started first.
+
+    `is_ungraded`: only of those that have ended and have no score yet.
+    """
+    names = {
+        "exam_id": exam_id,
+        "status": status,
+        "is_ungraded": is_ungraded,
+        "before": before,
+        "limit": limit,
+    }
     return tx.all(WatchedAttempt, LIST, names)
 
 

@@ -46,17 +46,24 @@ class ProctorActions:
         exam_id: UUID,
         *,
         status: AttemptStatus | None,
+        is_ungraded: bool = False,
         before: UUID | None,
         limit: int,
     ) -> Page[ManagedAttempt]:
         """Return the live board of an exam, the last started first.
 
+        `is_ungraded`: only of those that have ended and wait for a human.
         Raises ExamNotFoundError.
         """
         with self._database.read() as tx:
             require_exam(tx, staff, exam_id)
             rows = attempt_board.list_by_exam(
-                tx, exam_id, limit=limit + 1, before=before, status=status
+                tx,
+                exam_id,
+                limit=limit + 1,
+                before=before,
+                status=status,
+                is_ungraded=is_ungraded,
             )
         managed = [_managed(row, staff) for row in rows]
         return paged(managed, limit, lambda row: (row.attempt.id,))

@@ -55,6 +55,7 @@ def list_attempts(
         staff,
         exam_id,
         status=query.status,
+        is_ungraded=query.ungraded,
         before=after[0] if after else None,
         limit=query.limit,
     )

@@ -118,6 +118,10 @@ class OwnAttemptsQuery(PageQuery):
 
 class BoardQuery(PageQuery):
     status: AttemptStatus | None = None
+    ungraded: bool = Field(
+        default=False,
+        description="Only those that have ended and wait for points by hand.",
+    )
 
 
 class AttemptResponse(ResponseModel):

@@ -171,7 +171,11 @@ def test_an_essay_is_graded_by_hand(
     written = {"question_id": essay, "response": "SYN, then…", "client_version": 3}
     body(api.as_(alice).put(f"{path}/answers", json={"answers": [written]}))
     early = body(api.as_(bob).get(f"{path}/answers"), 409)
+    board = f"/api/exams/{attempt['exam_id']}/attempts?ungraded=true"
+    assert body(api.as_(bob).get(board))["items"] == []
     assert body(api.as_(alice).post(f"{path}/submit"))["score"] is None
+    (waiting,) = body(api.as_(bob).get(board))["items"]
+    assert (waiting["id"], waiting["allowed_actions"]) == (attempt["id"], ["grade"])
 
     shown = body(api.as_(bob).get(f"{path}/answers"))
     graded = body(
@@ -196,6 +200,7 @@ def test_an_essay_is_graded_by_hand(
     assert graded["questions"][5]["answer"]["graded_by"] == str(bob.id)
     assert [error["pointer"] for error in too_many["errors"]] == ["#/grades/0/points"]
     assert body(api.as_(alice).get(path))["score"] == 4.5
+    assert body(api.as_(bob).get(board))["items"] == []
 
 
 @pytest.mark.parametrize(
