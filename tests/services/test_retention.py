@@ -12,8 +12,9 @@ from models import erasure
 from models.database import ConnectionSettings, ConstraintError, Database
 from models.erasure import DataClass, Target
 from services import audit
-from services.analysis_cohort import Cohorts
+from services.analysis_cohort import Cohorts, Prepared
 from services.analysis_job import AnalysisJob
+from services.analysis_record import RecordedAnalysis
 from services.analysis_service import judge, store, unless_erased
 from services.attempt_errors import EvidenceErasedError
 from services.audit_verification import verify
@@ -287,6 +288,29 @@ def test_an_analysis_under_way_keeps_nothing_of_what_is_erased(
         database.transaction() as tx,
     ):
         store(tx, judge(prepared, attempt_id), audit.SYSTEM)
+
+
+@pytest.mark.usefixtures("old")
+def test_an_analysis_that_comes_too_late_is_left(
+    *,
+    database: Database,
+    sql: connection,
+    rule: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rule(event_payloads=30)
+
+    def judge_late(prepared: Prepared, attempt_id: UUID) -> RecordedAnalysis:
+        sweep(database)
+        return judge(prepared, attempt_id)
+
+    monkeypatch.setattr("services.analysis_job.judge", judge_late)
+    run(sql, "UPDATE attempt_activity SET analysis_due_since = clock_timestamp()")
+    job = AnalysisJob(database, spacing=timedelta())
+
+    assert (job.run(), job.run()) == (1, 0)
+
+    assert scalar(sql, "SELECT count(*) FROM ai_analyses") == 0
 
 
 @pytest.mark.usefixtures("old")
