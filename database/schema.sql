@@ -338,7 +338,7 @@ BEGIN;
 RESET ROLE;
 INSERT INTO schema_migrations (version, name, sha256) VALUES
     (20, 'erased_evidence',
-     '28d9f2f20266eab07746f009363d2ea39b3263c2073e0816f45ff163f0372401');
+     'b6884f4ff61a0a08ce874560438d0b97fa5eea883231b7427414689edc691cf7');
 COMMIT;
 \endif
 
@@ -355,6 +355,22 @@ RESET ROLE;
 INSERT INTO schema_migrations (version, name, sha256) VALUES
     (21, 'attempt_rules',
      '6c366d880c41ccfc8aedc7147fe662b5e3375d95c8da55c3aabd4514a1a3d5a5');
+COMMIT;
+\endif
+
+SELECT NOT EXISTS (SELECT FROM schema_migrations WHERE version = 22)
+    AS is_pending \gset
+\if :is_pending
+\echo applying 0022_erased_before.sql
+BEGIN;
+-- What its queries return is of no interest here.
+\o /dev/null
+\ir migrations/0022_erased_before.sql
+\o
+RESET ROLE;
+INSERT INTO schema_migrations (version, name, sha256) VALUES
+    (22, 'erased_before',
+     '17d76f1a32aec86e0ac1e2ffce9339f7c959361630e58dd705644aecedabc62b');
 COMMIT;
 \endif
 

@@ -62,7 +62,7 @@ GIVE_BACK: LiteralString = """
 # ended: for an exam that nobody has sat that is all there are.
 REQUEST_FINAL: LiteralString = """
     UPDATE attempt_activity SET analysis_due_since = clock_timestamp()
-     WHERE analysis_due_since IS NULL AND attempt_id IN (
+     WHERE analysis_due_since IS NULL AND NOT is_evidence_erased AND attempt_id IN (
            SELECT attempt_risk.attempt_id
              FROM exams
             CROSS JOIN LATERAL (

@@ -133,7 +133,7 @@ def save(
     """Store the answers that are newer than the stored ones, and return those.
 
     Raises ConstraintError `answers_question_fkey` for a question of another exam and
-    `answers_attempt_running` for an attempt that is not in progress.
+    `answers_attempt_running` for an attempt that is not in progress, or over.
     """
     names = {"attempt_id": attempt_id, "exam_id": exam_id, **_columns(answers)}
     return tx.all(SavedVersion, SAVE, names)

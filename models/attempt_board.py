@@ -30,6 +30,7 @@ class WatchedAttempt(Attempt):
     last_seen_at: datetime
     answered_count: int
     risk_score: Decimal | None
+    is_evidence_erased: bool
 
     @property
     def connection(self) -> Connection:
@@ -43,7 +44,8 @@ class WatchedAttempt(Attempt):
 
 FROM = """
          , users.full_name AS student_name, users.email AS student_email,
-           attempt_activity.last_seen_at, attempt_risk.risk_score,
+           attempt_activity.last_seen_at, attempt_activity.is_evidence_erased,
+           attempt_risk.risk_score,
            (SELECT count(*) FROM answers
              WHERE answers.attempt_id = attempts.id AND response <> 'null'
            ) AS answered_count

@@ -39,11 +39,11 @@ LOOK: LiteralString = """
                AS checkpoint_age,
            head.next_seq - coalesce(signed.size, 0) AS unsigned_entries,
            coalesce((
-               SELECT extract(epoch FROM now.it - recorded_at) FROM audit_log
+               SELECT extract(epoch FROM now.it - min(recorded_at)) FROM audit_log
                 WHERE seq = coalesce(signed.size, 0)), 0)::float8 AS unsigned_age,
            head.next_seq - coalesce(cosigned.size, 0) AS unwitnessed_entries,
            coalesce((
-               SELECT extract(epoch FROM now.it - recorded_at) FROM audit_log
+               SELECT extract(epoch FROM now.it - min(recorded_at)) FROM audit_log
                 WHERE seq = coalesce(cosigned.size, 0)), 0)::float8 AS unwitnessed_age,
            running.in_progress AS running_attempts,
            running.paused AS paused_attempts,

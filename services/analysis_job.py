@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import groupby
 from typing import Final
 from uuid import UUID
@@ -73,14 +73,13 @@ class AnalysisJob:
         wanted = [claim.attempt_id for claim in claims]
         with self._database.read() as tx:
             prepared = self._cohorts.prepare(tx, exam_id, wanted)
+        ready = []
         for claim in claims:
-            if claim.attempt_id not in prepared.inputs:
-                self._confirm(claim, prepared.now)
-        return [
-            _Ready(claim=claim, prepared=prepared)
-            for claim in claims
-            if claim.attempt_id in prepared.inputs
-        ]
+            if claim.attempt_id in prepared.inputs:
+                ready.append(_Ready(claim=claim, prepared=prepared))
+            else:
+                self._settle(claim)
+        return ready
 
     def _analyse(self, ready: _Ready) -> None:
         claim = ready.claim
@@ -88,12 +87,12 @@ class AnalysisJob:
         with self._database.read() as tx:
             before = ai_analysis.get_latest(tx, claim.attempt_id)
         if before is not None and before.inputs_hash.hex() == made.inputs_hash:
-            self._confirm(claim, made.created_at)
+            self._confirm(claim, made)
             return
         try:
             self._store(ready, made)
         except EvidenceErasedError:
-            self._confirm(claim, made.created_at)
+            self._settle(claim)
             return
         known = set() if before is None else _similar_to(from_row(before))
         self._request(_similar_to(made) - known)
@@ -115,9 +114,13 @@ class AnalysisJob:
                 )
             analysis_queue.settle(tx, ready.claim)
 
-    def _confirm(self, claim: Claim, now: datetime) -> None:
+    def _confirm(self, claim: Claim, made: RecordedAnalysis) -> None:
         with self._database.bookkeeping() as tx:
-            ai_analysis.confirm(tx, claim.attempt_id, now)
+            ai_analysis.confirm(tx, claim.attempt_id, made.created_at)
+            analysis_queue.settle(tx, claim)
+
+    def _settle(self, claim: Claim) -> None:
+        with self._database.bookkeeping() as tx:
             analysis_queue.settle(tx, claim)
 
     def _request(self, attempt_ids: set[UUID]) -> None:

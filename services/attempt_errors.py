@@ -183,6 +183,20 @@ class AttemptOverError(errors.ConflictError):
         )
 
 
+class NoReceiptError(errors.ConflictError):
+    slug = "no-receipt"
+    title = "No receipt"
+
+    def __init__(self, own: Attempt) -> None:
+        super().__init__(
+            "An attempt has a receipt once it is submitted."
+            if own.is_running
+            else f"The attempt is {own.status}: it was ended, and not handed in.",
+            current_status=own.status,
+            allowed_actions=["submit"] if own.is_running else [],
+        )
+
+
 class AttemptStepError(errors.ConflictError):
     slug = "attempt-step-not-allowed"
     title = "Step not allowed"

@@ -35,6 +35,7 @@ from services.attempt_errors import (
     AttemptPausedError,
     DeadlineNotReachedError,
     ExamClosedMeanwhileError,
+    NoReceiptError,
 )
 from services.attempt_start import Started
 from services.event_intake import CONCURRENT_CODE
@@ -167,13 +168,13 @@ class AttemptService:
         attempt_id: UUID,
         ended_by: Literal[EndedBy.STUDENT, EndedBy.DEADLINE] = EndedBy.STUDENT,
     ) -> Receipt:
-        """End the attempt and return its receipt; again, the same receipt.
+        """End the attempt and return its receipt; again, the same one.
 
         An attempt whose time is over is ended by the deadline, not by the student. By
         DEADLINE a program submits because its clock says so; ours decides.
         Raises AttemptNotFoundError, AttemptHeldElsewhereError, AttemptOverError for one
-        that staff has terminated or voided, and by DEADLINE AttemptPausedError and
-        DeadlineNotReachedError.
+        that staff has terminated or voided, NoReceiptError if it is reopened meanwhile,
+        and by DEADLINE AttemptPausedError and DeadlineNotReachedError.
         """
         with self._database.transaction() as tx:
             own = _own(attempt.get_for_update(tx, attempt_id), student, attempt_id)
@@ -194,7 +195,8 @@ class AttemptService:
             ended = _own(attempt.get(tx, attempt_id), student, attempt_id)
             entry = attempt_receipt.get(tx, attempt_id)
         if entry is None:
-            raise LookupError("a submitted attempt without its audit entry")
+            # It was reopened at this very moment.
+            raise NoReceiptError(ended)
         return Receipt(
             attempt=ended,
             score=entry.score,

@@ -67,7 +67,8 @@ class Granted:
     extended: Sequence[UUID]
     reopened: Sequence[UUID]
     already_granted: Sequence[UUID]
-    # Ended by the deadline, and now sitting something else, or of an archived exam.
+    # Ended by the deadline, and now sitting something else, of an archived exam, or
+    # erased.
     not_reopened: Sequence[UUID]
 
 

@@ -217,4 +217,7 @@ def _reread(tx: Transaction, staff: Principal, attempt_id: UUID) -> ManagedAttem
 
 
 def _managed(row: WatchedAttempt, staff: Principal) -> ManagedAttempt:
-    return ManagedAttempt(attempt=row, allowed_actions=allowed_actions(row, staff.role))
+    allowed = allowed_actions(row, staff.role)
+    if row.is_evidence_erased and "reopen" in allowed:
+        allowed.remove("reopen")
+    return ManagedAttempt(attempt=row, allowed_actions=allowed)

@@ -16,13 +16,12 @@ from uuid import UUID
 from pydantic import Base64Bytes, BaseModel, ConfigDict, ValidationError
 
 from models import attempt, attempt_receipt, blockchain_log, checkpoint, evidence
-from models.attempt import Attempt
 from models.checkpoint import StoredCheckpoint
 from models.database import Database, Transaction
 from models.evidence import SealedEntry
 from models.principal import Principal
 from services import errors
-from services.attempt_errors import AttemptNotFoundError
+from services.attempt_errors import AttemptNotFoundError, NoReceiptError
 from services.audit_findings import Check, CheckResult
 from services.merkle_service import prove_inclusion
 from utils.blockchain_hasher import (
@@ -40,20 +39,6 @@ from utils.witness_policy import Standing, WitnessPolicy, judge
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # So many witnessed checkpoints are judged before a receipt does without.
 CANDIDATES: Final = 8
-
-
-class NoReceiptError(errors.ConflictError):
-    slug = "no-receipt"
-    title = "No receipt"
-
-    def __init__(self, own: Attempt) -> None:
-        super().__init__(
-            "An attempt has a receipt once it is submitted."
-            if own.is_running
-            else f"The attempt is {own.status}: it was ended, and not handed in.",
-            current_status=own.status,
-            allowed_actions=["submit"] if own.is_running else [],
-        )
 
 
 class ReceiptPendingError(errors.BusyError):

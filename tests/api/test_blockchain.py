@@ -334,6 +334,7 @@ def test_an_entry_that_stands_there_twice_is_shown_twice(
     assert shown.output.count('"seq": 2') == 2
     assert body(api.as_(ada).get("/api/blockchain/summary"))["head_seq"] == 4
     assert body(api.as_(ada).get("/api/blockchain/verify"))["valid"] is False
+    assert api.as_(ada).get("/metrics").status_code == 200
 
 
 @pytest.mark.tampers

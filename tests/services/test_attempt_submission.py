@@ -1,6 +1,7 @@
 """Submitting: AttemptService.submit_attempt, its receipt and its races."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
@@ -11,12 +12,13 @@ import pytest
 from psycopg2.extensions import connection
 
 from models.attempt import AttemptStatus, EndedBy
-from models.database import Database
+from models.database import Database, Transaction
 from services.attempt_errors import (
     AttemptHeldElsewhereError,
     AttemptOverError,
     AttemptPausedError,
     DeadlineNotReachedError,
+    NoReceiptError,
 )
 from services.attempt_service import AttemptService, Receipt, SentAnswer
 from services.deadlines import end_overdue_attempts
@@ -209,7 +211,7 @@ def test_a_program_does_not_end_an_attempt_that_is_paused(
     ("seconds", "wanted", "ended_by"),
     [
         (-1, EndedBy.DEADLINE, EndedBy.DEADLINE),
-        (-1, EndedBy.STUDENT, EndedBy.STUDENT),
+        (-60, EndedBy.STUDENT, EndedBy.STUDENT),
         (0, EndedBy.DEADLINE, EndedBy.DEADLINE),
         (0, EndedBy.STUDENT, EndedBy.DEADLINE),
     ],
@@ -235,6 +237,34 @@ def test_what_is_submitted_around_the_deadline(
     if ended_by is EndedBy.DEADLINE:
         actions.reopen_attempt(room.admin, own.id, 600, "outage")
         assert room.scalar("SELECT paused_seconds FROM attempts") in range(4)
+
+
+def test_an_attempt_that_is_reopened_at_that_moment_has_no_receipt_yet(
+    room: ExamRoom,
+    attempts: AttemptService,
+    actions: ProctorActions,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    room.let_time_pass(own.id, 3600)
+
+    with monkeypatch.context() as patched:
+        # Between its commit and the reading of what was committed.
+        read = Database.read
+
+        def read_late(database: Database) -> AbstractContextManager[Transaction]:
+            patched.undo()
+            actions.reopen_attempt(room.admin, own.id, 600, "outage")
+            return read(database)
+
+        patched.setattr(Database, "read", read_late)
+        with pytest.raises(NoReceiptError) as refused:
+            attempts.submit_attempt(alice, own.id)
+
+    assert refused.value.current_status == "in_progress"
+    assert refused.value.allowed_actions == ("submit",)
+    assert attempts.submit_attempt(alice, own.id).attempt.ended_by is EndedBy.STUDENT
 
 
 def test_a_program_on_a_device_that_was_displaced_ends_nothing(

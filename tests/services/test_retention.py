@@ -8,7 +8,8 @@ import pytest
 from flask import Flask
 from psycopg2.extensions import connection
 
-from models import erasure
+from database.migrate import MIGRATIONS
+from models import analysis_queue, erasure
 from models.database import ConnectionSettings, ConstraintError, Database
 from models.erasure import DataClass, Target
 from services import audit
@@ -20,10 +21,16 @@ from services.attempt_errors import EvidenceErasedError
 from services.audit_verification import verify
 from services.background import jobs
 from tests.audit_trail import run, scalar
+from tests.by_hand import stated
 from tests.exams import ONE_OF_EACH, Json, active, body, entries, start
 from tests.personas import Api, Persona
 from tests.reports import observed, record
 
+WHY: Json = {
+    "legal_basis": "GDPR Art. 17(1)(a)",
+    "reason": "asked for in a letter",
+    "erase_mentions": False,
+}
 KEPT: Json = {
     "event_payloads": None,
     "answers": None,
@@ -222,6 +229,54 @@ def test_answers_that_have_yet_to_be_graded_are_kept(
     assert responses(sql, ungraded) == [None]
 
 
+def test_nobody_is_erased_whose_answers_have_yet_to_be_graded(
+    api: Api, ada: Persona, sql: connection, ungraded: Json
+) -> None:
+    path = f"/api/users/{owner_of(sql, ungraded)}/erasure"
+
+    refused = body(api.as_(ada).post(path, json=WHY), 409)
+
+    assert refused["type"] == "/problems/answers-ungraded"
+    assert ungraded["id"] in refused["detail"]
+    assert responses(sql, ungraded) == ["As my grandmother said."]
+    grade(api, ada, ungraded)
+    body(api.as_(ada).post(path, json=WHY))
+    assert responses(sql, ungraded) == [None]
+
+
+def test_answers_that_are_gone_wait_for_nobody(
+    api: Api, ada: Persona, sql: connection, ungraded: Json
+) -> None:
+    run(sql, "SET session_replication_role = replica")
+    run(sql, "UPDATE answers SET response = 'null'")
+    run(sql, "SET session_replication_role = origin")
+    run(sql, stated("UPDATE answers SET response = response"))
+
+    body(api.as_(ada).post(f"/api/users/{owner_of(sql, ungraded)}/erasure", json=WHY))
+
+
+def test_what_was_erased_before_there_was_a_mark_for_it_gets_one(
+    *,
+    api: Api,
+    sql: connection,
+    mallory: Persona,
+    ada: Persona,
+    database: Database,
+    old: Json,
+    rule: Callable[..., None],
+) -> None:
+    other = start(api.as_(mallory), active(api.as_(ada), mallory.id))
+    record(api.as_(mallory), other, observed(1))
+    rule(answers=30)
+    sweep(database)
+    run(sql, "UPDATE attempt_activity SET is_evidence_erased = false")
+
+    run(sql, (MIGRATIONS / "0022_erased_before.sql").read_text())
+
+    marked = "SELECT attempt_id FROM attempt_activity WHERE is_evidence_erased"
+    assert run(sql, marked) == [(UUID(old["id"]),)]
+
+
 def test_the_database_keeps_answers_that_have_yet_to_be_graded(
     database: Database, ungraded: Json
 ) -> None:
@@ -268,8 +323,10 @@ def test_of_whom_evidence_was_erased_is_not_judged_by_what_is_left(
     refused = body(api.as_(ada).post(path, json={}), 409)
     assert refused["type"] == "/problems/evidence-erased"
     assert body(api.as_(ada).get(path)) == before
-    # It was looked at, and need not be again when the exam is over.
-    assert scalar(sql, "SELECT checked_at FROM attempt_risk") > checked
+    # Nobody has looked whether the score is still right.
+    assert scalar(sql, "SELECT checked_at FROM attempt_risk") == checked
+    with database.bookkeeping() as tx:
+        assert analysis_queue.request_final(tx) == 0
 
 
 def test_an_analysis_under_way_keeps_nothing_of_what_is_erased(
@@ -349,6 +406,9 @@ def test_an_attempt_whose_answers_were_erased_does_not_go_on(
 
     assert refused["type"] == "/problems/evidence-erased"
     assert scalar(sql, "SELECT score FROM attempts") == before == 2
+    exam_id = scalar(sql, "SELECT exam_id FROM attempts")
+    (shown,) = body(api.as_(ada).get(f"/api/exams/{exam_id}/attempts"))["items"]
+    assert shown["allowed_actions"] == ["grade", "void"]
 
 
 @pytest.mark.usefixtures("old")
