@@ -27,6 +27,28 @@ def sent(question_id: UUID, response: object, version: int = 1) -> SentAnswer:
     )
 
 
+def test_what_is_saved_together_has_one_time(
+    room: ExamRoom, attempts: AttemptService, sql: connection
+) -> None:
+    """The risk model would take microseconds between answers for haste."""
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    capital, product = room.questions
+    options = [str(each) for each in capital.option_ids]
+    times = (
+        "SELECT count(DISTINCT first_saved_at), count(DISTINCT saved_at) FROM answers"
+    )
+
+    for version in (1, 2):
+        both = [
+            sent(product.id, version, version),
+            sent(capital.id, options[version], version),
+        ]
+        saved = attempts.save_answers(alice, own.id, both).saved
+        assert len({each.saved_at for each in saved}) == 1
+        assert run(sql, times) == [(1, 1)]
+
+
 def test_answers_are_stored_and_audited_together(
     sql: connection, room: ExamRoom, attempts: AttemptService
 ) -> None:
