@@ -1,9 +1,12 @@
 """Guessing is slow, and slows down nobody but the guesser (S20, S21)."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Literal
 
 import psycopg2
 import pytest
@@ -19,6 +22,27 @@ from tests.personas import PASSWORD, Api, Persona
 WRONG = "incorrect horse battery staple"
 HERE, THERE = "192.0.2.1", "198.51.100.7"
 PER_ACCOUNT, PER_ADDRESS = 5, 20
+
+
+@pytest.mark.parametrize("path", ["login", "register"])
+def test_what_is_too_long_for_an_address_is_not_normalized(
+    api: Api, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """It takes the square of its length: 120 kB of marks stopped a worker for 28 s."""
+    lengths = []
+
+    def normalize(form: Literal["NFC", "NFKC"], text: str) -> str:
+        lengths.append(len(text))
+        return unicodedata.normalize(form, text)
+
+    monkeypatch.setattr("models.wire.unicodedata", SimpleNamespace(normalize=normalize))
+    marks = "\u0315" * 3000 + "\u0300" * 3000
+    sent = {"email": f"a{marks}@example.edu", "password": PASSWORD, "full_name": "A"}
+
+    reply = api.as_(None).post(f"/api/auth/{path}", json=sent)
+
+    assert reply.status_code in {401, 403, 422}
+    assert max(lengths, default=0) <= 254
 
 
 @pytest.fixture
