@@ -57,9 +57,10 @@ GIVE_BACK: LiteralString = """
        AND analysis_due_since = claim.until
 """
 
-# What an attempt is compared with is complete once all attempts have ended. OFFSET 0
-# keeps the last of an exam from being looked for among those of all exams, by when they
-# ended: for an exam that nobody has sat that is all there are.
+# What an attempt is compared with is complete once all attempts have ended, and that is
+# known when the exam is completed: that the deadline has ended an attempt may have been
+# noted later. OFFSET 0 keeps the last of an exam from being looked for among those of
+# all exams, by when they ended: for an exam that nobody has sat that is all there are.
 REQUEST_FINAL: LiteralString = """
     UPDATE attempt_activity SET analysis_due_since = clock_timestamp()
      WHERE analysis_due_since IS NULL AND NOT is_evidence_erased AND attempt_id IN (
@@ -71,8 +72,8 @@ REQUEST_FINAL: LiteralString = """
                            WHERE exam_id = exams.id OFFSET 0) AS its) AS last
              JOIN attempt_risk ON attempt_risk.exam_id = exams.id
             WHERE exams.status = 'completed'
-              AND exams.ends_at > statement_timestamp() - interval '1 day'
-              AND attempt_risk.checked_at < last.ended_at)
+              AND exams.updated_at > statement_timestamp() - interval '1 day'
+              AND checked_at < greatest(exams.updated_at, last.ended_at))
 """
 
 

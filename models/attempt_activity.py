@@ -118,6 +118,15 @@ REQUEST_ANALYSIS = """
 """
 
 
+# For one whose evidence was erased nothing comes of it.
+REQUEST_ANALYSIS_OF_EXAM = """
+    UPDATE attempt_activity
+       SET analysis_due_since = least(analysis_due_since, clock_timestamp())
+     WHERE attempt_id IN (SELECT id FROM attempts
+                           WHERE exam_id = %(exam_id)s AND status <> 'voided')
+"""
+
+
 def get_holder(tx: Transaction, attempt_id: UUID) -> Holder | None:
     return tx.one_or_none(Holder, GET_HOLDER, {"attempt_id": attempt_id})
 
@@ -183,3 +192,11 @@ def tell_displaced(tx: Transaction, refused: Refused) -> None:
 def request_analysis(tx: Transaction, attempt_ids: Sequence[UUID]) -> None:
     """Have the attempts analysed soon, by whichever process comes to it first."""
     tx.execute(REQUEST_ANALYSIS, {"attempt_ids": list(attempt_ids)})
+
+
+def request_analysis_of_exam(tx: Transaction, exam_id: UUID) -> None:
+    """Have all attempts of an exam analysed anew: one that was compared with is void.
+
+    In a transaction of its own: it touches rows of others, in no order.
+    """
+    tx.execute(REQUEST_ANALYSIS_OF_EXAM, {"exam_id": exam_id})

@@ -20,6 +20,7 @@ class Subject:
     started_at: datetime
     ended_at: datetime | None
     last_seen_at: datetime
+    is_voided: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,8 @@ class ReportingLogin:
 # whose evidence was erased is no measure either, neither of others nor of itself.
 LIST_SUBJECTS: LiteralString = """
     SELECT attempts.id AS attempt_id, attempts.student_id, attempts.started_at,
-           attempts.ended_at, attempt_activity.last_seen_at
+           attempts.ended_at, attempt_activity.last_seen_at,
+           attempts.status = 'voided' AS is_voided
       FROM attempts
       JOIN attempt_activity ON attempt_activity.attempt_id = attempts.id
      WHERE attempts.exam_id = %(exam_id)s

@@ -36,6 +36,8 @@ class ExamBasis:
 
     policy: ProctoringPolicy
     questions: Mapping[UUID, Question]
+    # The policy is not the exam's own, but one that is tried.
+    is_trial: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +103,7 @@ def read_basis(
     return ExamBasis(
         policy=trial or ProctoringPolicy.model_validate(found.proctoring),
         questions={each.id: each for each in question.list_by_exam(tx, exam_id)},
+        is_trial=trial is not None,
     )
 
 
@@ -139,7 +142,12 @@ def _prepare(
     inputs: dict[UUID, AttemptInputs] = {}
     rest = iter(outdated)
     while chunk := list(islice(rest, CHUNK)):
-        read = read_inputs(tx, chunk, kept.basis.questions)
+        read = read_inputs(
+            tx,
+            chunk,
+            kept.basis.questions,
+            kept.basis.policy if kept.basis.is_trial else None,
+        )
         for subject in chunk:
             kept.members[subject.attempt_id] = _Measured(
                 member=measure(read[subject.attempt_id], kept.basis.policy, version),
@@ -147,7 +155,7 @@ def _prepare(
                 at=now,
             )
         inputs |= {each: read[each] for each in read if each in asked_for}
-    present = [subject.attempt_id for subject in subjects]
+    present = [each.attempt_id for each in subjects if not each.is_voided]
     members = tuple(kept.members[attempt_id].member for attempt_id in present)
     # What a cohort derives of its members is kept with it.
     if outdated or members != kept.cohort.members:

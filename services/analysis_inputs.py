@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final
@@ -18,12 +18,23 @@ from models.question_types import QuestionKind
 from models.risk_subject import SeenEvent, Subject, Write
 from services import grading
 from services.attempt_holds import Hold, Holds
-from services.event_catalogue import EventClass, Severity
-from services.proctoring_policy import PayloadFacts, read_facts
+from services.event_catalogue import EVENT_TYPES, EventClass, Severity
+from services.proctoring_policy import (
+    Classified,
+    PayloadFacts,
+    ProctoringPolicy,
+    classify,
+    read_facts,
+)
 from services.risk import AnsweredQuestion, AttemptInputs, ObservedEvent, Pause
 from utils.blockchain_hasher import canonical_json
 
+NO_TIME: Final = timedelta()
 MILLISECOND: Final = timedelta(milliseconds=1)
+# So many tell how late a clock is.
+TELLING_EVENTS: Final = 20
+# What an analysis itself has noted is none of its inputs.
+OWN_NOTES: Final = frozenset({"client.heartbeat_missed"})
 # What stops the clock of an attempt until it is resumed.
 STOPS: Final = frozenset({"session.paused", "session.submitted", "session.terminated"})
 
@@ -32,16 +43,19 @@ def read_inputs(
     tx: Transaction,
     subjects: Sequence[Subject],
     questions: Mapping[UUID, Question],
+    trial: ProctoringPolicy | None = None,
 ) -> dict[UUID, AttemptInputs]:
     """Read attempts of one exam, in a few statements for any number of them.
 
     A running attempt is judged up to the last sign of its client, so that the same
-    data give the same score whenever somebody asks.
+    data give the same score whenever somebody asks. Under the policy of a trial events
+    are classified anew.
     """
     ids = [subject.attempt_id for subject in subjects]
     events: dict[UUID, list[SeenEvent]] = defaultdict(list)
     for event in risk_subject.list_events(tx, ids):
-        events[event.attempt_id].append(event)
+        if event.event_type not in OWN_NOTES:
+            events[event.attempt_id].append(event)
     writes: dict[UUID, list[Write]] = defaultdict(list)
     for write in risk_subject.list_writes(tx, ids):
         writes[write.attempt_id].append(write)
@@ -55,7 +69,11 @@ def read_inputs(
             events[subject.attempt_id],
             [write.at for write in writes[subject.attempt_id]],
             _answered(answers[subject.attempt_id], questions),
-            devices[subject.attempt_id],
+            replace(
+                devices[subject.attempt_id],
+                trial=trial,
+                behind=_behind(events[subject.attempt_id], devices[subject.attempt_id]),
+            ),
         )
         for subject in subjects
     }
@@ -63,26 +81,41 @@ def read_inputs(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Devices:
-    """From which login each report of an attempt came, if several have held it."""
+    """From which login each report of an attempt came, if several have held it.
+
+    `behind` says by how much the clock of each was behind ours.
+    """
 
     holds: Holds
     login_of_batch: Mapping[UUID, UUID]
+    behind: Mapping[UUID | None, timedelta] = field(default_factory=dict)
+    trial: ProctoringPolicy | None = None
 
     def observed(self, event: SeenEvent) -> ObservedEvent:
-        # A clock that is ahead shows itself here. One that is behind looks like a late
-        # delivery, and is given the benefit of the doubt.
-        occurred_at = min(event.occurred_at, event.received_at)
+        # A clock that is ahead shows itself in each event.
+        late_by = self.behind.get(self.login_of(event), NO_TIME)
+        occurred_at = min(event.occurred_at + late_by, event.received_at)
+        classified = self._classified(event)
         return ObservedEvent(
             id=event.id,
             code=event.event_type,
-            event_class=EventClass(event.event_class),
-            severity=Severity(event.severity),
+            event_class=classified.event_class,
+            severity=classified.severity,
             occurred_at=occurred_at,
             received_at=event.received_at,
             sequence=event.sequence,
             facts=self._while_held(event, occurred_at),
             is_displaced=self._is_displaced(event, occurred_at),
         )
+
+    def login_of(self, event: SeenEvent) -> UUID | None:
+        """Return who sent an event; None if one login has sent all."""
+        return self.login_of_batch.get(event.batch_id)
+
+    def _classified(self, event: SeenEvent) -> Classified:
+        if self.trial is None:
+            return Classified(EventClass(event.event_class), Severity(event.severity))
+        return classify(EVENT_TYPES[event.event_type], event.payload, self.trial)
 
     def is_sign(self, event: SeenEvent) -> bool:
         """Say whether the arrival of an event tells of the student."""
@@ -91,7 +124,7 @@ class _Devices:
         )
 
     def _is_displaced(self, event: SeenEvent, observed_at: datetime) -> bool:
-        login = self.login_of_batch.get(event.batch_id)
+        login = self.login_of(event)
         return login is not None and self.holds.is_displaced(
             login, observed_at, event.received_at
         )
@@ -99,7 +132,7 @@ class _Devices:
     def _while_held(self, event: SeenEvent, occurred_at: datetime) -> PayloadFacts:
         """Return the facts, for as long as the student was at that device."""
         facts = read_facts(event.payload)
-        login = self.login_of_batch.get(event.batch_id)
+        login = self.login_of(event)
         lost_at = login and self.holds.lost_after(login, occurred_at)
         if not lost_at:
             return facts
@@ -117,6 +150,27 @@ def _devices(tx: Transaction, holds: Mapping[UUID, Holds]) -> dict[UUID, _Device
     return {
         attempt_id: _Devices(holds=held, login_of_batch=login_of_batch)
         for attempt_id, held in holds.items()
+    }
+
+
+def _behind(
+    events: Iterable[SeenEvent], devices: _Devices
+) -> dict[UUID | None, timedelta]:
+    """Return by how much the clock of each login was behind ours, at most.
+
+    Every event came at least so long after it was over by that clock: no delay is so
+    regular, unless there are few. With the correction none comes before it is over.
+    """
+    delays: dict[UUID | None, list[timedelta]] = defaultdict(list)
+    for event in events:
+        if event.sequence is not None:
+            lasted = read_facts(event.payload).duration_ms * MILLISECOND
+            delay = event.received_at - event.occurred_at - lasted
+            delays[devices.login_of(event)].append(max(NO_TIME, delay))
+    return {
+        login: min(those)
+        for login, those in delays.items()
+        if len(those) >= TELLING_EVENTS
     }
 
 
@@ -194,7 +248,7 @@ def _answered(
 
 def _answer(given: Answer, asked: Question) -> AnsweredQuestion | None:
     response = parse_response(asked.kind, asked.body, given.response)
-    if response in (None, "", ()):
+    if response in (None, "", ()) or _is_placeholder(response):
         return None
     points = grading.grade(asked, response)
     return AnsweredQuestion(
@@ -206,6 +260,11 @@ def _answer(given: Answer, asked: Question) -> AnsweredQuestion | None:
         saved_at=given.saved_at,
         options_count=_options_count(asked),
     )
+
+
+def _is_placeholder(response: Response) -> bool:
+    """Say whether a text says nothing: a blank or a dash that two have says nothing."""
+    return isinstance(response, str) and not any(map(str.isalnum, response))
 
 
 def _digest(response: Response) -> str:

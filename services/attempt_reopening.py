@@ -64,6 +64,7 @@ def reopen(
         raise NoTimeLeftError(ended)
     answer.clear_marks(tx, ended.id)
     record_server_event(tx, ended.id, "session.resumed", {"reason": reason})
+    attempt_activity.request_analysis(tx, [ended.id])
     audit.append(
         tx,
         AuditEvent.ATTEMPT_REOPENED,

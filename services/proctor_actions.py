@@ -6,7 +6,7 @@ Each reads the locked row, so that the refusal names the state that forbids the 
 from dataclasses import dataclass
 from uuid import UUID
 
-from models import attempt_board, attempt_steps
+from models import attempt_activity, attempt_board, attempt_steps
 from models.attempt import Attempt, AttemptStatus, EndedBy
 from models.attempt_board import WatchedAttempt
 from models.audit_event import AuditEvent
@@ -79,6 +79,7 @@ class ProctorActions:
             after = attempt_steps.pause(tx, before.id)
             _record(tx, AuditEvent.ATTEMPT_PAUSED, staff, before, after, reason)
             record_server_event(tx, after.id, "session.paused", {"reason": reason})
+            attempt_activity.request_analysis(tx, [after.id])
             return _reread(tx, staff, attempt_id)
 
     def resume_attempt(
@@ -92,6 +93,7 @@ class ProctorActions:
             after = attempt_steps.unpause(tx, before.id)
             _record(tx, AuditEvent.ATTEMPT_UNPAUSED, staff, before, after, reason)
             record_server_event(tx, after.id, "session.resumed", {"reason": reason})
+            attempt_activity.request_analysis(tx, [after.id])
             return _reread(tx, staff, attempt_id)
 
     def extend_attempt(
@@ -167,7 +169,11 @@ class ProctorActions:
             if before.status is AttemptStatus.VOIDED:
                 raise AttemptStepError("void", before, admin.role)
             attempt_ending.void(tx, [before], EndedBy.ADMIN, admin.id, reason)
-            return _reread(tx, admin, attempt_id)
+            voided = _reread(tx, admin, attempt_id)
+        with self._database.bookkeeping() as tx:
+            # Nobody is accused of being like what never took place.
+            attempt_activity.request_analysis_of_exam(tx, before.exam_id)
+        return voided
 
 
 def _require_step(

@@ -91,10 +91,10 @@ PEOPLE = """
 """
 EXAMS = """
     INSERT INTO exams (id, title, duration_minutes, starts_at, ends_at, status,
-                       created_by, frozen_at, created_at)
+                       created_by, frozen_at, created_at, updated_at)
     SELECT pg_temp.id_of('exam', number), 'Exam ' || number, 60, began,
            began + interval '1 day', 'completed', pg_temp.id_of('admin', 0), began,
-           began
+           began, began + interval '1 day'
       FROM generate_series(0, %(exams)s - 1) AS number,
            LATERAL (SELECT pg_temp.began(number, %(exams)s) AS began) AS time
 """

@@ -7,9 +7,10 @@ from functools import cached_property
 from statistics import fmean, median
 from uuid import UUID
 
+from services.proctoring_policy import ProctoringPolicy
 from services.risk.canonical import digest
 from services.risk.inputs import AttemptInputs
-from services.risk.spans import Span, overlap, pauses
+from services.risk.spans import Span, microseconds, overlap, pauses, union
 from services.risk.weighting import Weighting
 
 # Make the median and the mean of the absolute deviations estimate the standard
@@ -122,21 +123,22 @@ class Deviation:
     robust_z: float
 
 
-def deviation(
-    value: float, others: Sequence[float], minimum_spread: float
-) -> Deviation:
+def deviation(value: float, others: Sequence[float], weighting: Weighting) -> Deviation:
     """Compare with the median, in units of the median absolute deviation.
 
     Most factors are 0 for most students, so that the median deviation is 0 as well. The
-    mean deviation then stands in for it (Iglewicz and Hoaglin, 1993), and
-    `minimum_spread` where all are alike. Needs at least one other value.
+    mean deviation then stands in for it (Iglewicz and Hoaglin, 1993), and where all are
+    alike `minimum_spread`, or a share of the median: one more than twenty is no more
+    than twenty. Needs at least one other value.
     """
     center = median(others)
     deviations = [abs(each - center) for each in others]
     spread = MAD_TO_SIGMA * median(deviations)
     if spread == 0:
         spread = MEAN_DEVIATION_TO_SIGMA * fmean(deviations)
-    spread = max(spread, minimum_spread)
+    spread = max(
+        spread, weighting.minimum_spread, weighting.minimum_spread_share * center
+    )
     return Deviation(median=center, spread=spread, robust_z=(value - center) / spread)
 
 
@@ -163,23 +165,34 @@ def raising(robust_z: float, weighting: Weighting) -> float:
     return 1 + (weighting.raised_factor - 1) * share
 
 
-def timed_answers(inputs: AttemptInputs) -> tuple[TimedAnswer, ...]:
+def timed_answers(
+    inputs: AttemptInputs, policy: ProctoringPolicy
+) -> tuple[TimedAnswer, ...]:
     """Give each answer the time from the last save before it to its own last save.
 
-    Answers saved at the same moment share their time equally, and pauses do not count.
-    A changed answer gets the longer time up to its last change: it errs on the side of
-    the student.
+    Answers whose saves follow closely share the time since the save before the first
+    of them: they were thought about on paper, on one page, or without a network, and
+    only the saves were fast. Pauses do not count. A changed answer gets the longer time
+    up to its last change. All of it errs on the side of the student.
     """
     breaks = pauses(inputs)
     first = {a.question_id: inputs.offset(a.first_saved_at) for a in inputs.answers}
     last = {a.question_id: inputs.offset(a.saved_at) for a in inputs.answers}
     marks = sorted({0, *first.values(), *last.values()})
-    at_once = Counter(first.values())
+    groups = union(
+        (Span(each, each) for each in first.values()),
+        microseconds(policy.debounce_seconds),
+    )
+    group_of = {
+        question: next(each for each in groups if each.start <= began <= each.end)
+        for question, began in first.items()
+    }
+    sizes = Counter(group_of.values())
     timed: list[TimedAnswer] = []
     for answer in sorted(inputs.answers, key=lambda each: each.question_id):
-        began = first[answer.question_id]
-        before = max((mark for mark in marks if mark < began), default=began)
-        span = Span(before, max(began, last[answer.question_id]))
+        group = group_of[answer.question_id]
+        before = max((mark for mark in marks if mark < group.start), default=0)
+        span = Span(min(before, group.start), max(group.end, last[answer.question_id]))
         working = span.length - overlap(breaks, span)
         timed.append(
             TimedAnswer(
@@ -188,7 +201,7 @@ def timed_answers(inputs: AttemptInputs) -> tuple[TimedAnswer, ...]:
                 is_correct=answer.is_correct,
                 response_digest=answer.response_digest,
                 options_count=answer.options_count,
-                seconds=working / at_once[began] / 1_000_000,
+                seconds=working / sizes[group] / 1_000_000,
             )
         )
     return tuple(timed)

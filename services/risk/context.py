@@ -1,7 +1,7 @@
 """Which technical failures explain which observations."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from services.event_catalogue import EventClass
@@ -47,7 +47,37 @@ class Failure:
     explains: frozenset[str]
 
 
-def failures(inputs: AttemptInputs, policy: ProctoringPolicy) -> tuple[Failure, ...]:
+class Failures:
+    """The failures of an attempt, to be asked by any number of events."""
+
+    def __init__(self, found: Iterable[Failure]) -> None:
+        # For each kind: when the windows begin, in order, and how far they have reached
+        # by then. One of them holds a span if and only if that reach does.
+        self._windows: dict[tuple[str, frozenset[str]], tuple[list[int], list[int]]]
+        self._windows = {}
+        for each in sorted(found, key=lambda each: each.window):
+            starts, reaches = self._windows.setdefault(
+                (each.code, each.explains), ([], [])
+            )
+            starts.append(each.window.start)
+            reaches.append(max([each.window.end, *reaches[-1:]]))
+
+    def explanation_of(self, inputs: AttemptInputs, event: ObservedEvent) -> str | None:
+        """Return the code of a failure that the whole of an event fell into, if any."""
+        span = _span(inputs, event)
+        return min(
+            (
+                code
+                for (code, explains), (starts, reaches) in self._windows.items()
+                if event.code in explains
+                and (last := bisect_right(starts, span.start)) > 0
+                and span.end <= reaches[last - 1]
+            ),
+            default=None,
+        )
+
+
+def failures(inputs: AttemptInputs, policy: ProctoringPolicy) -> Failures:
     """List the failures that may explain something.
 
     Only events of class `technical` are failures: a camera that was off for so long
@@ -75,22 +105,7 @@ def failures(inputs: AttemptInputs, policy: ProctoringPolicy) -> tuple[Failure, 
                 explains=explains,
             )
         )
-    return tuple(found)
-
-
-def explanation_of(
-    inputs: AttemptInputs, event: ObservedEvent, known: Sequence[Failure]
-) -> str | None:
-    """Return the code of a failure that the whole of this event fell into, if any."""
-    span = _span(inputs, event)
-    codes = {
-        failure.code
-        for failure in known
-        if event.code in failure.explains
-        and failure.window.start <= span.start
-        and span.end <= failure.window.end
-    }
-    return min(codes, default=None)
+    return Failures(found)
 
 
 def _explains(event: ObservedEvent) -> frozenset[str]:

@@ -3,23 +3,21 @@
 from collections.abc import Sequence
 
 from services.event_catalogue import EVENT_TYPES
-from services.proctoring_policy import ProctoringPolicy
 from services.risk.cohort import Deviation
-from services.risk.observations import Evidence, Observation, episodes
+from services.risk.observations import Evidence, Observation
 from services.risk.similarity import SimilarAttempt
+from services.risk.spans import total
 from services.risk.timing import FastAnswers
 
 _FAR_ABOVE = 3.0
 _ABOVE = 1.0
 
 
-def of_events(
-    evidence: Evidence, deviation: Deviation | None, policy: ProctoringPolicy
-) -> str:
+def of_events(evidence: Evidence, deviation: Deviation | None) -> str:
     """Explain a factor that rests on events."""
     if not evidence.counted:
         return (
-            f"Noticed: {_listed(evidence.uncounted, policy)}; this was too short, too"
+            f"Noticed: {_listed(evidence.uncounted)}; this was too short, too"
             " rare or too slight to count."
         )
     asides = [
@@ -32,7 +30,7 @@ def of_events(
         if each
     ]
     ending = "".join(f"; {each}" for each in asides)
-    return f"Noticed: {_listed(evidence.counted, policy)}{ending}."
+    return f"Noticed: {_listed(evidence.counted)}{ending}."
 
 
 def of_similarity(found: SimilarAttempt) -> str:
@@ -47,29 +45,26 @@ def of_similarity(found: SimilarAttempt) -> str:
 def of_timing(found: FastAnswers) -> str:
     """Explain fast right answers."""
     return (
-        f"{len(found.right)} right answers came faster than the question can be read,"
-        " or far faster than others answered it;"
+        f"{len(found.right)} right answers were saved faster than the question can be"
+        " read, or far faster than others answered it;"
         f" guessing would explain {len(found.right) - found.excess:.1f} of them."
     )
 
 
-def _listed(observations: Sequence[Observation], policy: ProctoringPolicy) -> str:
+def _listed(observations: Sequence[Observation]) -> str:
     codes = sorted({each.code for each in observations})
     items = [
-        _described(code, [o for o in observations if o.code == code], policy)
-        for code in codes
+        _described(code, [o for o in observations if o.code == code]) for code in codes
     ]
     if len(items) == 1:
         return items[0]
     return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
-def _described(
-    code: str, observations: Sequence[Observation], policy: ProctoringPolicy
-) -> str:
-    spans = episodes(observations, policy)
-    seconds = sum(each.length for each in spans) / 1_000_000
-    times = "once" if len(spans) == 1 else f"{len(spans)} times"
+def _described(code: str, observations: Sequence[Observation]) -> str:
+    seconds = total(each.span for each in observations) / 1_000_000
+    count = sum(each.count for each in observations)
+    times = "once" if count == 1 else f"{count} times"
     lasting = f", {_duration(seconds)} in all" if seconds >= 1 else ""
     return f"{EVENT_TYPES[code].label} ({times}{lasting})"
 
@@ -89,6 +84,8 @@ def _usual(deviation: Deviation | None) -> str:
         return "that is far more than is usual in this exam"
     if deviation.robust_z >= _ABOVE:
         return "that is more than is usual in this exam"
+    if deviation.robust_z <= -_ABOVE:
+        return "that is less than is usual in this exam, so it weighs less"
     return "that is about what is usual in this exam, so it weighs less"
 
 
@@ -99,10 +96,12 @@ def _excused(observations: Sequence[Observation]) -> str:
     causes = sorted(
         {EVENT_TYPES[each.explained_by].label for each in excused if each.explained_by}
     )
-    return f"{len(excused)} of it fell into {' or '.join(causes)}, and weighs less"
+    count = sum(each.count for each in excused)
+    return f"{count} of it fell into {' or '.join(causes)}, and weighs less"
 
 
 def _left_out(observations: Sequence[Observation]) -> str:
     if not observations:
         return ""
-    return f"{len(observations)} more too short, too rare or too slight to count"
+    count = sum(each.count for each in observations)
+    return f"{count} more too short, too rare or too slight to count"

@@ -58,7 +58,7 @@ def measure(
 
     Raises UnknownModelVersionError.
     """
-    return _member(inputs, gather(inputs, policy, weighting_of(version)))
+    return _member(inputs, gather(inputs, policy, weighting_of(version)), policy)
 
 
 def analyse(
@@ -74,7 +74,7 @@ def analyse(
     """
     weighting = weighting_of(version)
     gathered = gather(inputs, policy, weighting)
-    own = _member(inputs, gathered)
+    own = _member(inputs, gathered, policy)
     cohort = cohort.including(own)
     peers = cohort.peers_of(inputs.student_id)
     is_compared = len(peers) >= policy.minimum_cohort_size
@@ -87,7 +87,7 @@ def analyse(
         found = None
         if is_compared and gathered[code].exposure > 0:
             others = [each.exposures.get(code, 0.0) for each in peers]
-            found = deviation(gathered[code].exposure, others, weighting.minimum_spread)
+            found = deviation(gathered[code].exposure, others, weighting)
             comparisons.append(_comparison(code, gathered[code], found))
         findings.append(_from_events(code, gathered[code], found, policy, weighting))
 
@@ -139,7 +139,9 @@ def level_of(score: float, levels: RiskLevels) -> RiskLevel:
     return reached
 
 
-def _member(inputs: AttemptInputs, gathered: dict[str, Evidence]) -> CohortMember:
+def _member(
+    inputs: AttemptInputs, gathered: dict[str, Evidence], policy: ProctoringPolicy
+) -> CohortMember:
     return CohortMember(
         attempt_id=inputs.attempt_id,
         student_id=inputs.student_id,
@@ -148,7 +150,7 @@ def _member(inputs: AttemptInputs, gathered: dict[str, Evidence]) -> CohortMembe
             for code, evidence in sorted(gathered.items())
             if evidence.exposure > 0
         },
-        answers=timed_answers(inputs),
+        answers=timed_answers(inputs, policy),
     )
 
 
@@ -187,7 +189,7 @@ def _from_events(
         probability=weight * strength,
         evidence=tuple(each.event_id for each in shown),
         questions=(),
-        explanation=explanation.of_events(evidence, found, policy),
+        explanation=explanation.of_events(evidence, found),
     )
 
 

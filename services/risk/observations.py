@@ -1,22 +1,22 @@
 """From events to what each factor has to weigh: episodes, gates and exposure."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
-from services.event_catalogue import EVENT_TYPES, EventClass, EventType
+from services.event_catalogue import EVENT_TYPES, EventClass, EventType, Reporter
 from services.proctoring_policy import (
     ProctoringPolicy,
     is_sustained,
     repeated_severity,
 )
-from services.risk.context import Failure, explanation_of, failures
+from services.risk.context import Failures, failures
 from services.risk.inputs import AttemptInputs, ObservedEvent
 from services.risk.spans import (
     Span,
+    WorkingTime,
     integral_of_highest,
     microseconds,
-    pauses,
     union,
 )
 from services.risk.weighting import FACTOR_OF_CODE, Weighting
@@ -27,7 +27,10 @@ HEIGHT_UNIT = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """An integrity event as the model sees it. Heights are in HEIGHT_UNIT."""
+    """An integrity event as the model sees it. Heights are in HEIGHT_UNIT.
+
+    `span` is by the attempt's own clock, which stands still in pauses.
+    """
 
     event_id: UUID
     code: str
@@ -58,11 +61,14 @@ def gather(
 ) -> dict[str, Evidence]:
     """Return the evidence of each factor that has any event, counted or not."""
     known = failures(inputs, policy)
-    breaks = pauses(inputs)
+    time = WorkingTime.of(inputs)
     by_code: dict[str, list[Observation]] = {}
     for event in inputs.events:
-        if _is_considered(event, breaks, inputs, policy):
-            observed = _observation(inputs, event, known, policy, weighting)
+        if not _is_considered(event, policy):
+            continue
+        span = _worked(inputs, event, time)
+        if span is not None:
+            observed = _observation(inputs, event, span, known, policy, weighting)
             by_code.setdefault(event.code, []).append(observed)
 
     parts: dict[str, list[tuple[Span, int]]] = {}
@@ -102,7 +108,8 @@ def repetitions(observations: Sequence[Observation], policy: ProctoringPolicy) -
     """Return how many observations there are at least a debounce apart.
 
     Counting episodes instead would not do: one more event between two episodes makes
-    them one, and more evidence would then count for less.
+    them one, and more evidence would then count for less. What a client has merged into
+    one event is no more than it would have been apart.
     """
     gap = microseconds(policy.debounce_seconds)
     apart, free_from = 0, None
@@ -110,16 +117,11 @@ def repetitions(observations: Sequence[Observation], policy: ProctoringPolicy) -
         if free_from is None or start >= free_from:
             apart += 1
             free_from = start + gap
-    return max([apart, *(each.count for each in observations)])
+    merged = (min(each.count, 1 + each.span.length // gap) for each in observations)
+    return max([apart, *merged])
 
 
-def _is_considered(
-    event: ObservedEvent,
-    breaks: Sequence[Span],
-    inputs: AttemptInputs,
-    policy: ProctoringPolicy,
-) -> bool:
-    moment = inputs.offset(event.occurred_at)
+def _is_considered(event: ObservedEvent, policy: ProctoringPolicy) -> bool:
     confidence = event.facts.confidence
     return (
         event.event_class is EventClass.INTEGRITY
@@ -127,35 +129,51 @@ def _is_considered(
         and event.code in FACTOR_OF_CODE
         and policy.is_scored(event.code)
         and (confidence is None or confidence >= policy.minimum_confidence)
-        # Nobody has to sit before the camera during a break that was granted.
-        and not any(each.start <= moment < each.end for each in breaks)
     )
+
+
+def _worked(
+    inputs: AttemptInputs, event: ObservedEvent, time: WorkingTime
+) -> Span | None:
+    """Return when the student was seen at work; None if he was not.
+
+    Nobody has to sit before the camera during a break that was granted, nor when he has
+    handed in. What a proctor says has the time at which he wrote it.
+    """
+    start = inputs.offset(event.occurred_at)
+    span = Span(start, start + event.facts.duration_ms * 1000)
+    reporters = EVENT_TYPES[event.code].reporters
+    if event.sequence is None and Reporter.PROCTOR in reporters:
+        return time.read(span)
+    return time.worked(span)
 
 
 def _observation(
     inputs: AttemptInputs,
     event: ObservedEvent,
-    known: Sequence[Failure],
+    span: Span,
+    known: Failures,
     policy: ProctoringPolicy,
     weighting: Weighting,
 ) -> Observation:
     event_type: EventType = EVENT_TYPES[event.code]
-    start = inputs.offset(event.occurred_at)
     confidence = 1.0 if event.facts.confidence is None else event.facts.confidence
-    explained_by = explanation_of(inputs, event, known)
+    explained_by = known.explanation_of(inputs, event)
     share = confidence * (weighting.explained_share if explained_by else 1.0)
     heights = weighting.severity_heights
     risen = max(heights[event.severity], heights[repeated_severity(event_type, policy)])
     return Observation(
         event_id=event.id,
         code=event.code,
-        span=Span(start, start + event.facts.duration_ms * 1000),
+        span=span,
         count=event.facts.count,
         height=round(heights[event.severity] * share * HEIGHT_UNIT),
         repeated_height=round(risen * share * HEIGHT_UNIT),
         explained_by=explained_by,
         is_opinion=event_type.is_detection and event.sequence is not None,
-        is_sustained=is_sustained(event.facts, policy),
+        is_sustained=is_sustained(
+            replace(event.facts, duration_ms=span.length // 1000), policy
+        ),
     )
 
 
@@ -214,10 +232,7 @@ def _is_within(span: Span, episode: Span) -> bool:
 
 def _occupied(observation: Observation, policy: ProctoringPolicy) -> Span:
     debounce = microseconds(policy.debounce_seconds)
-    return Span(
-        observation.span.start,
-        observation.span.end + debounce * observation.count,
-    )
+    return Span(observation.span.start, observation.span.end + debounce)
 
 
 def _in_order(observations: Iterable[Observation]) -> tuple[Observation, ...]:

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from heapq import heappop, heappush
 from itertools import pairwise
+from typing import Final
 
 from services.risk.inputs import AttemptInputs
+
+FOREVER: Final = 1 << 62
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -61,6 +64,49 @@ def pauses(inputs: AttemptInputs) -> tuple[Span, ...]:
         for until in [inputs.until]
         for each in inputs.pauses
     )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingTime:
+    """An attempt's own clock. It stands still in pauses, and ends with the attempt."""
+
+    end: int
+    breaks: tuple[Span, ...]
+
+    @classmethod
+    def of(cls, inputs: AttemptInputs) -> "WorkingTime":
+        # How long a pause still lasts, or the attempt, nobody knows yet.
+        return cls(
+            FOREVER if inputs.ended_at is None else inputs.offset(inputs.until),
+            union(
+                Span(
+                    inputs.offset(each.started_at),
+                    FOREVER if each.ended_at is None else inputs.offset(each.ended_at),
+                )
+                for each in inputs.pauses
+            ),
+        )
+
+    def worked(self, span: Span) -> Span | None:
+        """Return what of a span was work, by this clock; None if nothing was.
+
+        Of a moment: whether it was.
+        """
+        if span.start == span.end:
+            is_break = any(each.start <= span.start < each.end for each in self.breaks)
+            if is_break or not 0 <= span.start <= self.end:
+                return None
+            return self.read(span)
+        worked = self.read(span.clipped(Span(0, self.end)))
+        return worked if worked.length else None
+
+    def read(self, span: Span) -> Span:
+        """Return a span by this clock, whenever it was."""
+        return Span(self._at(span.start), self._at(span.end))
+
+    def _at(self, moment: int) -> int:
+        before = Span(min(0, moment), moment)
+        return moment - sum(each.clipped(before).length for each in self.breaks)
 
 
 def moments(inputs: AttemptInputs, times: Iterable[datetime]) -> Sequence[int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from services.event_catalogue import LTI_NUMBERS, Severity
 from services.proctoring_policy import FACTOR_CODES, ProctoringPolicy
 
-MODEL_VERSION = "2026-11-1"
+MODEL_VERSION = "2026-11-2"
 
 # Events that come of one act belong to one factor, where a moment counts once: who
 # leaves the window also leaves full screen, and must not pay twice.
@@ -22,10 +22,12 @@ FACTOR_EVENTS: Mapping[str, tuple[str, ...]] = {
         "candidate.unauthorized_person",
         "audio.second_speaker",
     ),
+    # A camera that is off sees no face: nobody pays for both.
     "absence": (
         "face.not_visible",
         "face.partially_visible",
         "candidate.left_room",
+        "media.webcam_disconnected",
     ),
     "gaze": ("gaze.away",),
     "voice": ("audio.voice_detected", "audio.assistant_wake_word"),
@@ -55,7 +57,6 @@ FACTOR_EVENTS: Mapping[str, tuple[str, ...]] = {
         "attestation.failed",
     ),
     "monitoring_stopped": (
-        "media.webcam_disconnected",
         "media.mic_muted",
         "media.screenshare_stopped",
     ),
@@ -95,8 +96,9 @@ class Weighting:
     full_at_z: float
     raised_at_z: float
     raised_factor: float
-    # Stands in for the cohort's spread where that is smaller.
+    # Stand in for the cohort's spread where that is smaller; a share of the median.
     minimum_spread: float
+    minimum_spread_share: float
     # Evidence of answers: log10 of the corrected probability at which it begins.
     similarity_starts_at_log10: float
     # What one fast right answer beyond guessing adds to the exposure.
@@ -145,6 +147,7 @@ CURRENT = Weighting(
     raised_at_z=5.0,
     raised_factor=1.25,
     minimum_spread=0.05,
+    minimum_spread_share=0.1,
     similarity_starts_at_log10=-1.0,
     fast_answer_height=0.3,
     confidence_without_cohort=0.9,

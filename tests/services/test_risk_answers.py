@@ -188,14 +188,14 @@ def test_time_is_counted_from_the_save_before_without_the_pause() -> None:
         pauses=(Pause(started_at=at(50), ended_at=at(110)),),
     )
 
-    assert [each.seconds for each in timed_answers(inputs)] == [40, 40, 30, 30]
+    assert [each.seconds for each in timed_answers(inputs, POLICY)] == [40, 40, 30, 30]
 
 
 def test_a_change_of_mind_counts_as_time() -> None:
-    changed = replace(answer(2, RIGHT, 50), saved_at=at(300))
+    changed = replace(answer(2, RIGHT, 60), saved_at=at(300))
     inputs = attempt(1, answer(1, RIGHT, 45), changed)
 
-    assert [each.seconds for each in timed_answers(inputs)] == [45, 255]
+    assert [each.seconds for each in timed_answers(inputs, POLICY)] == [45, 255]
 
 
 def fast(number: int, responses: list[str]) -> AttemptInputs:

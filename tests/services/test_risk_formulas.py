@@ -24,7 +24,7 @@ LEVELS = ProctoringPolicy.model_validate(
 
 
 def test_the_spread_is_that_of_the_median_deviation() -> None:
-    found = deviation(10, [1, 2, 3, 4, 9], 0.05)
+    found = deviation(10, [1, 2, 3, 4, 9], CURRENT)
 
     assert found.median == 3
     assert found.spread == pytest.approx(1.4826)
@@ -32,9 +32,15 @@ def test_the_spread_is_that_of_the_median_deviation() -> None:
 
 
 def test_the_mean_deviation_stands_in_where_most_are_alike() -> None:
-    assert deviation(1, [0, 0, 0, 0, 5], 0.05).spread == pytest.approx(1.253314)
-    assert deviation(1, [2, 2, 2], 0.05).spread == 0.05
-    assert deviation(1, [2, 2, 2], 0.05).robust_z == pytest.approx(-20)
+    assert deviation(1, [0, 0, 0, 0, 5], CURRENT).spread == pytest.approx(1.253314)
+
+
+def test_where_all_are_alike_a_little_more_is_no_outlier() -> None:
+    assert deviation(1, [0, 0, 0], CURRENT).spread == 0.05
+    assert deviation(1, [0.2, 0.2, 0.2], CURRENT).robust_z == pytest.approx(16)
+    # A tenth of what is usual.
+    assert deviation(21, [20, 20, 20], CURRENT).spread == pytest.approx(2)
+    assert deviation(21, [20, 20, 20], CURRENT).robust_z == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(

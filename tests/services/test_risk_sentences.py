@@ -25,7 +25,7 @@ def said(*events: ObservedEvent, robust_z: float | None = None) -> str:
         if robust_z is None
         else Deviation(median=0.0, spread=1.0, robust_z=robust_z)
     )
-    return of_events(evidence(*events), compared, POLICY)
+    return of_events(evidence(*events), compared)
 
 
 @pytest.mark.parametrize(
@@ -51,9 +51,13 @@ def test_how_often_it_was_and_what() -> None:
     lost = [event("focus.lost", 60 * each, 20) for each in range(3)]
 
     assert said(*lost) == ("Noticed: leaving the exam window (3 times, 1 min in all).")
-    # Closer than the debounce they are one, and what lies between counts as well.
+    # What lies between is not told as if it had been seen.
     assert said(event("focus.lost", 60, 2), event("focus.lost", 65, 3)) == (
-        "Noticed: leaving the exam window (once, 8 s in all)."
+        "Noticed: leaving the exam window (2 times, 5 s in all)."
+    )
+    # What two say of the same seconds is told once, and what was merged as often.
+    assert said(event("focus.lost", 60, 4), event("focus.lost", 62, 4, times=3)) == (
+        "Noticed: leaving the exam window (4 times, 6 s in all)."
     )
     assert said(lost[0], event("fullscreen.exited", 400)) == (
         "Noticed: leaving the exam window (once, 20 s in all) and leaving full screen"
@@ -69,6 +73,8 @@ def test_how_often_it_was_and_what() -> None:
 @pytest.mark.parametrize(
     ("robust_z", "told"),
     [
+        (-1, "that is less than is usual in this exam, so it weighs less"),
+        (-0.999, "that is about what is usual in this exam, so it weighs less"),
         (0.999, "that is about what is usual in this exam, so it weighs less"),
         (1, "that is more than is usual in this exam"),
         (2.999, "that is more than is usual in this exam"),
@@ -132,6 +138,6 @@ def test_fast_answers_are_told_with_what_guessing_explains() -> None:
     )
 
     assert of_timing(found) == (
-        "7 right answers came faster than the question can be read, or far faster than"
-        " others answered it; guessing would explain 1.3 of them."
+        "7 right answers were saved faster than the question can be read, or far faster"
+        " than others answered it; guessing would explain 1.3 of them."
     )
