@@ -4,7 +4,6 @@ The types accept what the table can hold and the grader can decide, and nothing 
 Numbers are exact decimals inside and ordinary numbers in JSON.
 """
 
-import unicodedata
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Final, Literal, Self, TypeAlias
@@ -17,6 +16,7 @@ from pydantic import (
 )
 
 from models.wire import CONTROLS_BUT_NEWLINES, Integer, Number, WireModel
+from utils.visible_text import as_read, without_unseen
 
 MAX_OPTIONS: Final = 20
 MAX_ACCEPTED_ANSWERS: Final = 50
@@ -46,7 +46,7 @@ def check_prose(value: str) -> str:
 
 
 def _not_blank(value: str) -> str:
-    if not value.strip():
+    if not without_unseen(value).strip():
         raise ValueError("must not be blank")
     return value
 
@@ -122,7 +122,7 @@ def _refuse_doubles(options: tuple[NewOption, ...]) -> None:
     # Nobody can choose between two options that read the same.
     seen: dict[str, int] = {}
     for number, option in enumerate(options, start=1):
-        reads = " ".join(unicodedata.normalize("NFC", option.text).split())
+        reads = as_read(option.text)
         if reads in seen:
             raise ValueError(f"options {seen[reads]} and {number} read the same")
         seen[reads] = number

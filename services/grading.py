@@ -5,7 +5,6 @@ ticks, and every such rule (minus points, a floor, a share) rewards guessing in 
 question and has to be explained to each student; the set is right or it is not.
 """
 
-import unicodedata
 from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Context, Decimal, Inexact
 from typing import Final
@@ -20,6 +19,7 @@ from models.question_storage import (
     TrueFalseKey,
     parse_answer_key,
 )
+from utils.visible_text import as_read
 
 NOTHING: Final = Decimal("0.00")
 CENT: Final = Decimal("0.01")
@@ -64,7 +64,8 @@ def _is_right(
 
 def _reads_like(key: ShortTextKey, response: str) -> bool:
     given = comparable(response, is_case_sensitive=key.is_case_sensitive)
-    return any(
+    # A key from before blank ones were refused must not reward a blank answer.
+    return given != "" and any(
         given == comparable(accepted, is_case_sensitive=key.is_case_sensitive)
         for accepted in key.accepted_answers
     )
@@ -73,13 +74,11 @@ def _reads_like(key: ShortTextKey, response: str) -> bool:
 def comparable(text: str, *, is_case_sensitive: bool) -> str:
     """Return what two short texts share when they count as the same answer.
 
-    NFC, ends trimmed, white space collapsed, and case folded unless it matters.
+    What `as_read` leaves of them, and case folded unless it matters.
     """
-    text = " ".join(unicodedata.normalize("NFC", text).split())
-    if is_case_sensitive:
-        return text
+    text = as_read(text)
     # Folding can undo NFC (Unicode 15, section 3.13, D145), so it is done again.
-    return unicodedata.normalize("NFC", text.casefold())
+    return text if is_case_sensitive else as_read(text.casefold())
 
 
 def total(grades: Iterable[Decimal | None]) -> Decimal | None:

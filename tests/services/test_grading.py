@@ -1,8 +1,10 @@
 """What a response earns, and what is a response at all."""
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from time import process_time
 from uuid import UUID, uuid4
 
 import pytest
@@ -17,7 +19,7 @@ from models.question_response import (
 )
 from models.question_storage import StoredQuestion, from_storage, to_storage
 from models.question_types import NewQuestion
-from services.grading import grade, is_passed, percent, total
+from services.grading import comparable, grade, is_passed, percent, total
 
 QUESTION: TypeAdapter[NewQuestion] = TypeAdapter(NewQuestion)
 
@@ -189,6 +191,19 @@ def test_a_number_is_stored_as_it_was_sent(sent: float) -> None:
         ("É", "e\u0301", False, True),
         ("É", "E\u0301", True, True),
         ("Paris", "", False, False),
+        ("TCP", "\ufeffTC\u200bP\u2060", False, True),
+        ("TC\u00adP", "TCP", True, True),
+        ("TCP", "TC\u200cP\ufe0f", True, True),
+        ("l'eau", "l\u2019eau", False, True),
+        ("\u201eja\u201c", '"ja"', True, True),
+        ("e-mail", "e\u2010mail", True, True),
+        ("e\u2011mail", "E-Mail", False, True),
+        ("-5", "\u22125", True, True),
+        ("TCP!", "\uff34\uff23\uff30\uff01", True, True),
+        ("\u00c9", "\uff25\u0301", True, True),
+        # A joiner that can be seen, between letters that join, tells them apart.
+        ("\u0645\u06cc\u200c\u062e", "\u0645\u06cc\u062e", False, False),
+        ("x\u00b2", "x2", False, False),
     ],
 )
 def test_a_short_text_is_compared_by_what_it_reads_like(
@@ -201,6 +216,24 @@ def test_a_short_text_is_compared_by_what_it_reads_like(
     )
 
     assert points_for(question, given) == (Decimal("2.5") if is_right else 0)
+
+
+def test_a_blank_key_from_before_rewards_no_blank_answer() -> None:
+    question = stored(**KINDS[4])
+    blank = replace(
+        question, answer_key=question.answer_key | {"accepted_answers": ["\u200b"]}
+    )
+
+    assert points_for(blank, "") == 0
+    assert points_for(blank, "\u200b") == 0
+
+
+def test_marks_without_end_are_compared_in_time() -> None:
+    marks = "\u0301\u0327" * 50_000
+    started = process_time()
+
+    assert comparable(marks, is_case_sensitive=False)
+    assert process_time() - started < 2
 
 
 def test_an_essay_waits_for_a_human_unless_it_is_blank() -> None:
@@ -264,6 +297,7 @@ def test_an_option_ticked_twice_is_refused() -> None:
         {"points": "1"},
         {"text": ""},
         {"text": " \n "},
+        {"text": "\u200b"},
         {"text": "a\x07"},
         {"text": "x" * 10_001},
         {"feedback": "x" * 5_001},
@@ -274,6 +308,12 @@ def test_an_option_ticked_twice_is_refused() -> None:
         {"options": options("--")},
         {"options": options("+" + 20 * "-")},
         {"options": [{"text": "a", "is_correct": n == 0} for n in range(2)]},
+        {
+            "options": [
+                {"text": text, "is_correct": text == "TCP"}
+                for text in ("TCP", "TC\u00adP")
+            ]
+        },
         {"options": [dict[str, JsonValue](text="a", is_correct=1), *options("-")]},
         {"kind": "multiple_choice", "options": options("--")},
     ],
@@ -300,6 +340,12 @@ def test_a_question_that_can_not_be_asked_is_refused(
 def test_a_number_that_is_none_is_refused(changes: dict[str, JsonValue]) -> None:
     with pytest.raises(ValidationError):
         parse(**KINDS[3] | changes)
+
+
+@pytest.mark.parametrize("blank", [" ", "\u200b", "\ufeff \u00ad"])
+def test_an_accepted_answer_that_nobody_sees_is_refused(blank: str) -> None:
+    with pytest.raises(ValidationError, match="must not be blank"):
+        parse(**KINDS[4] | {"accepted_answers": ["Paris", blank]})
 
 
 @pytest.mark.parametrize("literal", ["NaN", "Infinity", "1e400", "-1e400"])
