@@ -9,11 +9,12 @@
 | short_text      | a string of at most 500 characters          |
 | essay           | a string of at most `max_characters`        |
 
-null clears the answer, whatever the kind.
+null clears the answer, whatever the kind. Whatever breaks a line is kept as a newline.
 """
 
+import re
 from decimal import Decimal
-from typing import TypeAlias
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -25,6 +26,10 @@ from models.question_types import (
     QuestionKind,
     check_prose,
 )
+
+# A line break as Word and PDF copy it (VT, FF), as an old Mac or a mainframe writes it,
+# and as Unicode has it. Nobody should lose an essay for where it was pasted from.
+LINE_BREAK: Final = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 
 Response: TypeAlias = UUID | tuple[UUID, ...] | bool | Decimal | str | None
 
@@ -125,7 +130,7 @@ def _text(raw: JsonValue, max_characters: int) -> str:
     if not isinstance(raw, str):
         raise ResponseMismatchError("The response must be text, or null.")
     try:
-        text = check_prose(raw)
+        text = check_prose(LINE_BREAK.sub("\n", raw))
         text.encode()
     except ValueError as error:
         raise ResponseMismatchError(

@@ -265,6 +265,7 @@ def test_an_essay_waits_for_a_human_unless_it_is_blank() -> None:
         (4, ["Paris"], "text"),
         (4, "x" * 501, "501 characters"),
         (4, "a\x00b", "control"),
+        (5, "a\x0bb\x1bc", "control"),
         (4, "\ud800", "control"),
         (5, "x" * 101, "100 are allowed"),
         (5, False, "text"),
@@ -277,6 +278,16 @@ def test_what_does_not_fit_the_question_is_refused(
 
     with pytest.raises(ResponseMismatchError, match=says):
         parse_response(question.kind, question.body, raw)
+
+
+@pytest.mark.parametrize("kind", [4, 5])
+def test_whatever_breaks_a_line_is_kept_as_a_newline(kind: int) -> None:
+    question = stored(**KINDS[kind])
+    raw = "a\r\nb\rc\x0bd\x0ce\x85f\u2028g\u2029h\n\ni"
+
+    kept = parse_response(question.kind, question.body, raw)
+
+    assert kept == "a\nb\nc\nd\ne\nf\ng\nh\n\ni"
 
 
 def test_an_option_ticked_twice_is_refused() -> None:
