@@ -2,19 +2,24 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from typing import Final
 
-# A cell that begins like this is a formula to a spreadsheet (OWASP, CSV injection).
-FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+# What begins like this is a formula to a spreadsheet (OWASP, CSV injection), also in
+# full width, and behind spaces or the quotes that another reader takes for its own.
+# What parts cells depends on the reader: a German Excel splits at semicolons.
+FORMULA_START: Final = re.compile(
+    r"^(?=[\t\r\n])|(?:^|(?<=[;,\t|\r\n]))"
+    r'(?=[ \xa0\u3000"]*[=+\-@\uff1d\uff0b\uff0d\uff20])'
+)
 
 
 def csv_line(cells: Sequence[str]) -> str:
-    """Return one line with its CRLF. What would be a formula gets an apostrophe."""
+    """Return one line with its CRLF.
+
+    What would be a formula gets an apostrophe, whichever separator the reader takes.
+    """
     line = io.StringIO()
-    csv.writer(line).writerow([_harmless(cell) for cell in cells])
+    csv.writer(line).writerow([FORMULA_START.sub("'", cell) for cell in cells])
     return line.getvalue()
-
-
-def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell

@@ -142,7 +142,9 @@ def test_json_is_what_others_get(admin: Speaker, accept: str) -> None:
     assert body(response) == {"items": [], "next_cursor": None}
 
 
-@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", '=cmd|"/c calc"!A1'])
+@pytest.mark.parametrize(
+    "name", ["=1+1", "+1", "-1", "\uff1d1+1", "@SUM(A1)", '=cmd|"/c calc"!A1']
+)
 def test_a_name_is_no_formula(
     api: Api, admin: Speaker, alice: Persona, sql: connection, name: str
 ) -> None:
