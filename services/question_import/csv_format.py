@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -47,6 +48,9 @@ COLUMNS: Final[Mapping[QuestionKind, frozenset[str]]] = {
 KNOWN: Final = COMMON.union(*COLUMNS.values())
 YES: Final = frozenset(("true", "t", "yes", "1"))
 NO: Final = frozenset(("false", "f", "no", "0"))
+# A thousand where numbers have a decimal comma, and one where they have a point.
+# More points make no number anyway, and no thousands begin with 0.
+GROUPED: Final = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}", re.ASCII)
 
 
 def parse_csv(text: str) -> ImportResult:
@@ -83,6 +87,13 @@ class _Record:
     def number(self, column: str) -> Decimal:
         written = self.get(column)
         if self.has_decimal_comma:
+            if GROUPED.fullmatch(written):
+                raise RefusedError(
+                    self.line,
+                    f"'{written}' can be read as two numbers: write "
+                    f"{written.replace('.', '')} or {written.replace('.', ',')}.",
+                    column,
+                )
             written = written.replace(",", ".", 1)
         return parse_number(written, self.line, column)
 

@@ -126,3 +126,32 @@ def test_csv_says_what_is_wrong_with_the_file(
 
     assert (problem.line, problem.column) == (line, column)
     assert says in problem.detail
+
+
+@pytest.mark.parametrize(
+    ("written", "whole", "decimal"),
+    [("1.000", "1000", "1,000"), ("-3.142", "-3142", "-3,142")],
+)
+def test_a_point_for_thousands_or_decimals_is_refused_where_semicolons_part(
+    written: str, whole: str, decimal: str
+) -> None:
+    text = "kind;text;points;correct;max_characters\n"
+
+    problem = refusal(parse_csv(f"{text}numeric;How many?;1;{written};\n"))
+
+    assert problem.line == 2
+    assert problem.column == "correct"
+    assert f"write {whole} or {decimal}." in problem.detail
+    for column in (f"{written};;", f"1;;{written}"):
+        assert parse_csv(f"{text}essay;Why?;{column}\n").questions == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "number"),
+    [("0.125", "0.125"), ("3.14", "3.14"), ("1000", "1000"), ("1,000", "1")],
+)
+def test_a_point_that_can_be_but_one_thing_is_read(written: str, number: str) -> None:
+    question = only(parse_csv(f"kind;text;correct\nnumeric;Q;{written}\n"))
+
+    assert isinstance(question, Numeric)
+    assert question.answer == Decimal(number)
