@@ -81,6 +81,9 @@ class Findings:
             self.refuse(error.problem)
 
     def refuse(self, problem: LineProblem) -> None:
+        """Keep the problem, unless there are so many that nobody reads on."""
+        if self.is_full:
+            return
         self._problems.append(problem)
         if len(self._problems) == MAX_PROBLEMS:
             self.is_full = True

@@ -38,6 +38,8 @@ def test_reading_stops_after_many_problems() -> None:
     for result in (
         parse_gift("Q\n\n" * 5000),
         parse_csv("kind,text\n" + "x,y\n" * 5000),
+        parse_csv("kind,text\n" + "essay,y,z\n" * 5000),
+        parse_csv("kind,text," + ",".join(map(str, range(50_000))) + '\n"a"b,'),
     ):
         assert len(result.problems) == MAX_PROBLEMS + 1
         assert "nothing after this line" in result.problems[-1].detail
