@@ -137,7 +137,8 @@ class AnalysisService:
     ) -> Page[SuspiciousAttempt]:
         """Read attempts by risk, the highest first, each with its weightiest reasons.
 
-        A proctor gets those of his exams. Raises ExamNotFoundError.
+        A proctor gets those of his exams. Nobody reads here why his own attempt is
+        suspected. Raises ExamNotFoundError.
         """
         with self._database.read() as tx:
             if exam_id is not None:
@@ -150,7 +151,13 @@ class AnalysisService:
                 proctor_id=staff.id if staff.role is Role.PROCTOR else None,
                 below=below,
             )
-        found = [SuspiciousAttempt(attempt=row, reasons=_reasons(row)) for row in rows]
+        found = [
+            SuspiciousAttempt(
+                attempt=row,
+                reasons=() if row.student_id == staff.id else _reasons(row),
+            )
+            for row in rows
+        ]
         return paged(
             found,
             limit,

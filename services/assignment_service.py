@@ -18,6 +18,7 @@ from models.principal import Principal, Role
 from models.wire import Integer, Number, WireModel
 from services import attempt_ending, audit, errors
 from services.access import require_exam
+from services.attempt_errors import OwnAttemptError
 from services.candidates import Emails, Ids, resolve
 from services.exam_editing import require_open, share_exam
 
@@ -171,7 +172,12 @@ class AssignmentService:
         exam_id: UUID,
         student_id: UUID,
     ) -> Accommodated:
-        """Grant more or less time, which holds at once for a running attempt."""
+        """Grant more or less time, which holds at once for a running attempt.
+
+        Raises OwnAttemptError, AssignmentNotFoundError and what `require_open` raises.
+        """
+        if student_id == admin.id:
+            raise OwnAttemptError
         with self._database.transaction() as tx:
             its_exam = share_exam(tx, exam_id)
             # A student who starts shares this row until his attempt is there to see.

@@ -7,13 +7,14 @@ from models.attempt import Attempt
 from models.database import Transaction
 from models.principal import Principal
 from services.access import ExamNotFoundError, require_exam
-from services.attempt_errors import AttemptNotFoundError
+from services.attempt_errors import AttemptNotFoundError, OwnAttemptError
 
 
 def require_attempt(tx: Transaction, staff: Principal, attempt_id: UUID) -> Attempt:
-    """Return an attempt of an exam that is the principal's.
+    """Return an attempt of an exam that is the principal's, and not his own.
 
-    Raises AttemptNotFoundError, the same for a missing attempt and another's.
+    Raises AttemptNotFoundError, the same for a missing attempt and another's, and
+    OwnAttemptError.
     """
     return _checked(tx, staff, attempt.get(tx, attempt_id), attempt_id)
 
@@ -32,4 +33,7 @@ def _checked(
         require_exam(tx, staff, found.exam_id)
     except ExamNotFoundError as error:
         raise AttemptNotFoundError(attempt_id) from error
+    # He sat it before he was given his role.
+    if found.student_id == staff.id:
+        raise OwnAttemptError
     return found

@@ -20,6 +20,16 @@ class AttemptNotFoundError(errors.NotFoundError):
         super().__init__(f"Attempt {attempt_id} does not exist or is not yours.")
 
 
+class OwnAttemptError(errors.ForbiddenError):
+    slug = "own-attempt"
+    title = "Your own attempt"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "It is your own attempt. Somebody else of the staff has to see to it."
+        )
+
+
 class ExamNotOpenError(errors.ConflictError):
     slug = "exam-not-open"
     title = "Exam not open"

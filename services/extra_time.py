@@ -26,6 +26,7 @@ from services.attempt_errors import (
     ExamNotOpenError,
     ExtensionTooLongError,
     NoTimeLeftError,
+    OwnAttemptError,
     StudentSitsAnotherError,
 )
 from services.attempt_reopening import lock_for_reopening, reopen
@@ -67,8 +68,8 @@ class Granted:
     extended: Sequence[UUID]
     reopened: Sequence[UUID]
     already_granted: Sequence[UUID]
-    # Ended by the deadline, and now sitting something else, of an archived exam, or
-    # erased.
+    # Ended by the deadline, and now sitting something else, of an archived exam,
+    # erased, or the admin's own.
     not_reopened: Sequence[UUID]
 
 
@@ -83,7 +84,8 @@ class ExtraTime:
         """Extend all that run, in one transaction; then reopen, each in its own.
 
         Whose time is over is ended first, whether or not the sweeper is late. When it
-        is interrupted, the same again does the rest. Raises ExamNotFoundError,
+        is interrupted, the same again does the rest. The admin's own attempt is left to
+        another admin, who sends the same. Raises ExamNotFoundError,
         ExtensionTooLongError and IncidentTooOldError.
         """
         with self._database.transaction() as tx:
@@ -91,7 +93,11 @@ class ExtraTime:
             _check_time(tx, incident)
             running = attempt_ending.lock_running(tx, exam_id)
             before = _granted_before(tx, running, incident)
-            due = [one for one in running if one.id not in before]
+            due = [
+                one
+                for one in running
+                if one.id not in before and one.student_id != admin.id
+            ]
             _extend(tx, due, incident, admin, exam_id)
         found: dict[Outcome, list[UUID]] = {
             "reopened": [],
@@ -130,6 +136,7 @@ class ExtraTime:
             EvidenceErasedError,
             ExamNotOpenError,
             NoTimeLeftError,
+            OwnAttemptError,
             StudentSitsAnotherError,
         ):
             # One that can not go on does not keep the others from it.

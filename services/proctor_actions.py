@@ -223,7 +223,8 @@ def _reread(tx: Transaction, staff: Principal, attempt_id: UUID) -> ManagedAttem
 
 
 def _managed(row: WatchedAttempt, staff: Principal) -> ManagedAttempt:
-    allowed = allowed_actions(row, staff.role)
+    is_own = row.student_id == staff.id
+    allowed = [] if is_own else allowed_actions(row, staff.role)
     if row.is_evidence_erased and "reopen" in allowed:
         allowed.remove("reopen")
     return ManagedAttempt(attempt=row, allowed_actions=allowed)

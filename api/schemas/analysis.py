@@ -274,5 +274,6 @@ class SuspiciousResponse(ResponseModel):
     model_version: str
     checked_at: Time = Field(description="When the score was last up to date.")
     reasons: list[ReasonResponse] = Field(
-        description="The three that weigh most, with what is in them."
+        description="The three that weigh most, with what is in them. None of one's own"
+        " attempt."
     )

@@ -91,8 +91,8 @@ class ExtraTimeResponse(ResponseModel):
     reopened: list[UUID]
     already_granted: list[UUID]
     not_reopened: list[UUID] = Field(
-        description="Their students sit another exam, their answers were erased, or"
-        " somebody has to decide."
+        description="Their students sit another exam, their answers were erased, it"
+        " is the admin's own attempt, or somebody has to decide."
     )
 
 
