@@ -1,13 +1,16 @@
 """How a question is stored: what a student may see apart from what makes it right.
 
 `body` goes to students as it is, so nothing of the key may ever be put into it. In
-`answer_key`, decimals are strings: no reader can take them for binary fractions.
+`answer_key`, decimals are strings: no reader can take them for binary fractions. It has
+a salt, which nobody is given: who may read the question's digest in the log, but not
+the key, can not find the key by trying.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Protocol, TypeAlias
+from secrets import token_hex
+from typing import Annotated, Any, Final, Literal, Protocol, TypeAlias
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
@@ -24,6 +27,8 @@ from models.question_types import (
     TrueFalse,
 )
 from models.wire import Number
+
+SALT_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,30 +81,32 @@ class PlainBody(_Document):
 Body: TypeAlias = ChoiceBody | EssayBody | PlainBody
 
 
-class ChoiceKey(_Document):
+class _Key(_Document):
+    feedback: str
+    # None of questions that were stored before there was one.
+    salt: str | None = None
+
+
+class ChoiceKey(_Key):
     correct_option_ids: tuple[UUID, ...]
-    feedback: str
 
 
-class TrueFalseKey(_Document):
+class TrueFalseKey(_Key):
     correct: bool
-    feedback: str
 
 
-class NumericKey(_Document):
+class NumericKey(_Key):
     answer: Decimal
     tolerance: Decimal
-    feedback: str
 
 
-class ShortTextKey(_Document):
+class ShortTextKey(_Key):
     accepted_answers: tuple[str, ...]
     is_case_sensitive: bool
-    feedback: str
 
 
-class EssayKey(_Document):
-    feedback: str
+class EssayKey(_Key):
+    """Nothing but the feedback: a person grades it."""
 
 
 AnswerKey: TypeAlias = ChoiceKey | TrueFalseKey | NumericKey | ShortTextKey | EssayKey
@@ -142,8 +149,13 @@ def to_storage(new: NewQuestion, new_id: Callable[[], UUID]) -> StoredQuestion:
         text=new.text,
         points=new.points,
         body=body.model_dump(mode="json"),
-        answer_key=key.model_dump(mode="json"),
+        answer_key=salted(key.model_dump(mode="json")),
     )
+
+
+def salted(answer_key: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return the key with a new salt in it: each copy of a question has its own."""
+    return answer_key | {"salt": token_hex(SALT_BYTES)}
 
 
 def _documents(new: NewQuestion, new_id: Callable[[], UUID]) -> tuple[Body, AnswerKey]:
@@ -237,7 +249,7 @@ def from_storage(
     body = parse_body(stored.kind, stored.body)
     key = parse_answer_key(stored.kind, stored.answer_key)
     # Any: the fields of the two documents, which the view's own type checks again.
-    fields: dict[str, Any] = body.model_dump() | key.model_dump()
+    fields: dict[str, Any] = body.model_dump() | key.model_dump(exclude={"salt"})
     if isinstance(body, ChoiceBody) and isinstance(key, ChoiceKey):
         del fields["correct_option_ids"]
         fields["options"] = [

@@ -13,6 +13,7 @@ from models.exam import NEXT_STATUSES, Exam, ExamContent, ExamStatus, ListedExam
 from models.page import Page, paged
 from models.principal import Principal, Role
 from models.question import Question
+from models.question_storage import salted
 from services import attempt_ending, audit, errors
 from services.access import require_exam
 from services.exam_editing import (
@@ -113,7 +114,15 @@ class ExamService:
             starts_at=None,
             ends_at=None,
         )
-        questions = [replace(one, id=uuid7(), exam_id=copy_id) for one in asked]
+        questions = [
+            replace(
+                one,
+                id=uuid7(),
+                exam_id=copy_id,
+                answer_key=salted(one.answer_key),
+            )
+            for one in asked
+        ]
         return self._insert(copy_id, content, questions, admin, original=exam_id)
 
     def list_exams(
