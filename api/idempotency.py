@@ -27,7 +27,7 @@ class KeyReusedError(errors.UnprocessableError):
     title = "Idempotency-Key used for another request"
 
     def __init__(self) -> None:
-        super().__init__("This Idempotency-Key came with another body before.")
+        super().__init__("This Idempotency-Key came with another body or query before.")
 
 
 class KeyInvalidError(errors.UnprocessableError):
@@ -62,7 +62,9 @@ def answered_once(key: str, carry_out: Callable[[], Response]) -> Response:
     route = f"{request.method} {request.path}"
     # A body may contain a password. Whoever got hold of the table could try passwords
     # against a bare digest of it, and a list of addresses says who was where.
-    body_hash = _keyed(b"body", request.get_data())
+    # What an import does with its body stands in the query.
+    query_hash = _keyed(b"query", request.query_string)
+    body_hash = _keyed(b"body", query_hash + request.get_data())
     if g.get("principal"):
         # A login is one device. Another one of the same user must not be handed what
         # this one was given: the paper of an attempt, say, that it does not hold.

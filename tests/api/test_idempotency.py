@@ -16,6 +16,7 @@ from tests.personas import Api, Enrol, Persona
 
 KEY = {"Idempotency-Key": "exam-1"}
 EXAM: Json = new_exam(title="Once")
+SNOW = b"Snow is white.{T}\n"
 
 
 def create(api: Api, who: Persona, exam: Json = EXAM) -> TestResponse:
@@ -78,6 +79,25 @@ def test_a_key_is_not_good_for_another_body(
     assert slug_of(other) == "idempotency-key-reused"
     assert other.status_code == 422
     assert titles(sql) == ["Once"]
+
+
+@pytest.mark.parametrize("other", ["?mode=replace", "", "?mode=append&dry_run=true"])
+def test_a_key_is_not_good_for_another_query(
+    api: Api, ada: Persona, other: str
+) -> None:
+    path = f"/api/exams/{body(create(api, ada), 201)['id']}/questions"
+    headers = KEY | {"Content-Type": "text/plain"}
+
+    first, second, again = (
+        api.as_(ada).post(f"{path}/import{query}", data=SNOW, headers=headers)
+        for query in ("?mode=append", other, "?mode=append")
+    )
+
+    assert second.status_code == 422
+    assert slug_of(second) == "idempotency-key-reused"
+    assert again.headers["Idempotency-Replayed"] == "true"
+    asked = body(api.as_(ada).get(path))["items"]
+    assert len(asked) == body(first, 201)["question_count"]
 
 
 def test_work_whose_answer_was_never_kept_is_not_done_again(
