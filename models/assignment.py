@@ -64,6 +64,11 @@ INSERT_MISSING: LiteralString = """
      ORDER BY added.student_id
 """
 
+LIST_ALL: LiteralString = (
+    "SELECT" + COLUMNS + "FROM exam_assignments"
+    " WHERE exam_id = %(exam_id)s ORDER BY student_id"
+)
+
 LIST_BY_EXAM: LiteralString = """
     SELECT assigned.exam_id, assigned.student_id, assigned.extra_time_minutes,
            assigned.time_multiplier, assigned.assigned_at,
@@ -91,6 +96,7 @@ UPDATE: LiteralString = """
 DELETE: LiteralString = """
     DELETE FROM exam_assignments
      WHERE exam_id = %(exam_id)s AND student_id = %(student_id)s
+    RETURNING exam_id, student_id, extra_time_minutes, time_multiplier, assigned_at
 """
 
 
@@ -138,6 +144,11 @@ def list_by_exam(
     return tx.all(ListedAssignment, LIST_BY_EXAM, names)
 
 
+def list_all(tx: Transaction, exam_id: UUID) -> Sequence[Assignment]:
+    """Read all that an exam has, however many."""
+    return tx.all(Assignment, LIST_ALL, {"exam_id": exam_id})
+
+
 def get_listed(tx: Transaction, exam_id: UUID, student_id: UUID) -> ListedAssignment:
     """Read one that is there."""
     names = {"exam_id": exam_id, "student_id": student_id, "after": None, "limit": 1}
@@ -162,9 +173,12 @@ def update(
     return tx.execute(UPDATE, _key(exam_id, student_id) | row) == 1
 
 
-def delete(tx: Transaction, exam_id: UUID, student_id: UUID) -> bool:
-    """ConstraintError `attempts_assignment_fkey` if the student has an attempt."""
-    return tx.execute(DELETE, _key(exam_id, student_id)) == 1
+def delete(tx: Transaction, exam_id: UUID, student_id: UUID) -> Assignment | None:
+    """Delete one, and return what it was.
+
+    ConstraintError `attempts_assignment_fkey` if the student has an attempt.
+    """
+    return tx.one_or_none(Assignment, DELETE, _key(exam_id, student_id))
 
 
 def _key(exam_id: UUID, student_id: UUID) -> dict[str, object]:

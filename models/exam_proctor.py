@@ -35,6 +35,11 @@ INSERT_MISSING: LiteralString = """
      ORDER BY added.proctor_id
 """
 
+LIST_IDS: LiteralString = """
+    SELECT coalesce(array_agg(proctor_id ORDER BY proctor_id), '{}')
+      FROM exam_proctors WHERE exam_id = %(exam_id)s
+"""
+
 LIST_BY_EXAM: LiteralString = """
     SELECT exam_proctors.exam_id, exam_proctors.proctor_id, exam_proctors.assigned_at,
            users.email, users.full_name
@@ -75,6 +80,12 @@ def list_by_exam(
         LIST_BY_EXAM,
         {"exam_id": exam_id, "after": after, "limit": limit},
     )
+
+
+def list_ids(tx: Transaction, exam_id: UUID) -> Sequence[UUID]:
+    """Read the ids of all who watch an exam."""
+    ids: list[UUID] = tx.scalar(LIST_IDS, {"exam_id": exam_id})
+    return ids
 
 
 def delete(tx: Transaction, exam_id: UUID, user_id: UUID) -> bool:

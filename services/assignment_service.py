@@ -20,7 +20,7 @@ from services import attempt_ending, audit, errors
 from services.access import require_exam
 from services.attempt_errors import OwnAttemptError
 from services.candidates import Emails, Ids, resolve
-from services.exam_editing import require_open, share_exam
+from services.exam_editing import granted, require_open, share_exam
 
 ExtraTimeMinutes = Annotated[
     Integer,
@@ -236,7 +236,8 @@ class AssignmentService:
         try:
             with self._database.transaction() as tx:
                 share_exam(tx, exam_id)
-                if not assignment.delete(tx, exam_id, student_id):
+                removed = assignment.delete(tx, exam_id, student_id)
+                if removed is None:
                     raise AssignmentNotFoundError(student_id)
                 audit.append(
                     tx,
@@ -244,7 +245,7 @@ class AssignmentService:
                     "exam",
                     exam_id,
                     actor=admin.id,
-                    payload={"student_id": student_id},
+                    payload=granted(removed),
                 )
         except ConstraintError as error:
             if error.constraint != "attempts_assignment_fkey":

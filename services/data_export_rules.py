@@ -155,10 +155,24 @@ def _only_him(payload: Payload, user_id: str, _: HeldAttempt | None) -> Payload:
     }
 
 
+def _his_part(payload: Payload, user_id: str, _: HeldAttempt | None) -> Payload:
+    return {
+        "assignments": [
+            each
+            for each in payload.get("assignments", ())
+            if each["student_id"] == user_id
+        ],
+        "proctor_ids": [
+            each for each in payload.get("proctor_ids", ()) if each == user_id
+        ],
+    }
+
+
 MARKS: Final = ("points_awarded", "grader_comment")
 OF_A_PAIR: Final = ("shared_wrong_answers", "expected", "probability")
 # Entries about an exam whose payload may name him.
 NAMING: Final = (
+    AuditEvent.EXAM_DELETED,
     AuditEvent.EXAM_ASSIGNED,
     AuditEvent.EXAM_UNASSIGNED,
     AuditEvent.EXAM_ASSIGNMENT_CHANGED,
@@ -190,7 +204,7 @@ RULES: Final[Mapping[str, Rule]] = {
     # About exams, which are nobody.
     AuditEvent.EXAM_CREATED: _nothing,
     AuditEvent.EXAM_UPDATED: _nothing,
-    AuditEvent.EXAM_DELETED: _nothing,
+    AuditEvent.EXAM_DELETED: _his_part,
     AuditEvent.EXAM_STATUS_CHANGED: _nothing,
     AuditEvent.EXAM_QUESTIONS_CHANGED: _nothing,
     AuditEvent.EXAM_QUESTIONS_IMPORTED: _nothing,

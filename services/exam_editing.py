@@ -8,6 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from models import exam, question
+from models.assignment import Assignment
 from models.database import Transaction
 from models.exam import NEXT_STATUSES, OPEN_STATUSES, Exam, ExamContent
 from models.question import Question
@@ -190,3 +191,12 @@ def fingerprint(asked: Question) -> Fingerprint:
 
 def fingerprints(asked: Sequence[Question]) -> list[Fingerprint]:
     return [fingerprint(one) for one in asked]
+
+
+def granted(found: Assignment) -> dict[str, object]:
+    """Say in an entry who was assigned, and with which accommodation."""
+    return {
+        "student_id": found.student_id,
+        "extra_time_minutes": found.extra_time_minutes,
+        "time_multiplier": found.time_multiplier,
+    }

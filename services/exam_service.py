@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from models import attempt_deadline, exam, question
+from models import assignment, attempt_deadline, exam, exam_proctor, question
 from models.attempt import Attempt
 from models.audit_event import AuditEvent
 from models.database import Database, Transaction
@@ -23,6 +23,7 @@ from services.exam_editing import (
     changes,
     detail,
     fingerprints,
+    granted,
     lock_exam,
     numbered,
     require_open,
@@ -221,6 +222,8 @@ class ExamService:
             if exam.has_attempts(tx, exam_id):
                 raise ExamHasAttemptsError(found)
             asked = question.list_by_exam(tx, exam_id)
+            assigned = assignment.list_all(tx, exam_id)
+            proctor_ids = exam_proctor.list_ids(tx, exam_id)
             exam.delete(tx, exam_id)
             audit.append(
                 tx,
@@ -228,7 +231,12 @@ class ExamService:
                 "exam",
                 exam_id,
                 actor=admin.id,
-                payload={"exam": found, "questions": fingerprints(asked)},
+                payload={
+                    "exam": found,
+                    "questions": fingerprints(asked),
+                    "assignments": [granted(each) for each in assigned],
+                    "proctor_ids": proctor_ids,
+                },
             )
 
     def _insert(

@@ -205,13 +205,19 @@ def test_a_student_is_taken_off(
     admin: Speaker, alice: Persona, mallory: Persona, sql: connection
 ) -> None:
     exam = create(admin)
-    assign(admin, exam, alice.id)
+    assign(admin, exam, alice.id, extra_time_minutes=30, time_multiplier=1.25)
     path = f"/api/exams/{exam['id']}/assignments"
 
     assert admin.delete(f"{path}/{alice.id}").status_code == 204
 
     assert assigned(admin, exam) == []
-    assert entries(sql, "exam.unassigned") == [{"student_id": str(alice.id)}]
+    assert entries(sql, "exam.unassigned") == [
+        {
+            "student_id": str(alice.id),
+            "extra_time_minutes": 30,
+            "time_multiplier": "1.25",
+        }
+    ]
     for nobody in (alice.id, mallory.id):
         refused = body(admin.delete(f"{path}/{nobody}"), 404)
         assert refused["type"] == "/problems/assignment-not-found"

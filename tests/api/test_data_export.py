@@ -24,6 +24,7 @@ from tests.exams import (
     ONE_OF_EACH,
     Json,
     active,
+    assign,
     body,
     entries,
     start,
@@ -598,3 +599,30 @@ def test_an_admin_has_what_he_did_without_to_whom(
     ]
     assert done["held_back"] == ["entity_id", "attempt_id", "payload"]
     assert "Alice" not in response.text
+
+
+def test_of_a_deleted_exam_everybody_has_what_he_was_granted(
+    api: Api, ada: Persona, alice: Persona, mallory: Persona, bob: Persona
+) -> None:
+    admin = api.as_(ada)
+    exam = active(admin, mallory.id)
+    assign(admin, exam, alice.id, extra_time_minutes=30)
+    watch(admin, exam, bob.id)
+    assert admin.delete(f"/api/exams/{exam['id']}").status_code == 204
+
+    hers, his = (
+        next(
+            each["payload"]
+            for each in sections_of(export(api.as_(who)))["entries"]
+            if each["event_type"] == "exam.deleted"
+        )
+        for who in (alice, bob)
+    )
+
+    granted = {
+        "student_id": str(alice.id),
+        "extra_time_minutes": 30,
+        "time_multiplier": "1.00",
+    }
+    assert hers == {"assignments": [granted], "proctor_ids": []}
+    assert his == {"assignments": [], "proctor_ids": [str(bob.id)]}

@@ -9,6 +9,7 @@ from tests.exams import (
     ONE_OF_EACH,
     SINGLE_CHOICE,
     active,
+    assign,
     body,
     count_entries,
     create,
@@ -281,9 +282,10 @@ def test_who_has_this_version_is_sent_nothing(admin: Speaker) -> None:
 
 
 def test_an_exam_without_attempts_is_deleted_with_all_it_has(
-    admin: Speaker, alice: Persona, bob: Persona, sql: connection
+    admin: Speaker, alice: Persona, mallory: Persona, bob: Persona, sql: connection
 ) -> None:
     exam = active(admin, alice.id)
+    assign(admin, exam, mallory.id, extra_time_minutes=30, time_multiplier=1.25)
     watch(admin, exam, bob.id)
     path = f"/api/exams/{exam['id']}"
 
@@ -297,6 +299,12 @@ def test_an_exam_without_attempts_is_deleted_with_all_it_has(
     (entry,) = entries(sql, "exam.deleted")
     assert entry["exam"]["title"] == "Networks"
     assert len(entry["questions"]) == 2
+    granted = {
+        one["student_id"]: (one["extra_time_minutes"], one["time_multiplier"])
+        for one in entry["assignments"]
+    }
+    assert granted == {str(alice.id): (0, "1.00"), str(mallory.id): (30, "1.25")}
+    assert entry["proctor_ids"] == [str(bob.id)]
 
 
 def test_an_exam_with_attempts_is_not_deleted(
