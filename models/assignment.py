@@ -48,12 +48,14 @@ COUNT: LiteralString = (
     "SELECT count(*) FROM exam_assignments WHERE exam_id = %(exam_id)s"
 )
 
+# In the order of ids: of two who assign the same students, one waits for the other.
 INSERT_MISSING: LiteralString = """
     WITH added AS (
         INSERT INTO exam_assignments
             (exam_id, student_id, extra_time_minutes, time_multiplier)
-        SELECT %(exam_id)s, unnest(%(student_ids)s::uuid[]),
-               %(extra_time_minutes)s, %(time_multiplier)s
+        SELECT %(exam_id)s, student_id, %(extra_time_minutes)s, %(time_multiplier)s
+          FROM unnest(%(student_ids)s::uuid[]) AS wanted (student_id)
+         ORDER BY student_id
         ON CONFLICT ON CONSTRAINT exam_assignments_pkey DO NOTHING
         RETURNING exam_id, student_id, extra_time_minutes, time_multiplier,
                   assigned_at)

@@ -23,10 +23,13 @@ IS_ASSIGNED: LiteralString = """
                     WHERE exam_id = %(exam_id)s AND proctor_id = %(proctor_id)s)
 """
 
+# In the order of ids: of two who assign the same proctors, one waits for the other.
 INSERT_MISSING: LiteralString = """
     WITH added AS (
         INSERT INTO exam_proctors (exam_id, proctor_id)
-        SELECT %(exam_id)s, unnest(%(proctor_ids)s::uuid[])
+        SELECT %(exam_id)s, proctor_id
+          FROM unnest(%(proctor_ids)s::uuid[]) AS wanted (proctor_id)
+         ORDER BY proctor_id
         ON CONFLICT ON CONSTRAINT exam_proctors_pkey DO NOTHING
         RETURNING exam_id, proctor_id, assigned_at)
     SELECT added.exam_id, added.proctor_id, added.assigned_at,

@@ -3,12 +3,17 @@
 Each race is run some times over; whoever wins, what is left must make sense.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 
+import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
+from models.principal import Role
 from tests.at_once import at_once
+from tests.audit_trail import run
 from tests.exams import (
     ONE_OF_EACH,
     TRUE_FALSE,
@@ -20,7 +25,8 @@ from tests.exams import (
     fields_of,
     tag,
 )
-from tests.personas import Api, Persona, Speaker
+from tests.personas import Api, Enrol, Persona, Speaker
+from tests.waiting import until_somebody_waits_for_a_lock
 
 TIMES = 5
 
@@ -216,3 +222,43 @@ def test_a_student_has_begun_or_is_taken_off(
         assert outcome in {(201, 409), (404, 204)}
         if outcome == (201, 409):
             cancel(admin, exam)
+
+
+@pytest.mark.parametrize(
+    ("role", "path", "insert"),
+    [
+        (
+            Role.STUDENT,
+            "assignments",
+            "INSERT INTO exam_assignments (exam_id, student_id) VALUES (%s, %s)",
+        ),
+        (
+            Role.PROCTOR,
+            "proctors",
+            "INSERT INTO exam_proctors (exam_id, proctor_id) VALUES (%s, %s)",
+        ),
+    ],
+)
+def test_who_assigns_the_same_in_another_order_waits_and_does_not_deadlock(  # noqa: PLR0917 - what differs between the two.
+    admin: Speaker,
+    enrol_as: Enrol,
+    sql: connection,
+    dsn: str,
+    role: Role,
+    path: str,
+    insert: str,
+) -> None:
+    exam = create(admin)
+    first, second = sorted(str(enrol_as(name, role).id) for name in ("one", "two"))
+    path = f"/api/exams/{exam['id']}/{path}"
+
+    with closing(psycopg2.connect(dsn)) as other, ThreadPoolExecutor(1) as pool:
+        run(other, insert, exam["id"], first)
+        answer = pool.submit(admin.post, path, json={f"{role}_ids": [second, first]})
+        until_somebody_waits_for_a_lock(sql)
+        run(other, insert, exam["id"], second)
+        other.rollback()
+
+        made = body(answer.result(), 201)
+
+    assert [each[f"{role}_id"] for each in made["assigned"]] == [first, second]
