@@ -9,6 +9,7 @@ from api.context import services
 from api.verifying import CannotVerifyError, Chosen, progress_bar, verifying
 from models.database import DatabaseUnavailableError
 from services.audit_bookmark import BookmarkError
+from services.blockchain_service import BlockchainService
 
 
 @click.command("verify")
@@ -38,9 +39,7 @@ def verify_command(
     try:
         blockchain = services().blockchain
         outside = choice.outside(blockchain.trust)
-        # Of a damaged log too, which may have no head.
-        head = blockchain.get_head()
-        head_seq = 0 if head is None else head.next_seq - 1
+        head_seq = _head_seq(blockchain)
         first = from_seq or 0
         if outside.bookmark is not None:
             first = outside.bookmark.size
@@ -59,3 +58,17 @@ def verify_command(
     except DatabaseUnavailableError as error:
         raise CannotVerifyError(f"The database is not to be had: {error}") from error
     choice.finish(found)
+
+
+def _head_seq(blockchain: BlockchainService) -> int:
+    """Ask how much there will be to read, for the bar alone.
+
+    Of a damaged log too: what is wrong with its head the verification says.
+    """
+    try:
+        head = blockchain.get_head()
+    except DatabaseUnavailableError:
+        raise
+    except Exception:  # noqa: BLE001 - Nobody knows what stands there.
+        return 0
+    return 0 if head is None else head.next_seq - 1

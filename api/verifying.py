@@ -1,11 +1,13 @@
 """What the commands that verify have in common: their options, report and exit code."""
 
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import click
 from rich.console import Console
@@ -161,10 +163,31 @@ class Chosen:
 
 
 def verifying(command: Command) -> Command:
-    """Give a command the common options; it gets them as keyword arguments."""
+    """Give a command the common options; it gets them as keyword arguments.
+
+    If it breaks down it ends with 2: that is no word about the log.
+    """
+    guarded = _guarded(command)
     for option in reversed(OPTIONS):
-        command = option(command)
-    return command
+        guarded = option(guarded)
+    return guarded
+
+
+def _guarded(command: Command) -> Command:
+    @wraps(command)
+    # Any: whatever the options say.
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except click.ClickException:
+            raise
+        except KeyboardInterrupt as error:
+            raise CannotVerifyError("It was interrupted.") from error
+        except Exception as error:
+            traceback.print_exc()
+            raise CannotVerifyError("It broke off, and says nothing.") from error
+
+    return cast("Command", run)
 
 
 @contextmanager

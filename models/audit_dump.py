@@ -91,18 +91,18 @@ class DumpedLog:
     def entries(self) -> int:
         return len(self._sections["audit_log"].keys)
 
-    def head(self) -> Head | None:
-        heads = list(self.rows("audit_head"))
-        if not heads:
-            return None
-        values = heads[-1]
-        return Head(
-            log_id=binary(values, "log_id") or b"",
-            origin=(values["origin"] or b"").decode(errors="replace"),
-            next_seq=integer(values, "next_seq"),
-            hash=binary(values, "hash") or b"",
-            recorded_at=_moment(values, "recorded_at"),
-        )
+    def heads(self) -> list[Head]:
+        """Return where the log ends, the furthest first."""
+        return [
+            Head(
+                log_id=binary(values, "log_id") or b"",
+                origin=(values["origin"] or b"").decode(errors="replace"),
+                next_seq=integer(values, "next_seq"),
+                hash=binary(values, "hash") or b"",
+                recorded_at=_moment(values, "recorded_at"),
+            )
+            for values in reversed(list(self.rows("audit_head")))
+        ]
 
     def origins(self) -> list[OriginEntry]:
         """Return the entries under which origins the log was signed."""

@@ -6,7 +6,7 @@ the columns in this order a checker finds the end of an entry lying ready in the
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,15 +14,33 @@ from struct import Struct
 from typing import Any, Final, LiteralString
 
 import psycopg2
-from psycopg2 import extensions, sql
+from psycopg2 import errors, extensions, sql
 
 from models.audit_event import AuditEvent
-from models.audit_surroundings import AUDIT_TABLES, lock, strange
+from models.audit_surroundings import (
+    AUDIT_TABLES,
+    Tables,
+    UnreadableTablesError,
+    lock,
+    strange,
+)
 from models.audit_suspension import GET as GET_SUSPENSION
-from models.audit_suspension import LIST_ORIGINS, OriginEntry, Suspension
+from models.audit_suspension import (
+    IS_SUSPENDED,
+    LIST_ORIGINS,
+    OriginEntry,
+    Suspension,
+)
 from models.audit_tree import StoredTree
-from models.blockchain_log import GET_HEAD, Head
-from models.database import ConnectionSettings, DatabaseUnavailableError
+from models.blockchain_log import LIST_HEADS, Head
+from models.database import (
+    ConnectionSettings,
+    DatabaseUnavailableError,
+    Params,
+    Row,
+    RowError,
+    fetch_all,
+)
 
 # Three numbers of fixed size come as one field, just as an entry has them: a field less
 # is a tenth of a microsecond less, and a log has millions of entries. For the same
@@ -112,6 +130,8 @@ HASH_IN_ROW: Final = slice(161, 193)
 # PostgreSQL counts microseconds from the year 2000.
 EPOCH_US: Final = 946_684_800_000_000
 
+NO_MORE: Final[Tables] = {}
+
 _length = Struct(">i")
 
 # Gets the messages of a COPY, each of which is a row but for what `row_of` knows.
@@ -137,14 +157,19 @@ class Snapshot:
         connection: extensions.connection,
         imported: str | None,
         timeout_seconds: float,
-        tables: Sequence[str],
+        tables: Tables,
     ) -> None:
         self._ends_at = time.monotonic() + timeout_seconds if timeout_seconds else None
         self.tree = StoredTree(self.all)
         self._cursor = connection.cursor()
         self._cursor.execute(BEGIN)
         # Before anything is seen: what the tables are is then known until the end.
-        self._cursor.execute(lock(tables))
+        try:
+            self._cursor.execute(lock(tables))
+        except (errors.UndefinedTable, errors.WrongObjectType) as error:
+            self._cursor.execute("ROLLBACK")
+            self._cursor.execute(BEGIN)
+            raise UnreadableTablesError(strange(self.all, tables)) from error
         self._tables = tables
         if imported is not None:
             self._cursor.execute(sql.SQL(IMPORT).format(snapshot=sql.Literal(imported)))
@@ -160,7 +185,10 @@ class Snapshot:
         return None if first is None else (first, last)
 
     def strange(self) -> list[str]:
-        """Say why what is read here may not be what is there; empty if all is plain."""
+        """Say why what is read here may not be what is there; empty if all is plain.
+
+        Raises UnreadableTablesError if it can not be read at all.
+        """
         found = strange(self.all, self._tables)
         if self.all(IS_UNNUMBERED, {}) != [(False,)]:
             found.append("public.audit_log has a row without a number")
@@ -171,44 +199,21 @@ class Snapshot:
         ((found,),) = self.all(NEXT_FROM, {"seq": seq})
         return None if found is None else int(found)
 
-    def head(self) -> Head | None:
-        rows = self.all(GET_HEAD, {})
-        if not rows:
-            return None
-        log_id, origin, next_seq, hash_, recorded_at = rows[0]
-        return Head(
-            log_id=log_id,
-            origin=origin,
-            next_seq=next_seq,
-            hash=hash_,
-            recorded_at=recorded_at,
-        )
+    def heads(self) -> list[Head]:
+        """Return where the log ends, the furthest first. Raises RowError."""
+        return self._rows(Head, LIST_HEADS, {})
 
     def origins(self) -> list[OriginEntry]:
-        """Return the entries under which origins the log was signed."""
+        """Return the entries that say its origins. Raises RowError."""
         names = {"epoch_opened": AuditEvent.EPOCH_OPENED}
-        return [
-            OriginEntry(
-                seq=seq, recorded_at=recorded_at, actor_id=actor_id, payload=payload
-            )
-            for seq, recorded_at, actor_id, payload in self.all(LIST_ORIGINS, names)
-        ]
+        return self._rows(OriginEntry, LIST_ORIGINS, names)
 
     def suspension(self) -> Suspension | None:
-        """Return what the log is suspended for."""
-        rows = self.all(GET_SUSPENSION, {})
-        if not rows:
-            return None
-        found_at, seen_by, note, size, root, log_size, log_root = rows[0]
-        return Suspension(
-            found_at=found_at,
-            seen_by=seen_by,
-            note=note,
-            size=size,
-            root=root,
-            log_size=log_size,
-            log_root=log_root,
-        )
+        """Return what the log is suspended for. Raises RowError."""
+        rows = self._rows(Suspension, GET_SUSPENSION, {})
+        if not rows and self.all(IS_SUSPENDED, {}) == [(True,)]:
+            raise RowError(Suspension, ["all that it says"])
+        return rows[0] if rows else None
 
     def copy(self, first: int, last: int, receive: Receive) -> None:
         """Send the rows from `first` to `last`, both included, in the order of seq.
@@ -242,6 +247,13 @@ class Snapshot:
             self._cursor.execute(query, parameters)
             return self._cursor.fetchall()
 
+    def _rows(
+        self, row_type: type[Row], query: LiteralString, parameters: Params
+    ) -> list[Row]:
+        with self._in_time():
+            self._cursor.execute(query, parameters)
+            return fetch_all(row_type, self._cursor)
+
     def row(self, seq: int) -> bytes | None:
         """Return one row, or None if it is not there."""
         messages: list[bytes] = []
@@ -269,18 +281,18 @@ def snapshot(
     *,
     timeout_seconds: float = 0,
     imported: str | None = None,
-    also: Sequence[str] = (),
+    also: Tables = NO_MORE,
 ) -> Iterator[Snapshot]:
     """Open a snapshot on a connection of its own; `imported` names another's.
 
     It is of the log's own tables and `also` of others, none of which anybody can alter
     meanwhile. All that is read of it may take `timeout_seconds`; 0 means no timeout.
-    Raises DatabaseUnavailableError.
+    Raises DatabaseUnavailableError, and UnreadableTablesError if one is not there.
     """
     try:
         with closing(settings.connect()) as connection:
             yield Snapshot(
-                connection, imported, timeout_seconds, (*AUDIT_TABLES, *also)
+                connection, imported, timeout_seconds, {**AUDIT_TABLES, **also}
             )
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
         raise DatabaseUnavailableError("the database did not answer") from error

@@ -9,18 +9,49 @@ types, no function, and no cast that is not built in. Whoever changes those chan
 server itself, and nobody can ask it whether he did.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, LiteralString
 
 from psycopg2 import sql
 
-AUDIT_TABLES: Final = (
-    "audit_log",
-    "audit_head",
-    "audit_suspensions",
-    "checkpoints",
-    "merkle_tiles",
-)
+# Of each table the columns that are read, and the type on which what is read rests. For
+# None any type will do that PostgreSQL brings along.
+Tables = Mapping[str, Mapping[str, str | None]]
+
+AUDIT_TABLES: Final[Tables] = {
+    "audit_log": {
+        "seq": "int8",
+        "recorded_at": "timestamptz",
+        "xid": "int8",
+        "flags": "int2",
+        "schema_version": "int4",
+        "attempt_id": "uuid",
+        **dict.fromkeys(("event_type", "entity_type", "entity_id"), "text"),
+        **dict.fromkeys(("actor_id", "payload", "state"), "text"),
+        **dict.fromkeys(("payload_salt", "payload_hash", "state_hash"), "bytea"),
+        **dict.fromkeys(("previous_hash", "hash"), "bytea"),
+    },
+    "audit_head": {
+        "next_seq": "int8",
+        "hash": "bytea",
+        "recorded_at": "timestamptz",
+        "log_id": "bytea",
+        "origin": "text",
+        "suspension": "int8",
+    },
+    "audit_suspensions": {
+        "id": "int8",
+        "found_at": "timestamptz",
+        "seen_by": "text",
+        "note": "text",
+        "size": "int8",
+        "root": "bytea",
+        "log_size": "int8",
+        "log_root": "bytea",
+    },
+    "checkpoints": {"size": "int8", "root": "bytea", "note": "text"},
+    "merkle_tiles": {"level": "int2", "tile_index": "int8", "hashes": "bytea"},
+}
 # What the queries of a verification call.
 CALLED: Final = (
     *("byteacat", "byteaeq", "chr", "concat_ws", "encode", "format", "int2send"),
@@ -41,16 +72,17 @@ RELATIONS: LiteralString = """
      WHERE n.nspname = 'public'::name AND c.relname = ANY (%(tables)s::name[])
 """
 COLUMNS: LiteralString = """
-    SELECT c.relname::text, a.attname::text
+    SELECT c.relname::text, a.attname::text, a.attgenerated <> ''::"char",
+           (SELECT plain.typname::text FROM pg_catalog.pg_type AS plain
+             WHERE plain.oid < '16384'::oid
+               AND plain.oid = CASE WHEN t.typtype = 'd'::"char" THEN t.typbasetype
+                                    ELSE t.oid END)
       FROM pg_catalog.pg_class AS c
       JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
       JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid
       JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
      WHERE n.nspname = 'public'::name AND c.relname = ANY (%(tables)s::name[])
        AND a.attnum > '0'::smallint AND NOT a.attisdropped
-       AND (a.attgenerated <> ''::"char"
-            OR NOT (t.oid < '16384'::oid
-                    OR t.typtype = 'd'::"char" AND t.typbasetype < '16384'::oid))
 """
 CASTS: LiteralString = """
     SELECT source.typname::text, target.typname::text
@@ -85,21 +117,52 @@ OPERATORS: LiteralString = """
 Query = Callable[[LiteralString, Mapping[str, object]], list[tuple[Any, ...]]]
 
 
-def lock(tables: Sequence[str]) -> sql.Composed:
+class UnreadableTablesError(Exception):
+    """The tables are not those that were made: what is read would be something else."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        super().__init__("; ".join(reasons))
+        self.reasons = reasons
+
+
+def lock(tables: Iterable[str]) -> sql.Composed:
     """Return what keeps everybody from changing the tables, but not their rows."""
     return sql.SQL(LOCK).format(
         tables=sql.SQL(", ").join(sql.Identifier("public", each) for each in tables)
     )
 
 
-def strange(query: Query, tables: Sequence[str]) -> list[str]:
-    """Say what stands between the tables and who reads them, a sentence for each."""
-    return sorted(set(_strange(query, {"tables": list(tables)})))
+def strange(query: Query, tables: Tables) -> list[str]:
+    """Say what stands between the tables and who reads them, a sentence for each.
+
+    Raises UnreadableTablesError.
+    """
+    if unreadable := list(_unreadable(query, tables)):
+        raise UnreadableTablesError(unreadable)
+    return sorted({*_in_front(query, tables), *_added(query)})
 
 
-def _strange(query: Query, tables: Mapping[str, object]) -> Iterator[str]:
+def _unreadable(query: Query, tables: Tables) -> Iterator[str]:
+    """Say what is not there, or of another type than what is read rests on."""
+    names = {"tables": list(tables)}
+    there = {name for name, *_ in query(RELATIONS, names)}
+    types = {(name, column): type_ for name, column, _, type_ in query(COLUMNS, names)}
+    for name, columns in tables.items():
+        if name not in there:
+            yield f"the table public.{name} is not there"
+            continue
+        for column, wanted in columns.items():
+            if (name, column) not in types:
+                yield f"the column {column} of public.{name} is not there"
+            elif wanted not in {None, types[name, column]}:
+                yield f"the column {column} of public.{name} is of another type"
+
+
+def _in_front(query: Query, tables: Tables) -> Iterator[str]:
+    """Say what shows the rows of a table as other ones."""
+    names = {"tables": list(tables)}
     for name, is_table, has_policies, has_rules, has_relatives in query(
-        RELATIONS, tables
+        RELATIONS, names
     ):
         if not is_table:
             yield f"public.{name} is no table, but something that looks like one"
@@ -109,8 +172,13 @@ def _strange(query: Query, tables: Mapping[str, object]) -> Iterator[str]:
             yield f"a rule stands between public.{name} and who uses it"
         if has_relatives:
             yield f"public.{name} shows rows of other tables, or is shown by one"
-    for name, column in query(COLUMNS, tables):
-        yield f"the column {column} of public.{name} is not what it was made as"
+    for name, column, is_generated, type_ in query(COLUMNS, names):
+        if is_generated or type_ is None:
+            yield f"the column {column} of public.{name} is not what it was made as"
+
+
+def _added(query: Query) -> Iterator[str]:
+    """Say what of PostgreSQL itself is not its own any more."""
     for source, target in query(CASTS, {}):
         yield f"a cast from {source} to {target} was added to PostgreSQL's own"
     for (function,) in query(FUNCTIONS, {"called": list(CALLED)}):

@@ -60,7 +60,7 @@ GET: LiteralString = """
 """
 
 IS_SUSPENDED: LiteralString = """
-    SELECT EXISTS (SELECT FROM audit_head WHERE suspension IS NOT NULL)
+    SELECT EXISTS (SELECT FROM public.audit_head WHERE suspension IS NOT NULL)
 """
 
 SUSPEND: LiteralString = """

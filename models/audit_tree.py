@@ -9,7 +9,10 @@ from models.database import Params
 
 @dataclass(frozen=True, slots=True)
 class SignedSize:
-    """A checkpoint that is stored. What was signed stands in the note."""
+    """A checkpoint that is stored. What was signed stands in the note.
+
+    Where NULL stands, there is nothing.
+    """
 
     size: int
     root: bytes
@@ -21,12 +24,14 @@ NEWEST_CHECKPOINT: LiteralString = (
 )
 
 CHECKPOINTS: LiteralString = """
-    SELECT size, root, note FROM public.checkpoints
+    SELECT size, coalesce(root, ''::bytea), coalesce(note, ''::text)
+      FROM public.checkpoints
      WHERE size > %(after)s AND size <= %(until)s ORDER BY size
 """
 
 CHECKPOINT: LiteralString = """
-    SELECT size, root, note FROM public.checkpoints WHERE size = %(size)s
+    SELECT size, coalesce(root, ''::bytea), coalesce(note, ''::text)
+      FROM public.checkpoints WHERE size = %(size)s
 """
 
 CHECKPOINTS_BEYOND: LiteralString = """
@@ -34,14 +39,14 @@ CHECKPOINTS_BEYOND: LiteralString = """
 """
 
 TILES: LiteralString = """
-    SELECT tile_index, hashes FROM public.merkle_tiles
+    SELECT tile_index, coalesce(hashes, ''::bytea) FROM public.merkle_tiles
      WHERE level = %(level)s AND tile_index BETWEEN %(first)s AND %(last)s
 """
 
 # As many leaves as the tiles know of.
 TILED_SIZE: LiteralString = """
-    SELECT tile_index * 256 + octet_length(hashes) / 32 FROM public.merkle_tiles
-     WHERE level = 0 ORDER BY tile_index DESC LIMIT 1
+    SELECT tile_index, coalesce(octet_length(hashes), 0) FROM public.merkle_tiles
+     WHERE level = 0 AND tile_index >= 0 ORDER BY tile_index DESC LIMIT 1
 """
 
 
@@ -82,4 +87,5 @@ class StoredTree:
     def tiled_size(self) -> int:
         """Return how many entries the tiles know of, whatever stands in them."""
         rows = self._query(TILED_SIZE, {})
-        return int(rows[0][0]) if rows else 0
+        # Anybody can write a number with which PostgreSQL does not reckon any more.
+        return rows[0][0] * 256 + rows[0][1] // 32 if rows else 0

@@ -66,6 +66,12 @@ GET_HEAD: LiteralString = """
       FROM public.audit_head ORDER BY next_seq DESC LIMIT 1
 """
 
+# There is one; of more the second tells as much as all. NULL comes first.
+LIST_HEADS: LiteralString = """
+    SELECT log_id, origin, next_seq, hash, recorded_at
+      FROM public.audit_head ORDER BY next_seq DESC LIMIT 2
+"""
+
 COUNT_BY_EVENT_TYPE: LiteralString = """
     SELECT event_type, count(*) AS entries
       FROM audit_log GROUP BY event_type ORDER BY event_type

@@ -127,8 +127,9 @@ class ConstraintError(Exception):
 class RowError(Exception):
     """A row does not fit the type that it is read as: a defect."""
 
-    def __init__(self, row_type: type[Any], places: Sequence[object]) -> None:
-        super().__init__(f"{row_type!r} does not fit at {places}")
+    def __init__(self, row_type: type[Any], places: Sequence[str]) -> None:
+        super().__init__(f"{row_type!r} does not fit at {', '.join(places)}")
+        self.places = places
 
 
 def as_json(value: object) -> extras.Json:
@@ -165,6 +166,24 @@ def _adapter(row_type: type[Row]) -> TypeAdapter[Row]:
     if found is None:
         found = _adapters[row_type] = TypeAdapter(row_type)
     return found
+
+
+def fetch_all(row_type: type[Row], cursor: extensions.cursor) -> list[Row]:
+    """Return the rows of a query that was run. Raises RowError for one that is none."""
+    names = [column.name for column in cursor.description or ()]
+    validate = _adapter(row_type).validate_python
+    try:
+        rows = cursor.fetchall()
+    except ValueError:
+        # PostgreSQL's calendar begins before Python's and ends behind it.
+        raise RowError(row_type, ["a time that is out of range"]) from None
+    try:
+        return [validate(dict(zip(names, row, strict=True))) for row in rows]
+    except ValidationError as error:
+        what = error.errors(include_input=False, include_url=False)
+        places = [".".join(map(str, each["loc"])) for each in what]
+        # Without its cause, which shows the value to the log of the process.
+        raise RowError(row_type, places) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,17 +322,7 @@ class Transaction:
     ) -> list[Row]:
         """Return every row as a `row_type`. Raises RowError for one that is none."""
         self._run(sql, params)
-        names = [column.name for column in self._cursor.description or ()]
-        validate = _adapter(row_type).validate_python
-        try:
-            return [
-                validate(dict(zip(names, row, strict=True)))
-                for row in self._cursor.fetchall()
-            ]
-        except ValidationError as error:
-            what = error.errors(include_input=False, include_url=False)
-            # Without its cause, which shows the value to the log of the process.
-            raise RowError(row_type, [each["loc"] for each in what]) from None
+        return fetch_all(row_type, self._cursor)
 
     def one_or_none(
         self, row_type: type[Row], sql: LiteralString, params: Params | None = None

@@ -13,6 +13,7 @@ from typing import Final, LiteralString
 from psycopg2 import sql
 
 from models.audit_snapshot import Snapshot
+from models.audit_surroundings import Tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,9 @@ CATALOGUE: Final = (
     ),
 )
 
-TABLES: Final = tuple(each.name for each in CATALOGUE)
+TABLES: Final[Tables] = {
+    each.name: dict.fromkeys(each.columns.split()) for each in CATALOGUE
+}
 
 LINES: LiteralString = """
     SELECT {name} AS row_table, concat_ws('/', {key}) AS row_key, count(*) AS row_count,

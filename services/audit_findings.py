@@ -127,7 +127,7 @@ class Verification:
     rows_checked: int | None
     first_seq: int | None
     last_seq: int | None
-    # Of the last entry that was checked.
+    # Of the last entry that was checked; None if it is no hash.
     head_hash: bytes | None
     first_invalid: Finding | None
     errors_by_class: dict[str, int]

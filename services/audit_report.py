@@ -19,6 +19,7 @@ from services.audit_findings import (
     Verification,
 )
 from services.domain_check import DomainResult
+from utils.merkle import HASH_BYTES
 
 DOMAIN: Final = frozenset(
     {
@@ -86,7 +87,7 @@ def conclude(  # noqa: PLR0913 - each was found out by itself.
         rows_checked=None if domain is None else domain.rows,
         first_seq=first_seq if result.entries else None,
         last_seq=result.last_seq,
-        head_hash=result.last_hash if result.entries else None,
+        head_hash=_whole_hash(result),
         first_invalid=findings[0] if findings else None,
         errors_by_class={
             reason.value: count
@@ -117,6 +118,12 @@ def conclude(  # noqa: PLR0913 - each was found out by itself.
         tree=None if findings else tree.end,
         continued=continued,
     )
+
+
+def _whole_hash(result: RangeResult) -> bytes | None:
+    """Return the last entry's hash, unless it was cut: then it is nothing to keep."""
+    found = result.last_hash if result.entries else None
+    return found if found and len(found) == HASH_BYTES else None
 
 
 def _verdict(

@@ -4,11 +4,11 @@ It reports all that is wrong, by class, and says what it did not check.
 docs/audit-log.md tells what a verdict is worth.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
 from multiprocessing import get_context
@@ -24,7 +24,8 @@ from models.audit_snapshot import (
     snapshot,
 )
 from models.audit_source import LogSource
-from models.audit_suspension import OriginEntry, Suspension
+from models.audit_surroundings import UnreadableTablesError
+from models.audit_suspension import OriginEntry
 from models.blockchain_log import Head
 from models.database import ConnectionSettings
 from services.audit_anchors import NO_ANCHORS, Anchors
@@ -39,9 +40,15 @@ from services.audit_check import (
 from services.audit_comparison import Names, compare_tree, not_compared
 from services.audit_findings import ErrorClass, Finding, Verification
 from services.audit_report import conclude
+from services.audit_small_rows import read_small_rows
 from services.audit_tree import Chunk, LogTree, Wanted, grow_chunk
 from services.domain_check import DomainResult, check_domain
-from services.epochs import BrokenEpochsError, Contradicted, parse_epochs, promises_of
+from services.epochs import (
+    BrokenEpochsError,
+    origin_of_genesis,
+    parse_epochs,
+    promises_of,
+)
 from services.erased_entries import ErasedEntries
 from services.erasure_reading import read_erased_entries
 from utils.blockchain_hasher import NO_HASH, log_identity
@@ -132,25 +139,32 @@ def verify(
     reading (0: no bound); when it is over, the verdict is incomplete. Raises
     DatabaseUnavailableError and BookmarkError.
     """
-    with snapshot(
-        settings,
-        timeout_seconds=timeout_seconds,
-        also=protected_rows.TABLES if deep else (),
-    ) as log:
-        elsewhere = Elsewhere(
-            settings=settings,
+    try:
+        with snapshot(
+            settings,
             timeout_seconds=timeout_seconds,
-            snapshot_name=log.name,
-        )
-        return verify_log(
-            log,
-            partial(one_by_one, log, progress)
-            if processes == 1
-            else partial(_side_by_side, elsewhere, processes, progress),
-            from_seq=from_seq,
-            to_seq=to_seq,
-            check_rows=partial(check_domain, log, limit=MAX_FINDINGS) if deep else None,
-            outside=outside,
+            also=protected_rows.TABLES if deep else {},
+        ) as log:
+            elsewhere = Elsewhere(
+                settings=settings,
+                timeout_seconds=timeout_seconds,
+                snapshot_name=log.name,
+            )
+            return verify_log(
+                log,
+                partial(one_by_one, log, progress)
+                if processes == 1
+                else partial(_side_by_side, elsewhere, processes, progress),
+                from_seq=from_seq,
+                to_seq=to_seq,
+                check_rows=partial(check_domain, log, limit=MAX_FINDINGS)
+                if deep
+                else None,
+                outside=outside,
+            )
+    except UnreadableTablesError as error:
+        return _nothing_read(
+            outside, datetime.now(UTC), strange=error.reasons, is_deep=deep
         )
 
 
@@ -163,7 +177,10 @@ def verify_log(
     check_rows: CheckRows | None = None,
     outside: Outside = NOTHING_OUTSIDE,
 ) -> Verification:
-    """Check a log wherever it is kept. Raises BookmarkError."""
+    """Check a log wherever it is kept.
+
+    Raises BookmarkError, and UnreadableTablesError if the tables are other ones.
+    """
     started = time.monotonic()
     try:
         judged = _judge(
@@ -176,16 +193,35 @@ def verify_log(
         )
     except ReadInterruptedError as error:
         # Not even the ends of the log could be read.
-        result = RangeResult(interruption=str(error))
-        judged = conclude(
-            result,
-            first_seq=0,
-            reaches_end=False,
-            incidents=(),
-            snapshot_at=log.taken_at,
-            tree=not_compared(outside.anchors, str(error)),
+        judged = _nothing_read(
+            outside,
+            log.taken_at,
+            why_not=str(error),
+            is_deep=check_rows is not None,
         )
     return replace(judged, duration_ms=round((time.monotonic() - started) * 1000))
+
+
+def _nothing_read(
+    outside: Outside,
+    snapshot_at: datetime,
+    *,
+    is_deep: bool,
+    why_not: str = "the tables can not be read",
+    strange: Sequence[str] = (),
+) -> Verification:
+    result = RangeResult(interruption=why_not)
+    for each in strange:
+        result.add(_strange(each))
+    return conclude(
+        result,
+        first_seq=0,
+        reaches_end=False,
+        incidents=(),
+        snapshot_at=snapshot_at,
+        tree=not_compared(outside.anchors, why_not),
+        domain=DomainResult(not_checked=why_not) if is_deep else None,
+    )
 
 
 def _judge(
@@ -198,16 +234,15 @@ def _judge(
     outside: Outside,
 ) -> Verification:
     bookmark, anchors = outside.bookmark, outside.anchors
-    head, bounds = log.head(), log.bounds()
-    genesis = _check_genesis(log, head)
-    origins, suspension = log.origins(), log.suspension()
-    findings = list(genesis.findings) or list(_check_epochs(origins, head))
-    if suspension is not None:
-        findings.append(_contradicted(suspension))
     strange = log.strange()
-    findings += [
-        Finding(seq=0, reason=ErrorClass.SCHEMA, detail=each) for each in strange or ()
-    ]
+    small, bounds = read_small_rows(log), log.bounds()
+    head, origins = small.head, small.origins or ()
+    genesis = _check_genesis(log, head)
+    findings = [*small.findings, *map(_strange, strange or ())]
+    if genesis.findings or small.origins is None:
+        findings += genesis.findings
+    else:
+        findings += _check_epochs(origins, head)
     first, last = (0, -1) if bounds is None else (min(0, bounds[0]), bounds[1])
     if bookmark is not None:
         findings += bookmark.compare(log, log_id=genesis.log_id, origin=genesis.origin)
@@ -246,7 +281,7 @@ def _judge(
             check_rows, result, last, is_whole=reaches_end and first <= 0
         )
     findings += contradictions
-    if reaches_end and result.interruption is None:
+    if small.heads is not None and reaches_end and result.interruption is None:
         findings += _compare_head(head, genesis, result)
     for finding in findings:
         result.add(finding)
@@ -444,20 +479,13 @@ def _check_genesis(log: LogSource, head: Head | None) -> Genesis:
 
 def _origin_in(manifest: bytes) -> str | None:
     try:
-        origin = json.loads(manifest)["origin"]
-    except (ValueError, TypeError, LookupError):
+        return origin_of_genesis(manifest)
+    except BrokenEpochsError:
         return None
-    return origin if isinstance(origin, str) else None
 
 
-def _contradicted(found: Suspension) -> Finding:
-    return Finding(
-        seq=max(0, min(found.size, found.log_size) - 1),
-        reason=ErrorClass.CHECKPOINT,
-        expected=found.root.hex(),
-        found=None if found.log_root is None else found.log_root.hex(),
-        detail=Contradicted.of(found).sentence,
-    )
+def _strange(sentence: str) -> Finding:
+    return Finding(seq=0, reason=ErrorClass.SCHEMA, detail=sentence)
 
 
 def _check_epochs(

@@ -5,7 +5,6 @@ its end was lost, goes on under another origin, and the entry that says so begin
 docs/decisions/0013-epochs.md
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -81,6 +80,12 @@ class Epoch:
     opened: EpochOpened | None
 
 
+class _Manifest(BaseModel):
+    """What is read of the payload of entry 0."""
+
+    origin: str
+
+
 class BrokenEpochsError(Exception):
     """The entries do not say under which origin the log is signed."""
 
@@ -113,7 +118,9 @@ def parse_epochs(entries: Sequence[OriginEntry]) -> Sequence[Epoch]:
         epochs.append(
             Epoch(
                 number=len(epochs) + 1,
-                origin=_origin_of_genesis(entry) if opened is None else opened.origin,
+                origin=origin_of_genesis(entry.payload or "")
+                if opened is None
+                else opened.origin,
                 first_seq=entry.seq,
                 began_at=entry.recorded_at,
                 opened_by=entry.actor_id,
@@ -147,9 +154,9 @@ def _parsed(entry: OriginEntry) -> EpochOpened:
         ) from error
 
 
-def _origin_of_genesis(entry: OriginEntry) -> str:
+def origin_of_genesis(payload: str | bytes) -> str:
+    """Return the name that entry 0 gives the log. Raises BrokenEpochsError."""
     try:
-        manifest = json.loads(entry.payload or "")
-        return str(manifest["origin"])
-    except (ValueError, KeyError, TypeError) as error:
+        return _Manifest.model_validate_json(payload).origin
+    except ValidationError as error:
         raise BrokenEpochsError("entry 0 does not name the log") from error

@@ -17,6 +17,7 @@ from tests.audit_trail import append, run, scalar
 from tests.exam_room import ExamRoom
 from tests.exams import Json, body
 from tests.personas import Api, Persona
+from tests.tampering import allow_everything
 
 
 @pytest.fixture
@@ -260,6 +261,56 @@ def test_a_damaged_log_is_told_with_200(
         sql, "SELECT encode(hash, 'hex') FROM audit_log WHERE seq = 2"
     )
     assert body(response)["errors_by_class"] == {"hash": 1}
+
+
+@pytest.mark.tampers
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("DROP TABLE merkle_tiles CASCADE", {"schema": 1}),
+        ("ALTER TABLE checkpoints DROP note", {"schema": 1}),
+        ("UPDATE audit_head SET recorded_at = '0044-03-15 BC'", {"head": 1}),
+        (
+            "UPDATE audit_log SET hash = substring(hash FOR 31) WHERE seq = 3",
+            {"hash": 1, "head": 1},
+        ),
+    ],
+    ids=["no table", "no column", "no time", "no hash"],
+)
+def test_a_log_that_can_not_be_read_is_told_the_same_way(  # noqa: PLR0917 - a row of the table.
+    app: Flask,
+    api: Api,
+    ada: Persona,
+    database: Database,
+    sql: connection,
+    statement: str,
+    expected: Json,
+) -> None:
+    append(database, 3 - scalar(sql, "SELECT max(seq) FROM audit_log"))
+    allow_everything(sql)
+    run(sql, statement)
+
+    response = api.as_(ada).get("/api/blockchain/verify")
+    result = app.test_cli_runner().invoke(args=["audit", "verify"])
+
+    found = body(response)
+    assert (found["valid"], found["verdict"]) == (False, "tampered")
+    assert found["errors_by_class"] == expected
+    assert found["head_hash"] is None or len(found["head_hash"]) == 64
+    assert result.exit_code == 1
+
+
+@pytest.mark.tampers
+def test_what_breaks_down_is_no_word_about_the_log(
+    app: Flask, database: Database, sql: connection
+) -> None:
+    append(database, 3)
+    run(sql, "REVOKE SELECT ON checkpoints FROM proctoring_app")
+
+    result = app.test_cli_runner().invoke(args=["audit", "verify"])
+
+    assert result.exit_code == 2
+    assert "tampered" not in result.output
 
 
 @pytest.mark.parametrize(
