@@ -106,6 +106,16 @@ GET_NEWS: LiteralString = """
       FROM audit_head ORDER BY next_seq DESC LIMIT 1
 """
 
+# The first entry that is not signed yet is the oldest of them.
+IS_KEEPING_UP: LiteralString = """
+    SELECT EXISTS (SELECT FROM checkpoints)
+       AND NOT EXISTS (
+           SELECT FROM audit_log
+            WHERE seq = (SELECT max(size) FROM checkpoints)
+              AND recorded_at
+                  < clock_timestamp() - make_interval(secs => %(seconds)s))
+"""
+
 
 def get(tx: Transaction, size: int) -> StoredCheckpoint | None:
     return tx.one_or_none(StoredCheckpoint, GET, {"size": size})
@@ -166,6 +176,11 @@ def store_cosigned(
 def get_news(tx: Transaction, *, size: int, urgent: Sequence[str]) -> News | None:
     """Look at the log's end from where `size` entries are signed; None: no head."""
     return tx.one_or_none(News, GET_NEWS, {"size": size, "urgent": list(urgent)})
+
+
+def is_keeping_up(tx: Transaction, *, within_seconds: int) -> bool:
+    """Say whether all entries are signed but such as are not older than that."""
+    return bool(tx.scalar(IS_KEEPING_UP, {"seconds": within_seconds}))
 
 
 def flush(tx: Transaction) -> None:

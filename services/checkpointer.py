@@ -38,6 +38,8 @@ URGENT: Final = (
     AuditEvent.ATTEMPT_TERMINATED,
     AuditEvent.ATTEMPT_VOIDED,
     AuditEvent.ATTEMPT_REVIEWED,
+    # Whoever asked for the bundle waits for it.
+    AuditEvent.EVIDENCE_EXPORTED,
 )
 
 WHAT_TO_DO: Final = (

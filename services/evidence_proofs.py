@@ -29,14 +29,12 @@ LANDMARKS: Final = frozenset(
 def find_anchor(
     tx: Transaction, entries: Sequence[SealedEntry], policy: WitnessPolicy | None
 ) -> Anchor | None:
-    """Return the newest witnessed checkpoint with the proofs of what it covers.
+    """Return a bundle's checkpoint with the proofs of what it covers, None for none.
 
-    Without one the newest cosigned, or else the newest has to do; None if nothing was
-    ever signed. That
-    an entry is not the one that was signed is for the verifier to say. Raises
+    That an entry is not the one that was signed is for the verifier to say. Raises
     ProofDoesNotHoldError if the tiles are damaged.
     """
-    signed = _newest(tx, policy)
+    signed = find_signed(tx, policy)
     if signed is None:
         return None
     covered = [each.seq for each in entries if each.seq < signed.size]
@@ -64,7 +62,14 @@ def find_anchor(
     )
 
 
-def _newest(tx: Transaction, policy: WitnessPolicy | None) -> StoredCheckpoint | None:
+def find_signed(
+    tx: Transaction, policy: WitnessPolicy | None
+) -> StoredCheckpoint | None:
+    """Return the newest witnessed checkpoint.
+
+    Without one the newest cosigned, or else the newest has to do; None if nothing was
+    ever signed.
+    """
     cosigned = checkpoint.get_newest_cosigned(tx)
     if cosigned is None:
         return checkpoint.get_newest(tx)

@@ -1,12 +1,14 @@
 """Handing out evidence: a bundle for a hearing, and the entry that says so."""
 
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Final
 from uuid import UUID
 
-from models import answer, attempt, blockchain_log, evidence, question
+from models import answer, attempt, blockchain_log, checkpoint, evidence, question
 from models.audit_entry import PendingEntry
 from models.audit_event import AuditEvent
 from models.database import Database, Transaction
@@ -26,9 +28,15 @@ from services.evidence_bundle import (
     pack,
     policy_of,
 )
-from services.evidence_proofs import find_anchor
+from services.evidence_proofs import find_anchor, find_signed
 from services.evidence_report import readme, report
 from utils.witness_policy import WitnessPolicy
+
+# For the entry about a bundle to be signed and witnessed, which takes about one.
+COVER_SECONDS: Final = 3.0
+LOOK_EVERY_SECONDS: Final = 0.1
+# Entries that nobody has signed for so long are not signed the next moment either.
+SIGNED_WITHIN_SECONDS: Final = 10
 
 
 class BundleBusyError(errors.BusyError):
@@ -88,18 +96,12 @@ class EvidenceService:
         if not self._making.acquire(blocking=False):
             raise BundleBusyError
         try:
-            # A bundle holds the entry about its making, which can only be written
-            # first. So it is made once for nothing: what fails leaves no entry.
-            with self._database.read() as tx:
-                _take_time(tx, bounds)
-                _require(tx, staff, attempt_id)
-                _measured(tx, attempt_id, bounds)
-                rehearsed = collect(tx, attempt_id, 0, self._policy)
-            packed(rehearsed, bounds)
+            self._rehearse(staff, attempt_id, bounds)
             with self._database.transaction() as tx:
                 _take_time(tx, bounds)
                 _require(tx, staff, attempt_id)
                 exported_by = _record(tx, staff, attempt_id, reason, bounds)
+            self._wait_until_covered(exported_by.seq)
             with self._database.read() as tx:
                 _take_time(tx, bounds)
                 material = collect(
@@ -116,6 +118,37 @@ class EvidenceService:
             sha256=sha256(content).digest(),
             exported_by=exported_by.seq,
         )
+
+    def _rehearse(
+        self, staff: Principal | None, attempt_id: UUID, bounds: Bounds
+    ) -> None:
+        """Make it once for nothing: what fails leaves no entry.
+
+        A bundle holds the entry about its making, which can only be written first.
+        """
+        with self._database.read() as tx:
+            _take_time(tx, bounds)
+            _require(tx, staff, attempt_id)
+            _measured(tx, attempt_id, bounds)
+            material = collect(tx, attempt_id, 0, self._policy)
+        packed(material, bounds)
+
+    def _wait_until_covered(self, seq: int) -> None:
+        """Give the signer and the witnesses a moment, and go on without them.
+
+        The count in an entry proves that a bundle is whole, if a checkpoint covers it.
+        No connection is held meanwhile, and one thread of each process at most.
+        """
+        deadline = time.monotonic() + COVER_SECONDS
+        with self._database.read() as tx:
+            if not checkpoint.is_keeping_up(tx, within_seconds=SIGNED_WITHIN_SECONDS):
+                return
+        while time.monotonic() < deadline:
+            with self._database.read() as tx:
+                signed = find_signed(tx, self._witnesses)
+            if signed is not None and signed.size > seq:
+                return
+            time.sleep(LOOK_EVERY_SECONDS)
 
 
 def collect(
@@ -183,7 +216,7 @@ def _record(
 ) -> PendingEntry:
     """Say in the log what leaves, and how many entries it had until then.
 
-    A later bundle from which some of these are missing is found by the number.
+    A bundle from which some of these are missing is found by the number.
     """
     extent = _measured(tx, attempt_id, bounds)
     return audit.append(

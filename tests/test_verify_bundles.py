@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.bundles import (
+    ATTEMPT_ID,
     BATCH_ID,
     BEGAN_US,
     BOARD,
@@ -28,6 +29,7 @@ from tests.bundles import (
     Log,
     as_json,
     bundle,
+    lines,
     listed,
     written_log,
 )
@@ -79,7 +81,7 @@ def test_an_intact_bundle_is_consistent_with_its_anchor(
         *("files", "entries", "order", "identity", "checkpoint", "signatures"),
         *("inclusion", "history", "completeness", "client's counter", "rows"),
     }
-    assert "newer entries" in results(report)
+    assert "newer entries" not in results(report)
 
 
 def test_keys_that_come_with_it_prove_nothing(files: Files) -> None:
@@ -118,6 +120,98 @@ def test_what_is_newer_than_the_checkpoint_is_not_anchored(
     assert report.problems == []
     assert report.verdict == "internally_consistent"
     assert results(report)["anchor"] == "not_checked"
+
+
+def cut(files: Files, *, kept: Callable[[Json], bool]) -> Files:
+    """Take entries out, and have the newest count what is left, with its new hash."""
+    *others, export = map(json.loads, files[ENTRIES].splitlines())
+    left = [each for each in others if kept(each)]
+    own = [each for each in left if each["attempt_id"]]
+    counted = {"entries": len(own), "last_entry": own[-1]["seq"]}
+    payload = as_json(json.loads(export["payload"]) | counted).rstrip()
+    salt = bytes.fromhex(export["payload_salt"])
+    export["payload"] = payload.decode()
+    export["payload_hash"] = verifier.payload_commitment(salt, payload).hex()
+    log_id = bytes.fromhex(json.loads(files["manifest.json"])["log_id"])
+    export["hash"] = verifier.entry_hash(verifier.read_entry(export), log_id).hex()
+    left.append(export)
+    seqs = {each["seq"] for each in left}
+    proofs = map(json.loads, files[PROOFS].splitlines())
+    changed = {
+        ENTRIES: lines(*left),
+        PROOFS: lines(*(each for each in proofs if each["seq"] in seqs)),
+        "rows/events.jsonl": b"",
+    }
+    return listed(files | changed, entries=len(left))
+
+
+def is_no_observation(record: Json) -> bool:
+    return bool(record["event_type"] != "proctoring.events_recorded")
+
+
+def test_a_count_that_no_checkpoint_covers_is_worth_nothing(
+    log: Log, policy: str
+) -> None:
+    """Whoever holds the bundle can write such a count anew."""
+    whole = bundle(log, SIZE - 1)
+
+    reports = [
+        examined(whole, policy),
+        examined(cut(whole, kept=is_no_observation), policy),
+    ]
+
+    for report in reports:
+        assert report.problems == []
+        assert report.verdict == "internally_consistent"
+        assert results(report)["completeness"] == "not_checked"
+
+
+def test_a_count_that_is_covered_can_not_be_written_anew(
+    files: Files, policy: str
+) -> None:
+    report = examined(cut(files, kept=is_no_observation), policy)
+
+    assert report.verdict == "tampered"
+    assert {(each.file, each.entry) for each in report.problems} == {(PROOFS, 12)}
+
+
+def export_again(log: Log, *, looks: int = 1) -> Log:
+    """Record further looks at an attempt, and a further export of it."""
+    for _ in range(looks):
+        log.append("evidence.viewed", {"what": "events"})
+    own = [line for line in log.lines if line["attempt_id"] == ATTEMPT_ID]
+    export = {"reason": None, "entries": len(own), "last_entry": own[-1]["seq"]}
+    log.append("evidence.exported", export, actor_id="system")
+    return log
+
+
+def test_an_older_count_that_is_covered_holds_for_what_was_there(policy: str) -> None:
+    """The newest export is not covered, and the one before it is."""
+    whole = bundle(export_again(written_log()), SIZE + 1)
+
+    report = examined(whole, policy)
+    robbed = examined(cut(whole, kept=is_no_observation), policy)
+
+    assert report.problems == []
+    assert report.verdict == "internally_consistent"
+    (found,) = (each for each in report.checks if each.name == "completeness")
+    assert found.result == "not_checked"
+    assert "entry 12 counts those up to entry 10" in found.detail
+    assert robbed.verdict == "tampered"
+    assert (ENTRIES, 12) in {(each.file, each.entry) for each in robbed.problems}
+
+
+def test_what_comes_after_the_newest_count_is_not_counted(policy: str) -> None:
+    """All of it is covered, and whether more was there nobody can tell."""
+    log = written_log()
+    log.append("evidence.viewed", {"what": "events"})
+    files = listed(bundle(log, SIZE + 1), exported_by=12)
+
+    report = examined(files, policy)
+
+    assert report.problems == []
+    assert report.verdict == "internally_consistent"
+    assert results(report)["completeness"] == "not_checked"
 
 
 @pytest.mark.parametrize(
@@ -220,7 +314,7 @@ FORGERIES: dict[str, tuple[Forgery, str, str, int | None]] = {
     "no genesis": (without(ENTRIES, 0), "tampered", PROOFS, 0),
     "no start": (without(ENTRIES, 1), "tampered", PROOFS, 2),
     "no events": (without(ENTRIES, 2), "tampered", ENTRIES, 12),
-    "no export": (without(ENTRIES, -1), "incomplete", ENTRIES, None),
+    "no export": (without(ENTRIES, -1), "tampered", PROOFS, 12),
     "no entries": (put(ENTRIES, b""), "tampered", ENTRIES, None),
     "an entry twice": (
         lambda files: listed(

@@ -1702,15 +1702,12 @@ def _note_newer(newer: list[Entry], report: Report) -> None:
         "newer entries",
         "%d newer than the checkpoint: %s" % (len(newer), ", ".join(shown)),
     )
-    # That this bundle was made is recorded before it is made, so it is always newer.
-    others = sum(each.event_type != EXPORTED for each in newer)
-    if others:
-        report.is_anchored = False
-        report.not_checked(
-            "anchor",
-            "%d of them are about the attempt itself; a bundle that is made a little"
-            " later will have them covered" % others,
-        )
+    # Of nothing that is newer can anybody tell whether all of it is here.
+    report.is_anchored = False
+    report.not_checked(
+        "anchor",
+        "a bundle that is made a little later will have them covered",
+    )
 
 
 def check_earlier(
@@ -2036,7 +2033,11 @@ def _read_payload(entry: Entry, payload: dict[str, Any], recorded: Recorded) -> 
 
 
 def check_completeness(
-    manifest: Manifest, entries: list[Entry], recorded: Recorded, report: Report
+    manifest: Manifest,
+    entries: list[Entry],
+    recorded: Recorded,
+    found: Checkpoint | None,
+    report: Report,
 ) -> None:
     """An attempt has a beginning, its client counts, and exports say what was there."""
     before = report.count()
@@ -2059,12 +2060,55 @@ def check_completeness(
                 " here" % (plain(stated, 30), last, here),
                 seq,
             )
-    report.conclude(
-        "completeness",
-        before,
-        "the attempt has its beginning, and as many entries as the log said when it was"
-        " exported (%s)" % counted(len(recorded.exports), "time", "times"),
+    uncounted = _what_is_uncounted(manifest, entries, recorded, found)
+    if uncounted and report.count() == before:
+        report.is_anchored = False
+        report.not_checked("completeness", uncounted)
+    else:
+        report.conclude(
+            "completeness",
+            before,
+            "the attempt has its beginning, and as many entries as the log said when it"
+            " was exported (%s)" % counted(len(recorded.exports), "time", "times"),
+        )
+    _check_counter(recorded, report)
+
+
+def _what_is_uncounted(
+    manifest: Manifest,
+    entries: list[Entry],
+    recorded: Recorded,
+    found: Checkpoint | None,
+) -> str | None:
+    """Say why nobody can tell that all entries are here, or None if one can.
+
+    An entry that no checkpoint covers proves no count: whoever takes entries out of a
+    bundle writes it anew, with a hash that fits.
+    """
+    proven = [seq for seq in recorded.exports if found and seq < found.size]
+    if not proven:
+        return (
+            "no checkpoint covers an entry that counts those of the attempt, so"
+            " whoever had this bundle could have taken entries out of it"
+        )
+    newest = max(proven)
+    last = recorded.exports[newest]["last_entry"]
+    later = sum(
+        each.seq > last
+        and each.seq != newest
+        and each.attempt_id == manifest.attempt_id
+        for each in entries
     )
+    if not later:
+        return None
+    return (
+        "entry %d counts those up to entry %d, and all of them are here; nothing that a"
+        " checkpoint covers counts those that came later, of which %d are here"
+        % (newest, last, later)
+    )
+
+
+def _check_counter(recorded: Recorded, report: Report) -> None:
     holes = _holes(sorted(recorded.sequences))
     if recorded.has_lost(OBSERVED):
         report.not_checked(
@@ -2333,7 +2377,7 @@ def check_bundle(
     before = report.count()
     recorded = read_payloads(entries, report)
     if report.count() == before:
-        check_completeness(manifest, entries, recorded, report)
+        check_completeness(manifest, entries, recorded, found, report)
         check_rows(files, recorded, report)
     else:
         report.not_checked("rows", "the payloads of the entries can not be read")

@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from models.database import ConnectionSettings, Database
 from services.checkpoint_epoch import begin_epoch
 from services.checkpoint_files import Files, read_keys
 from services.epoch_service import EpochService
+from services.evidence_service import COVER_SECONDS
 from services.log_watch import LogWatch
 from tests.audit_trail import append, append_together, run, scalar
 from tests.bundles import VERIFY_PY, unzipped
@@ -27,6 +30,7 @@ from tests.old_copies import suspend
 from tests.personas import Api, Persona
 from tests.reports import observed, record
 from tests.scene import playing
+from tests.waiting import until
 from utils.signed_note import COSIGNATURE, Note, Signer
 
 WITNESSES = tuple(
@@ -37,6 +41,8 @@ APPEND_EPOCH = """
     SELECT audit_append(ARRAY['log.epoch_opened'], ARRAY['log'], ARRAY['all'],
                         ARRAY['system'], ARRAY[NULL::uuid], ARRAY[%s])
 """
+
+EXPORTS = "SELECT count(*) FROM audit_log WHERE event_type = 'evidence.exported'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +108,27 @@ def bundle_of(api: Api, ada: Persona, attempt: Json) -> bytes:
     return bytes(response.data)
 
 
+def covered_bundle_of(
+    api: Api, ada: Persona, attempt: Json, outside: Outside, witnesses: int = 2
+) -> bytes:
+    """Have a bundle made while the signer and its witnesses are at work."""
+    with waiting_bundle_of(api, ada, attempt, outside.sql) as bundle:
+        outside.anchor(witnesses=witnesses)
+    return bundle.result()
+
+
+@contextmanager
+def waiting_bundle_of(
+    api: Api, ada: Persona, attempt: Json, sql: connection
+) -> Iterator[Future[bytes]]:
+    """Begin a bundle, whose making is recorded and not covered yet."""
+    before = scalar(sql, EXPORTS)
+    with ThreadPoolExecutor(1) as pool:
+        bundle = pool.submit(bundle_of, api, ada, attempt)
+        until(lambda: bool(scalar(sql, EXPORTS) > before))
+        yield bundle
+
+
 def verified(content: bytes, outside: Outside) -> tuple[int, Json]:
     archive = outside.policy.parent / "evidence.zip"
     archive.write_bytes(content)
@@ -129,12 +156,13 @@ def test_what_witnesses_have_seen_is_consistent_with_the_anchor(
 ) -> None:
     outside.anchor()
 
-    code, found = verified(bundle_of(api, ada, attempt), outside)
+    bundle = covered_bundle_of(api, ada, attempt, outside)
 
+    code, found = verified(bundle, outside)
     assert found["problems"] == []
     assert (code, found["verdict"]) == (0, "consistent_with_anchor")
     assert found["witnesses"] == {each.verifier.name: AT for each in WITNESSES[:2]}
-    assert "evidence.exported" in details(found)["newer entries"]
+    assert "newer entries" not in details(found)
     # What was there at the start, and by when.
     assert "2027-01-15 07:58:20 UTC" in details(found)["history"]
 
@@ -153,7 +181,7 @@ def test_the_log_goes_on_in_a_new_epoch_and_the_bundle_says_so(
     outside.policy.write_text(f"log {key}\n{outside.policy.read_text()}")
     outside.anchor()
 
-    code, found = verified(bundle_of(api, ada, attempt), outside)
+    code, found = verified(covered_bundle_of(api, ada, attempt, outside), outside)
 
     assert (newer, early["verdict"]) == (0, "internally_consistent")
     assert "log.epoch_opened" in details(early)["newer entries"]
@@ -193,24 +221,65 @@ def test_an_epoch_that_does_not_follow_is_found(
     run(sql, APPEND_EPOCH, json.dumps(payload | change))
     outside.anchor()
 
-    code, found = verified(bundle_of(api, ada, attempt), outside)
+    code, found = verified(covered_bundle_of(api, ada, attempt, outside), outside)
 
     assert (code, found["verdict"]) == (1, "tampered")
 
 
-def test_a_bundle_of_later_covers_the_making_of_the_first(
+def test_a_bundle_of_later_has_the_making_of_the_first(
     api: Api, ada: Persona, attempt: Json, outside: Outside
 ) -> None:
     outside.anchor()
-    first = unzipped(bundle_of(api, ada, attempt))
-    outside.anchor()
+    first = unzipped(covered_bundle_of(api, ada, attempt, outside))
 
-    second = bundle_of(api, ada, attempt)
+    second = covered_bundle_of(api, ada, attempt, outside)
 
     code, found = verified(second, outside)
     assert (code, found["verdict"]) == (0, "consistent_with_anchor")
+    assert "(2 times)" in details(found)["completeness"]
     count = len(first["proofs.jsonl"].splitlines())
     assert len(unzipped(second)["proofs.jsonl"].splitlines()) == count + 1
+
+
+def test_who_waits_for_the_signer_keeps_nobody_from_the_database(
+    settings: Settings, ada: Persona, attempt: Json, outside: Outside
+) -> None:
+    """The server has one connection, and another bundle is refused meanwhile."""
+    outside.anchor()
+    path = f"/api/blockchain/attempt/{attempt['id']}"
+    alone = replace(settings, database=replace(settings.database, pool_size=1))
+    with playing(alone) as application:
+        api = Api(application)
+
+        with waiting_bundle_of(api, ada, attempt, outside.sql) as bundle:
+            other = api.as_(ada).get(f"{path}/bundle")
+            shown = api.as_(ada).get(path)
+            is_made = bundle.done()
+            outside.anchor()
+
+    assert body(other, 503)["type"] == "/problems/bundle-busy"
+    assert shown.status_code == 200
+    assert not is_made
+
+
+@pytest.mark.tampers
+def test_a_signer_that_is_away_is_not_waited_for(
+    api: Api, ada: Persona, attempt: Json, sql: connection
+) -> None:
+    """Its oldest unsigned entry is older than a signer at work would leave it."""
+    run(
+        sql,
+        "ALTER TABLE audit_log DISABLE TRIGGER ALL;"
+        " UPDATE audit_log SET recorded_at = recorded_at - interval '1 minute'"
+        " WHERE seq >= (SELECT max(size) FROM checkpoints)",
+    )
+    began = time.monotonic()
+
+    files = unzipped(bundle_of(api, ada, attempt))
+
+    assert time.monotonic() - began < COVER_SECONDS
+    manifest = json.loads(files["manifest.json"])
+    assert manifest["checkpoint"]["size"] <= manifest["exported_by"]
 
 
 def test_what_came_after_the_checkpoint_is_said_to_be_newer(
@@ -226,9 +295,11 @@ def test_what_came_after_the_checkpoint_is_said_to_be_newer(
 def test_too_few_witnesses_are_no_anchor(
     api: Api, ada: Persona, attempt: Json, outside: Outside
 ) -> None:
-    outside.anchor(witnesses=1)
+    outside.anchor()
 
-    code, found = verified(bundle_of(api, ada, attempt), outside)
+    bundle = covered_bundle_of(api, ada, attempt, outside, witnesses=1)
+
+    code, found = verified(bundle, outside)
 
     assert (code, found["verdict"]) == (2, "incomplete")
     assert WITNESSES[1].verifier.name in found["problems"][0]["detail"]
@@ -251,7 +322,7 @@ def test_an_entry_that_was_written_anew_with_its_hash_is_found(
 ) -> None:
     """What a chain alone can't find: the last entry of an attempt, hashed again."""
     outside.anchor()
-    bundle = unzipped(bundle_of(api, ada, attempt))
+    bundle = unzipped(covered_bundle_of(api, ada, attempt, outside))
     seq = scalar(sql, "SELECT seq FROM audit_log WHERE event_type='attempt.submitted'")
     run(
         sql,
@@ -331,7 +402,7 @@ def test_the_keys_of_the_log_are_named_for_information(
     naming_app: Flask, ada: Persona, attempt: Json, outside: Outside
 ) -> None:
     outside.anchor()
-    content = bundle_of(Api(naming_app), ada, attempt)
+    content = covered_bundle_of(Api(naming_app), ada, attempt, outside)
 
     code, found = verified(content, outside)
 
