@@ -201,6 +201,31 @@ def test_an_older_count_that_is_covered_holds_for_what_was_there(policy: str) ->
     assert (ENTRIES, 12) in {(each.file, each.entry) for each in robbed.problems}
 
 
+def test_a_bundle_that_was_cut_back_says_as_of_when_it_is(policy: str) -> None:
+    """What came after an older export was taken out, which nobody can find."""
+    whole = bundle(export_again(written_log()), SIZE + 2)
+    kept = {
+        name: b"".join(
+            line
+            for line in whole[name].splitlines(keepends=True)
+            if json.loads(line)["seq"] <= 12
+        )
+        for name in (ENTRIES, PROOFS)
+    }
+    early = listed(whole | kept, entries=8, exported_by=12)
+
+    reports = [examined(each, policy) for each in (whole, early)]
+
+    said = [verifier.as_text(each).partition("VERDICT")[0] for each in reports]
+    for report in reports:
+        assert report.verdict == "consistent_with_anchor"
+    assert "As of: entry 14, of 2026-01-01 00:00:14 UTC" in said[0]
+    assert "As of: entry 12, of 2026-01-01 00:00:12 UTC" in said[1]
+    assert verifier.as_document(reports[1])["as_of"]["entry"] == 12
+    assert "what came later" not in results(reports[0])
+    assert results(reports[1])["what came later"] == "not_checked"
+
+
 def test_what_comes_after_the_newest_count_is_not_counted(policy: str) -> None:
     """All of it is covered, and whether more was there nobody can tell."""
     log = written_log()

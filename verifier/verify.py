@@ -203,8 +203,8 @@ MEANINGS = {
     CONSISTENT_WITH_ANCHOR: (
         "The entries stand in a log whose state was signed by the log and confirmed by"
         " the independent witnesses of the policy that you trust. Nobody can have"
-        " changed, removed or inserted an entry that is covered without the witnesses"
-        " noticing."
+        " changed or inserted one of them, nor removed one that the entry named above"
+        " counts, without the witnesses noticing. Of what came later it says nothing."
     ),
 }
 NEVER_SHOWN = (
@@ -2071,7 +2071,35 @@ def check_completeness(
             "the attempt has its beginning, and as many entries as the log said when it"
             " was exported (%s)" % counted(len(recorded.exports), "time", "times"),
         )
+    _say_as_of_when(entries, recorded, found, report)
     _check_counter(recorded, report)
+
+
+def _say_as_of_when(
+    entries: list[Entry], recorded: Recorded, found: Checkpoint | None, report: Report
+) -> None:
+    """Date the bundle: it can have been cut back to any export that is in it."""
+    if not recorded.exports:
+        return
+    newest = max(recorded.exports)
+    last = recorded.exports[newest]["last_entry"]
+    recorded_at_us = next(each.recorded_at_us for each in entries if each.seq == newest)
+    report.facts["as_of"] = {
+        "entry": newest,
+        "recorded_at": moment(recorded_at_us),
+        "counts_up_to": last,
+    }
+    if found is None or newest >= found.size:
+        return
+    here = sum(last < each.seq < found.size for each in entries)
+    if here < found.size - 1 - last:
+        report.not_checked(
+            "what came later",
+            "entry %d counts the entries of this attempt up to entry %d, and the log of"
+            " the checkpoint goes on to entry %d: nothing here shows whether some of"
+            " those are of this attempt too. A new bundle would"
+            % (newest, last, found.size - 1),
+        )
 
 
 def _what_is_uncounted(
@@ -2424,6 +2452,11 @@ def as_text(report: Report) -> str:
     ):
         if name in facts:
             lines.append("%s: %s" % (label, facts[name]))
+    if "as_of" in facts:
+        lines.append(
+            "As of: entry %(entry)d, of %(recorded_at)s, which counts the entries of"
+            " the attempt up to entry %(counts_up_to)d" % facts["as_of"]
+        )
     lines += ["", "VERDICT: " + report.verdict.replace("_", " ").upper(), ""]
     lines += wrapped(MEANINGS[report.verdict], "  ")
     lines += [*_problem_lines(report), *_check_lines(report)]
