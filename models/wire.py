@@ -22,6 +22,8 @@ from pydantic import (
     ValidationError,
 )
 
+from utils.visible_text import INVISIBLE_16_BIT, is_visible, without_unseen
+
 # NUL can't be stored; the others have no business in a name and can forge a log line.
 CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # date-time of RFC 3339, section 5.6.
@@ -89,7 +91,19 @@ def _sentence(message: str) -> str:
 def _one_line(value: str) -> str:
     if CONTROLS.search(value):
         raise ValueError("must be one line without control characters")
+    # They make two names look the same, or one look like another.
+    if without_unseen(value) != value:
+        raise ValueError(
+            "must not contain invisible characters, or such as turn the direction of "
+            "writing: type it instead of pasting it"
+        )
     return value.strip()
+
+
+def _can_be_seen(value: str) -> str:
+    if value and not is_visible(value):
+        raise ValueError("must contain a letter, a number or a sign")
+    return value
 
 
 def _no_controls(value: str) -> str:
@@ -132,10 +146,11 @@ def _exact(value: object) -> object:
 
 
 # What the validators above check, for JSON Schema.
-LINE_PATTERN: Final[JsonValue] = f"^[^{CONTROLS.pattern[1:]}*$"
+LINE_PATTERN: Final[JsonValue] = f"^[^{CONTROLS.pattern[1:-1]}{INVISIBLE_16_BIT}]*$"
 TEXT_PATTERN: Final[JsonValue] = rf"^([^{CONTROLS_BUT_NEWLINES.pattern[1:]}|\r\n)*$"
 
-# One line of text, trimmed. Bound it with StringConstraints or Field.
+# One line of text, trimmed, in which nothing is invisible but what joins letters or
+# varies their shape. Bound it with StringConstraints or Field.
 Line = Annotated[
     str, AfterValidator(_one_line), Field(json_schema_extra={"pattern": LINE_PATTERN})
 ]
@@ -145,7 +160,11 @@ Text = Annotated[
     AfterValidator(_no_controls),
     Field(json_schema_extra={"pattern": TEXT_PATTERN}),
 ]
-Title = Annotated[Line, StringConstraints(min_length=1, max_length=200)]
+Title = Annotated[
+    Line,
+    StringConstraints(min_length=1, max_length=200),
+    AfterValidator(_can_be_seen),
+]
 Integer = Annotated[int, BeforeValidator(_integral)]
 # Positive and within bigint, so that no query ever sees more.
 Sequence = Annotated[int, Field(ge=1, le=2**53 - 1), BeforeValidator(_integral)]

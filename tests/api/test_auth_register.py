@@ -200,3 +200,54 @@ def test_who_is_logged_in_may_register_somebody_else(api: Api, alice: Persona) -
     made = body(api.as_(alice).post(PATH, json=NEW), 201)
 
     assert made["id"] != str(alice.id)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("\u200b", "\ufeff", "\u3164", "\u2800", "\u0301", "Alice\u200bExample"),
+        *(
+            "\u202eecilA",
+            "Alice\u2069",
+            "Al\u200dice",
+            "\u200c\u06cc",
+            "\u06cc\u200c",
+            "A\U000e0041",
+        ),
+    ],
+    ids=ascii,
+)
+def test_a_name_hides_nothing(api: Api, name: str) -> None:
+    response = api.as_(None).post(PATH, json=NEW | {"full_name": name})
+
+    assert response.status_code == 422
+    (error,) = response.get_json()["errors"]
+    assert error["pointer"] == "#/full_name"
+    assert "invisible" in error["detail"] or "a letter" in error["detail"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\u0646\u0627\u0645\u200c\u062e\u0627\u0646\u0648\u0627\u062f\u06af\u06cc",
+        "\u0dc1\u0dca\u200d\u0dbb\u0dd3",
+        "\u845b\U000e0100\u57ce",
+        "O\u2019Neill \u05d3\u05d5\u05d3",
+    ],
+    ids=["persian", "sinhala", "japanese", "two directions"],
+)
+def test_a_name_keeps_what_its_script_needs(api: Api, name: str) -> None:
+    made = body(api.as_(None).post(PATH, json=NEW | {"full_name": name}), 201)
+
+    assert made["full_name"] == name
+
+
+def test_a_name_from_before_is_still_shown(
+    api: Api, alice: Persona, sql: connection
+) -> None:
+    with sql.cursor() as cursor:
+        cursor.execute(
+            "UPDATE users SET full_name = %s WHERE id = %s", ["\u202e\u200b", alice.id]
+        )
+
+    assert body(api.as_(alice).get("/api/auth/me"))["full_name"] == "\u202e\u200b"
