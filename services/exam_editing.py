@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from models import exam, question
 from models.assignment import Assignment
@@ -154,7 +154,9 @@ def numbered(
     """Return new questions as rows, in positions that begin with `first`."""
     rows = []
     for position, asked in enumerate(new, start=first):
-        stored = to_storage(asked, uuid7)
+        # Ids that sort by time would tell in which order the options were written,
+        # and often the right one was first.
+        stored = to_storage(asked, uuid4)
         rows.append(
             Question(
                 id=uuid7(),

@@ -1,5 +1,7 @@
 """Editing and importing the questions of an exam."""
 
+from itertools import count
+from time import time_ns
 from uuid import uuid4
 
 import pytest
@@ -51,6 +53,23 @@ def texts(admin: Speaker, exam: Json) -> list[str]:
 
 def read(admin: Speaker, exam: Json) -> Json:
     return body(admin.get(f"/api/exams/{exam['id']}"))
+
+
+def test_ids_of_options_tell_no_order(
+    admin: Speaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever they are made: here on a machine that takes a millisecond for each."""
+    exam = create(admin)
+    options = [{"text": f"{n}", "is_correct": n == 0} for n in range(20)]
+    monkeypatch.setattr("time.time_ns", count(time_ns(), 1_000_000).__next__)
+
+    made = body(
+        admin.post(path_of(exam), json=SINGLE_CHOICE | {"options": options}), 201
+    )
+
+    ids = [option["id"] for option in made["options"]]
+    assert len(set(ids)) == 20
+    assert ids != sorted(ids)
 
 
 def test_all_questions_are_replaced_at_once(admin: Speaker, sql: connection) -> None:
