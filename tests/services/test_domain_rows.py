@@ -266,7 +266,9 @@ def test_a_row_that_was_deleted_is_found(
         f"DELETE FROM {table} WHERE ctid = (SELECT min(ctid) FROM {table})",
     )
 
-    assert found_by(check()) == {("domain_missing", table)}
+    found = check()
+    assert found_by(found) == {("domain_missing", table)}
+    assert found.errors_by_class == {"domain_missing": 1}
 
 
 @pytest.mark.parametrize("table", PROTECTED)
