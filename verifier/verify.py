@@ -28,6 +28,7 @@ import sys
 import zipfile
 import zlib
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
@@ -1293,8 +1294,13 @@ def payload_commitment(salt: bytes, payload: bytes) -> bytes:
     ).digest()
 
 
-def check_entries(manifest: Manifest, raw: bytes, report: Report) -> list[Entry]:
-    """Check each entry by itself and against its neighbours; return them all."""
+def check_entries(
+    manifest: Manifest, raw: bytes, report: Report
+) -> tuple[list[Entry], Erasures]:
+    """Check each entry by itself and against its neighbours.
+
+    Returns them all, and which of them say what others have lost.
+    """
     before = report.count()
     entries: list[Entry] = []
     try:
@@ -1304,7 +1310,7 @@ def check_entries(manifest: Manifest, raw: bytes, report: Report) -> list[Entry]
     except MalformedError as error:
         report.tampered(ENTRIES, str(error))
         report.conclude("entries", before, "")
-        return []
+        return [], Erasures()
     erasures = read_erasures(entries)
     for entry in entries:
         _check_entry(entry, manifest, erasures, report)
@@ -1325,7 +1331,7 @@ def check_entries(manifest: Manifest, raw: bytes, report: Report) -> list[Entry]
     )
     report_erasures(erasures, report)
     _check_order(entries, report)
-    return entries
+    return entries, erasures
 
 
 def names_the_log(entry: Entry) -> bool:
@@ -1369,22 +1375,35 @@ def read_erasures(entries: list[Entry]) -> Erasures:
             is_number(number, 1, LARGEST_SIZE) for each in ranges for number in each
         ):
             erasures.legal_bases[entry.seq] = basis
-            for first, last in ranges:
-                # An entry is erased by a later one.
+            for first, last in united(ranges):
+                # An entry is erased by a later one, and by the first that says so.
+                start = bisect_left(empty, first)
                 end = bisect_right(empty, min(last, entry.seq - 1))
-                for seq in empty[bisect_left(empty, first) : end]:
-                    erasures.found.setdefault(seq, entry.seq)
+                if start < end:
+                    erasures.found.update(dict.fromkeys(empty[start:end], entry.seq))
+                    del empty[start:end]
     return erasures
 
 
+def united(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the same numbers, none of them in two ranges."""
+    found: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if found and first <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], last))
+        elif first <= last:
+            found.append((first, last))
+    return found
+
+
 def report_erasures(erasures: Erasures, report: Report) -> None:
-    for by in sorted(set(erasures.found.values())):
-        erased = sorted(seq for seq, each in erasures.found.items() if each == by)
+    erased = Counter(erasures.found.values())
+    for by in sorted(erased):
         report.not_checked(
             "payload erased",
             "%s: entry %d says on which legal basis: %s. Their hashes were checked"
             % (
-                counted(len(erased), "entry has lost its text", "entries have lost it"),
+                counted(erased[by], "entry has lost its text", "entries have lost it"),
                 by,
                 plain(erasures.legal_bases[by], 200),
             ),
@@ -1993,11 +2012,11 @@ def digest_of(value: object) -> bytes:
     return hashlib.sha256(_written(value)).digest()
 
 
-def read_payloads(entries: list[Entry], report: Report) -> Recorded:
+def read_payloads(entries: list[Entry], erasures: Erasures, report: Report) -> Recorded:
     recorded = Recorded()
-    erasures = set(read_erasures(entries).found.values())
+    erasing = set(erasures.found.values())
     for entry in entries:
-        if entry.seq in erasures and entry.entity_type == "user":
+        if entry.seq in erasing and entry.entity_type == "user":
             recorded.course.empty_notes(entry.seq)
         if entry.payload is None:
             recorded.emptied.add((entry.event_type, entry.entity_id))
@@ -2390,7 +2409,7 @@ def check_bundle(
     report.facts["log_id"] = manifest.log_id.hex()
     report.facts["origin"] = plain(manifest.origin)
     check_files(manifest, files, report)
-    entries = check_entries(manifest, files.get(ENTRIES, b""), report)
+    entries, erasures = check_entries(manifest, files.get(ENTRIES, b""), report)
     report.facts["entries"] = len(entries)
     if not entries:
         report.incomplete(ENTRIES, "no entry could be read")
@@ -2403,7 +2422,7 @@ def check_bundle(
         check_earlier(files, found, origins, trust, entries, report)
     check_timestamps(files, found, trust, entries, report)
     before = report.count()
-    recorded = read_payloads(entries, report)
+    recorded = read_payloads(entries, erasures, report)
     if report.count() == before:
         check_completeness(manifest, entries, recorded, found, report)
         check_rows(files, recorded, report)
