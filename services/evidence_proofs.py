@@ -15,6 +15,8 @@ from utils.witness_policy import WitnessPolicy, judge
 
 # As many as the format has names for.
 MAX_STAMPS: Final = 8
+# As many as verifier/verify.py reads.
+MAX_EARLIER: Final = 24
 # By when witnesses had seen these is worth knowing.
 LANDMARKS: Final = frozenset(
     {
@@ -97,7 +99,10 @@ def _earlier(
     signed: StoredCheckpoint,
     policy: WitnessPolicy | None,
 ) -> Iterable[StoredCheckpoint]:
-    """Return the first checkpoints that covered a landmark, the oldest first."""
+    """Return the first checkpoints that covered a landmark, the oldest first.
+
+    Of too many the first, which is of the start, and the last.
+    """
     found = {
         old.size: old
         for entry in entries
@@ -105,7 +110,8 @@ def _earlier(
         and (old := _first_over(tx, entry.seq, policy)) is not None
         and old.size < signed.size
     }
-    return [found[size] for size in sorted(found)]
+    sizes = sorted(found)
+    return [found[size] for size in [*sizes[:1], *sizes[1:][1 - MAX_EARLIER :]]]
 
 
 def _stamps(

@@ -299,6 +299,16 @@ def _disturb(log: Log) -> None:
     log.append("attempt.started", STARTED, attempt_id=OTHER_ID)
 
 
+def export_again(log: Log, *, looks: int = 1) -> Log:
+    """Record further looks at an attempt, and a further export of it."""
+    for _ in range(looks):
+        log.append("evidence.viewed", {"what": "events"})
+    own = [line for line in log.lines if line["attempt_id"] == ATTEMPT_ID]
+    export = {"reason": None, "entries": len(own), "last_entry": own[-1]["seq"]}
+    log.append("evidence.exported", export, actor_id="system")
+    return log
+
+
 def bundle(log: Log, size: int | None, *, note: str | None = None) -> Files:
     """Return the files of a bundle, with a checkpoint of `size` if there is one."""
     own = [line for line in log.lines if line["attempt_id"] in {ATTEMPT_ID, None}]

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from tests.bundles import (
-    ATTEMPT_ID,
     BATCH_ID,
     BEGAN_US,
     BOARD,
@@ -29,6 +28,7 @@ from tests.bundles import (
     Log,
     as_json,
     bundle,
+    export_again,
     lines,
     listed,
     written_log,
@@ -173,16 +173,6 @@ def test_a_count_that_is_covered_can_not_be_written_anew(
 
     assert report.verdict == "tampered"
     assert {(each.file, each.entry) for each in report.problems} == {(PROOFS, 12)}
-
-
-def export_again(log: Log, *, looks: int = 1) -> Log:
-    """Record further looks at an attempt, and a further export of it."""
-    for _ in range(looks):
-        log.append("evidence.viewed", {"what": "events"})
-    own = [line for line in log.lines if line["attempt_id"] == ATTEMPT_ID]
-    export = {"reason": None, "entries": len(own), "last_entry": own[-1]["seq"]}
-    log.append("evidence.exported", export, actor_id="system")
-    return log
 
 
 def test_an_older_count_that_is_covered_holds_for_what_was_there(policy: str) -> None:

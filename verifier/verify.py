@@ -78,6 +78,9 @@ MAX_POLICY_BYTES = 256 * 1024
 # A payload has 1 MiB at most, and JSON may write a byte as six.
 MAX_LINE_BYTES = 7 * MIB
 MAX_SIGNATURES = 64
+# A signature takes milliseconds to check, and a bundle has some for each turn of an
+# attempt: its start, its end, and once more for each time that it was reopened.
+MAX_EARLIER = 24
 MAX_DIGITS = 25
 MAX_PROBLEMS = 100
 
@@ -536,7 +539,8 @@ def cosigned_message(text: str, seconds: int) -> bytes:
 def is_signed(note: Note, key: VerifierKey) -> bool:
     """Say whether a log's key signed. Raises ChangedError for a wrong signature."""
     found = False
-    for each in note.signatures:
+    # A line that comes again says nothing new.
+    for each in dict.fromkeys(note.signatures):
         if (each.name, each.key_id) == (key.name, key.key_id):
             if not verify_ed25519(key.public, note.text.encode("utf-8"), each.value):
                 raise ChangedError("the signature of %s is wrong" % plain(key.name))
@@ -547,7 +551,7 @@ def is_signed(note: Note, key: VerifierKey) -> bool:
 def cosigned_at(note: Note, key: VerifierKey) -> int | None:
     """Return when a witness confirmed. Raises ChangedError for a wrong signature."""
     times = []
-    for each in note.signatures:
+    for each in dict.fromkeys(note.signatures):
         if (each.name, each.key_id) == (key.name, key.key_id):
             seconds = int.from_bytes(each.value[:8], "big")
             message = cosigned_message(note.text, seconds)
@@ -1741,13 +1745,19 @@ def check_earlier(
     if EARLIER not in files:
         return
     before = report.count()
+    if files[EARLIER].count(b"\n") > MAX_EARLIER:
+        report.tampered(EARLIER, "it has more lines than any bundle has")
+        report.conclude("history", before, "")
+        return
     count = 0
+    largest = -1
     seen: list[str] = []
     try:
         for number, line in read_lines(files[EARLIER]):
             with in_line(number):
-                old, times = _read_earlier(line, found, origins, trust)
+                old, times = _read_earlier(line, largest, found, origins, trust)
             count += 1
+            largest = old.size
             if times:
                 covered = sum(entry.seq < old.size for entry in entries)
                 said = counted(covered, "entry", "entries")
@@ -1766,13 +1776,22 @@ def check_earlier(
 
 
 def _read_earlier(
-    line: dict[str, Any], found: Checkpoint, origins: tuple[str, ...], trust: Trust
+    line: dict[str, Any],
+    largest: int,
+    found: Checkpoint,
+    origins: tuple[str, ...],
+    trust: Trust,
 ) -> tuple[Checkpoint, list[int]]:
-    """Return an older checkpoint, and when trusted witnesses confirmed it."""
+    """Return an older checkpoint, and when trusted witnesses confirmed it.
+
+    `largest` is the size of the one before it, so none comes twice.
+    """
     if set(line) != {"checkpoint", "proof"} or not is_text(line["checkpoint"]):
         raise MalformedError("it is no earlier checkpoint")
     note = parse_note(line["checkpoint"].encode("utf-8"))
     old = parse_checkpoint(note.text)
+    if old.size <= largest:
+        raise MalformedError("it is not larger than the one before it")
     proof = _read_hashes(line["proof"])
     if old.origin not in origins or not verify_consistency(
         old.size, found.size, old.root, found.root, proof

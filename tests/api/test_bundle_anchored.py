@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from flask import Flask
@@ -16,14 +17,17 @@ from psycopg2.extensions import connection
 
 from checkpointer.__main__ import ROLE
 from config import Settings
+from models.audit_event import AuditEvent
 from models.database import ConnectionSettings, Database
+from services import audit
 from services.checkpoint_epoch import begin_epoch
 from services.checkpoint_files import Files, read_keys
 from services.epoch_service import EpochService
+from services.evidence_proofs import MAX_EARLIER
 from services.evidence_service import COVER_SECONDS
 from services.log_watch import LogWatch
 from tests.audit_trail import append, append_together, run, scalar
-from tests.bundles import VERIFY_PY, unzipped
+from tests.bundles import VERIFY_PY, unzipped, zipped
 from tests.checkpoints import files_in, sign
 from tests.exams import Json, active, body, start
 from tests.old_copies import suspend
@@ -260,6 +264,35 @@ def test_who_waits_for_the_signer_keeps_nobody_from_the_database(
     assert body(other, 503)["type"] == "/problems/bundle-busy"
     assert shown.status_code == 200
     assert not is_made
+
+
+def test_of_many_ends_the_first_and_the_last_states_are_shown(
+    api: Api, ada: Persona, attempt: Json, outside: Outside, database: Database
+) -> None:
+    """As if it had been reopened again and again."""
+    for _ in range(MAX_EARLIER):
+        with database.transaction() as tx:
+            audit.append(
+                tx,
+                AuditEvent.ATTEMPT_SUBMITTED,
+                "attempt",
+                attempt["id"],
+                actor=audit.SYSTEM,
+                attempt_id=UUID(attempt["id"]),
+                payload={},
+            )
+        outside.anchor()
+
+    files = unzipped(covered_bundle_of(api, ada, attempt, outside))
+
+    earlier = [json.loads(line) for line in files["earlier.jsonl"].splitlines()]
+    sizes = [int(each["checkpoint"].split("\n")[1]) for each in earlier]
+    signed = run(outside.sql, "SELECT size FROM checkpoints ORDER BY size")
+    first, *others, _ = [size for (size,) in signed]
+    assert len(others) == MAX_EARLIER
+    assert sizes == [first, *others[1:]]
+    _, found = verified(zipped(files), outside)
+    assert "earlier.jsonl" not in {each["file"] for each in found["problems"]}
 
 
 @pytest.mark.tampers
