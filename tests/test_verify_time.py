@@ -67,6 +67,18 @@ def test_ranges_that_overlap_are_gone_through_once() -> None:
     assert said.startswith("2000 entries have lost it: entry 100000 says")
 
 
+def test_exports_are_counted_once() -> None:
+    log = written_log()
+    nothing = like(log.lines[-1], {"entries": 0, "last_entry": 0})
+    exports = [nothing | {"seq": 100 + n} for n in range(8_000)]
+    files = with_more(bundle(log, SIZE), *exports)
+
+    with affordable():
+        report = examined(files)
+
+    assert report.verdict == "tampered"
+
+
 def test_signatures_that_are_repeated_are_checked_once(tmp_path: Path) -> None:
     """Whoever has a bundle has signatures that are right, as often as he likes."""
     policy = tmp_path / "policy"

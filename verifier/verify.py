@@ -2085,12 +2085,10 @@ def check_completeness(
         report.incomplete(
             ENTRIES, "the entry about the making of this bundle is missing"
         )
+    own = sorted(each.seq for each in entries if each.attempt_id == manifest.attempt_id)
     for seq, payload in recorded.exports.items():
         stated, last = payload.get("entries"), payload["last_entry"]
-        here = sum(
-            each.seq <= last and each.attempt_id == manifest.attempt_id
-            for each in entries
-        )
+        here = bisect_right(own, last)
         if here != stated:
             report.tampered(
                 ENTRIES,
@@ -2098,7 +2096,7 @@ def check_completeness(
                 " here" % (plain(stated, 30), last, here),
                 seq,
             )
-    uncounted = _what_is_uncounted(manifest, entries, recorded, found)
+    uncounted = _what_is_uncounted(own, recorded, found)
     if uncounted and report.count() == before:
         report.is_anchored = False
         report.not_checked("completeness", uncounted)
@@ -2141,10 +2139,7 @@ def _say_as_of_when(
 
 
 def _what_is_uncounted(
-    manifest: Manifest,
-    entries: list[Entry],
-    recorded: Recorded,
-    found: Checkpoint | None,
+    own: list[int], recorded: Recorded, found: Checkpoint | None
 ) -> str | None:
     """Say why nobody can tell that all entries are here, or None if one can.
 
@@ -2159,12 +2154,7 @@ def _what_is_uncounted(
         )
     newest = max(proven)
     last = recorded.exports[newest]["last_entry"]
-    later = sum(
-        each.seq > last
-        and each.seq != newest
-        and each.attempt_id == manifest.attempt_id
-        for each in entries
-    )
+    later = len(own) - bisect_right(own, last) - (newest > last)
     if not later:
         return None
     return (
