@@ -67,6 +67,12 @@ GET_CREDENTIALS: LiteralString = """
      WHERE id = %(id)s
 """
 
+GET_FRESH_HASH: LiteralString = """
+    SELECT (SELECT password_hash FROM users
+             WHERE id = %(id)s AND NOT must_change_password
+               AND updated_at > clock_timestamp() - interval '10 minutes')
+"""
+
 FIND_CREDENTIALS: LiteralString = """
     SELECT id, email, full_name, is_active, password_hash
       FROM users
@@ -152,6 +158,12 @@ def get(tx: Transaction, user_id: UUID) -> User | None:
 def get_credentials(tx: Transaction, user_id: UUID) -> Credentials:
     """Return the credentials of a user who exists."""
     return tx.one(Credentials, GET_CREDENTIALS, {"id": user_id})
+
+
+def get_fresh_hash(tx: Transaction, user_id: UUID) -> str | None:
+    """Return the hash of a password that its owner may have set a short while ago."""
+    fresh: str | None = tx.scalar(GET_FRESH_HASH, {"id": user_id})
+    return fresh
 
 
 def find_credentials(tx: Transaction, email_canonical: str) -> Credentials | None:

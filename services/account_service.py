@@ -8,7 +8,7 @@ from models.database import ConstraintError, Database, Transaction
 from models.page import Page, paged
 from models.principal import Principal, Role
 from models.session import EndedReason, Session
-from models.user import NewUser, User
+from models.user import Credentials, NewUser, User
 from models.wire import canonical_email
 from services import audit, errors
 from services.account_fields import NewAccount, PasswordChange, Registration
@@ -74,8 +74,9 @@ class AccountService:
     def change_password(self, principal: Principal, change: PasswordChange) -> None:
         """Set a new password and end the caller's other sessions.
 
-        Raises PasswordRefusedError, and WrongPasswordError, which is audited: who
-        finds a device logged in may sit there and guess.
+        The same sent again, because the answer was lost, is done already. Raises
+        PasswordRefusedError, and WrongPasswordError, which is audited: who finds a
+        device logged in may sit there and guess.
         """
         with self._database.read() as tx:
             known = user.get_credentials(tx, principal.id)
@@ -84,13 +85,21 @@ class AccountService:
         if is_same(change.new_password, change.current_password):
             raise PasswordRefusedError(field, "Is the one that you gave as current.")
         if not self._passwords.verify(change.current_password, known.password_hash):
+            if self._is_done(principal, change):
+                return
             self._record_refusal(principal)
             raise WrongPasswordError
         new_hash = self._passwords.hash(change.new_password)
+        # Another change may have come between; then the current one was not given.
+        if not self._replace(principal, known, new_hash) and not self._is_done(
+            principal, change
+        ):
+            raise WrongPasswordError
+
+    def _replace(self, principal: Principal, known: Credentials, new_hash: str) -> bool:
         with self._database.transaction() as tx:
-            # Another change may have come between; then the current one was not given.
             if user.lock_verified(tx, known.id, known.password_hash) is None:
-                raise WrongPasswordError
+                return False
             user.set_password(tx, known.id, new_hash, must_change=False)
             ended = session.end_all(
                 tx,
@@ -106,6 +115,17 @@ class AccountService:
                 actor=principal.id,
                 payload={"ended_sessions": ended},
             )
+        return True
+
+    def _is_done(self, principal: Principal, change: PasswordChange) -> bool:
+        """Say whether the new password was set a short while ago.
+
+        Only then: a guess at it would otherwise be one at the password, and leave no
+        entry when it is right. It takes as long if not.
+        """
+        with self._database.read() as tx:
+            fresh_hash = user.get_fresh_hash(tx, principal.id)
+        return self._passwords.verify(change.new_password, fresh_hash)
 
     def _record_refusal(self, principal: Principal) -> None:
         with self._database.transaction(is_aside=True) as tx:

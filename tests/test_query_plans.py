@@ -145,6 +145,7 @@ NOT_RUN: Final = {
     "refresh_token.GET_RECENT_USE",
     "risk_subject.LIST_REPORTING_LOGINS",
     "session.GET_ADDRESS",
+    "user.GET_FRESH_HASH",
     "user.REHASH",
     "verification_run.BEAT",
     "verification_run.SETTLE",

@@ -133,6 +133,53 @@ def test_of_two_changes_at_once_one_takes_place(
     assert len(logged(sql, "user.password_changed")) == 1
 
 
+def test_who_sends_a_change_again_is_told_that_it_is_done(
+    api: Api, alice: Persona, sql: connection
+) -> None:
+    """The answer to the first was lost."""
+    assert change(api, alice).status_code == 204
+
+    again = change(api, alice)
+
+    assert again.status_code == 204
+    assert log_in(api, alice.email, NEW).status_code == 200
+    assert len(logged(sql, "user.password_changed")) == 1
+    assert logged(sql, "auth.password_change_refused") == []
+
+
+def test_of_one_change_that_is_sent_twice_at_once_both_are_done(
+    api: Api, alice: Persona, sql: connection
+) -> None:
+    answers = at_once([partial(change, api, alice) for _ in range(2)])
+
+    assert [answer.status_code for answer in answers] == [204, 204]
+    assert len(logged(sql, "user.password_changed")) == 1
+    assert logged(sql, "auth.password_change_refused") == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        # Nobody changed it of late: who says so is guessing.
+        """
+        UPDATE users SET updated_at = updated_at - interval '11 minutes' WHERE id = %s
+        """,
+        # Somebody else set it, and it is yet to be changed.
+        "UPDATE users SET must_change_password = true WHERE id = %s",
+    ],
+)
+def test_a_guess_at_the_new_password_is_no_way_to_learn_the_present_one(
+    api: Api, alice: Persona, sql: connection, statement: str
+) -> None:
+    assert change(api, alice).status_code == 204
+    run(sql, statement, str(alice.id))
+
+    guessed = change(api, alice, current=WRONG)
+
+    assert slug_of(guessed) == "wrong-password"
+    assert len(logged(sql, "auth.password_change_refused")) == 1
+
+
 def test_whose_password_was_set_by_another_must_change_it_first(
     api: Api, ada: Persona, sql: connection
 ) -> None:
