@@ -152,7 +152,11 @@ class UserService:
         check_new(reset.new_password, "new_password", (owner.email, owner.full_name))
         password_hash = self._passwords.hash(reset.new_password)
         with self._database.transaction() as tx:
-            user.set_password(tx, user_id, password_hash, must_change=True)
+            # Locks the account: it may have been erased since it was read.
+            changed = user.set_password(tx, user_id, password_hash, must_change=True)
+            if changed is None:
+                raise UserNotFoundError(user_id)
+            refuse_if_erased(changed)
             ended = session.end_all(tx, user_id, EndedReason.PASSWORD_RESET)
             audit.append(
                 tx,

@@ -1,10 +1,13 @@
 """A person's data are erased, and the log still verifies."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID, uuid4
 
+import psycopg2
 import pytest
 from flask import Flask
 from psycopg2.extensions import connection
@@ -20,6 +23,7 @@ from tests.exams import ONE_OF_EACH, Json, active, body, entries, start, watch
 from tests.logins import log_in
 from tests.personas import Api, Persona
 from tests.reports import observed, record
+from tests.waiting import until_somebody_waits_for_a_lock
 
 WHY: Json = {
     "legal_basis": "GDPR Art. 17(1)(a)",
@@ -312,6 +316,36 @@ def test_nobody_logs_in_as_who_was_erased_nor_gives_him_a_name(
         "full_name": "Alice Example",
     }
     body(api.as_(None).post("/api/auth/register", json=new), 201)
+
+
+def test_a_reset_that_waited_for_an_erasure_gives_nobody_a_password(
+    api: Api,
+    ada: Persona,
+    alice: Persona,
+    erase: Callable[..., Json],
+    sql: connection,
+    dsn: str,
+) -> None:
+    reset = partial(
+        api.as_(ada).post,
+        f"/api/users/{alice.id}/reset-password",
+        json={"new_password": "another horse battery"},
+    )
+
+    with closing(psycopg2.connect(dsn)) as other, ThreadPoolExecutor(2) as pool:
+        run(other, "SELECT FROM users WHERE id = %s FOR UPDATE", str(alice.id))
+        erased = pool.submit(erase)
+        until_somebody_waits_for_a_lock(sql)
+        # It reads the account before it is erased, and comes to it afterwards.
+        answer = pool.submit(reset)
+        until_somebody_waits_for_a_lock(sql, waiters=2)
+        other.rollback()
+        erased.result()
+
+        refused = body(answer.result(), 409)
+
+    assert refused["type"] == "/problems/account-erased"
+    assert entries(sql, "user.password_reset") == []
 
 
 @pytest.mark.parametrize("held", ["user_id", "attempt_id", "exam_id"])
