@@ -23,7 +23,7 @@ class RoleNotAllowedError(errors.ForbiddenError):
     title = "Not allowed for your role"
 
     def __init__(self, role: Role) -> None:
-        super().__init__(f"A {role} may not do this.")
+        super().__init__(f"The role {role} may not do this.")
 
 
 class PasswordChangeRequiredError(errors.ForbiddenError):

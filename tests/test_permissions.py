@@ -14,6 +14,7 @@ from werkzeug.routing import Rule
 
 from api.contract import Contract, contract_of
 from models.principal import Role
+from tests.exams import body
 from tests.scene import STRANGERS, Cast, Scene
 from tests.writes import WRITES
 
@@ -102,6 +103,22 @@ def test_a_role_that_is_not_named_gets_403_and_any_other_none(
             wrong[f"{method} {rule.rule}"] = status
 
     assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    ("who", "path", "role"),
+    [
+        ("alice", "/api/users", "student"),
+        ("bob", "/api/users", "proctor"),
+        ("ada", "/api/exams/available", "admin"),
+    ],
+)
+def test_the_role_that_may_not_is_named(
+    app: Flask, cast: Cast, who: str, path: str, role: str
+) -> None:
+    answer = app.test_client().get(path, headers=cast.headers(who))
+
+    assert body(answer, 403)["detail"] == f"The role {role} may not do this."
 
 
 # These end the session that the test speaks through.

@@ -205,7 +205,7 @@ def _read(record: _Record) -> NewQuestion:
     for column in record.cells:
         if column in KNOWN - COMMON - COLUMNS[kind]:
             raise RefusedError(
-                record.line, f"A {kind} question has no such cell: empty it.", column
+                record.line, f"The kind {kind} has no such cell: empty it.", column
             )
     try:
         return _question(kind, record)

@@ -70,7 +70,7 @@ def test_csv_reads_what_spreadsheets_write(text: str) -> None:
         (("essay", "Q", "1", "x" * 5001), "feedback", "at most 5000"),
         (("essay", "Q", *[""] * 9, "1.5"), "max_characters", "whole number"),
         (("essay", "Q", *[""] * 9, "1e999"), "max_characters", "whole number"),
-        (("essay", "Q", *[""] * 5, "true"), "correct", "has no such cell"),
+        (("essay", "Q", *[""] * 5, "true"), "correct", "The kind essay has no such"),
         (("true_false", "Q", *[""] * 5, "maybe"), "correct", "true or false"),
         (("true_false", "Q"), "correct", "must not be empty"),
         (("numeric", "Q", *[""] * 5, "1e16"), "correct", "less than or equal"),
