@@ -110,7 +110,8 @@ SEALED: LiteralString = """
 """
 
 # With what names the log, and what says why some of them are empty. Each part is found
-# by an index of its own: as one condition with OR all of the log was read.
+# by an index of its own: as one condition with OR all of the log was read. An erasure
+# is not read as JSON: one that was edited would keep bundles from being made.
 OF_ATTEMPT: LiteralString = """
      WHERE seq IN (
            SELECT 0
@@ -121,12 +122,13 @@ OF_ATTEMPT: LiteralString = """
             UNION
            SELECT erasure.seq
              FROM audit_log AS erasure,
-                  json_array_elements(erasure.payload::json -> 'entries')
-                      AS ranges(range),
+                  regexp_matches(
+                      substring(erasure.payload FROM '"entries":[[]([][0-9,]*)[]]'),
+                      '[[]([0-9]{1,18}),([0-9]{1,18})[]]', 'g') AS ranges(range),
                   audit_log AS erased
             WHERE erasure.event_type = 'data.erased'
               AND erased.attempt_id = %(attempt_id)s AND erased.payload IS NULL
-              AND erased.seq BETWEEN (range ->> 0)::bigint AND (range ->> 1)::bigint)
+              AND erased.seq BETWEEN range[1]::bigint AND range[2]::bigint)
      ORDER BY seq
 """
 LIST_ENTRIES: LiteralString = SEALED + OF_ATTEMPT

@@ -7,9 +7,9 @@ verifier says of the entries.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from html import escape
-from typing import Any, Final
+from typing import Final
 
-from pydantic import JsonValue, TypeAdapter
+from pydantic import JsonValue
 
 from models.answer import Answer
 from models.audit_event import AuditEvent
@@ -17,6 +17,7 @@ from models.evidence import SealedEntry
 from models.question import OpenQuestion
 from services.event_catalogue import EVENT_TYPES
 from services.evidence_bundle import Material
+from utils.payload_text import shown
 
 CAN_BE_CLAIMED: Final = (
     (
@@ -92,10 +93,6 @@ PAGE: Final = """<!doctype html>
 </body>
 </html>
 """
-
-# Any: payloads are of many shapes.
-Payload = dict[str, Any]
-_payload: TypeAdapter[Payload] = TypeAdapter(Payload)
 
 
 def report(material: Material) -> str:
@@ -237,14 +234,21 @@ def _what(entry: SealedEntry) -> str:
     sentence = SENTENCES.get(entry.event_type, entry.event_type)
     if entry.payload is None:
         return f"{_text(sentence)} <em>(its content was erased)</em>"
-    payload = _payload.validate_json(entry.payload)
+    payload = shown(entry.payload)
+    if isinstance(payload, str):
+        return f"{_text(sentence)}<br>{_text(payload)}"
     told = [
         f"{name.replace('_', ' ')}: {payload[name]}"
         for name in TOLD
         if payload.get(name) is not None
     ]
-    told += [_label(each["event_type"]) for each in payload.get("events", ())]
-    answers = payload.get("answers")
+    events, answers = payload.get("events"), payload.get("answers")
+    if isinstance(events, list):
+        told += [
+            _label(str(each["event_type"]))
+            for each in events
+            if isinstance(each, dict) and "event_type" in each
+        ]
     if isinstance(answers, list):
         told.append(f"{len(answers)} answers")
     return _text(sentence) + "".join(f"<br>{_text(each)}" for each in told)

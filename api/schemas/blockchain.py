@@ -1,6 +1,5 @@
 """Bodies of the audit log's endpoints. Hashes are lower-case hex."""
 
-import json
 from typing import Annotated, Self
 from uuid import UUID
 
@@ -16,18 +15,20 @@ from api.schemas.base import ResponseModel, Time
 from models.wire import Line, WireModel
 from services.audit_findings import CheckResult, ErrorClass, Verdict
 from services.epochs import EpochOpened
+from utils.payload_text import shown
 
 
 def _to_hex(value: object) -> object:
     return value.hex() if isinstance(value, bytes) else value
 
 
-def _parsed(value: object) -> object:
-    return json.loads(value) if isinstance(value, str) else value
+def _shown(value: object) -> object:
+    return shown(value) if isinstance(value, str) else value
 
 
 Hash = Annotated[str, BeforeValidator(_to_hex), Field(pattern="^[0-9a-f]{64}$")]
 LogId = Annotated[str, BeforeValidator(_to_hex), Field(pattern="^[0-9a-f]{32}$")]
+Payload = Annotated[dict[str, JsonValue] | str, BeforeValidator(_shown)]
 Seq = Annotated[int, Field(ge=0, le=2**53 - 1)]
 
 
@@ -41,8 +42,9 @@ class EntryResponse(ResponseModel):
         description="A user's id, `system`, or null for a caller who did not log in."
     )
     attempt_id: UUID | None
-    payload: Annotated[dict[str, JsonValue] | None, BeforeValidator(_parsed)] = Field(
-        description="What was hashed is its RFC 8785 text. Null after a redaction."
+    payload: Payload | None = Field(
+        description="What was hashed is its RFC 8785 text. Null after a redaction. What"
+        " is no object, in a log that was tampered with, is shown as its text."
     )
     payload_hash: Hash = Field(description="A salted commitment to the payload.")
     previous_hash: Hash

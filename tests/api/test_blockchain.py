@@ -408,3 +408,23 @@ def test_the_terminal_reports_damage_by_its_exit_code(
     assert '"reason": "genesis"' in result.output
     assert (head.exit_code, head.output) == (1, "Error: the log has no head\n")
     assert not verify(app.extensions["database"].settings).valid
+
+
+@pytest.mark.tampers
+@pytest.mark.parametrize(
+    "payload",
+    ["[", "[1]", "null", "[" * 200_000, '{"a":"\\ud800"}', '{"a":NaN}'],
+    ids=["half", "list", "null", "deep", "surrogate", "no number"],
+)
+def test_a_payload_that_is_no_object_is_shown_as_its_text(
+    api: Api, ada: Persona, database: Database, sql: connection, payload: str
+) -> None:
+    exam_id = uuid4()
+    seq = record(database, "exam", exam_id)
+    allow_everything(sql)
+    run(sql, "UPDATE audit_log SET payload = %s WHERE seq = %s", payload, seq)
+
+    (of_entity,) = items(api.as_(ada).get(f"/api/blockchain/entity/exam/{exam_id}"))
+    (of_type,) = items(api.as_(ada).get("/api/blockchain/events/exam.updated"))
+
+    assert of_entity["payload"] == of_type["payload"] == payload

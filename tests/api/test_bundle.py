@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from uuid import UUID
@@ -30,6 +31,7 @@ from tests.exams import ONE_OF_EACH, Json, active, body, start, step, watch
 from tests.forgeries import examined, line, put, set_to, without
 from tests.personas import Api, Persona, Speaker
 from tests.reports import observed, record
+from tests.tampering import allow_everything
 from verifier import verify as verifier
 
 NASTY = "<script>alert(1)</script> \u202e\U0001f600 \"'&\\ \u2028 \n 0 \u00e9 e\u0301"
@@ -833,6 +835,56 @@ def test_a_payload_that_nothing_explains_is_missed(
 
     assert found["verdict"] in {"incomplete", "tampered"}
     assert any("no entry says why" in each["detail"] for each in found["problems"])
+
+
+@pytest.mark.tampers
+@pytest.mark.parametrize(
+    "payload",
+    ["[", "[1]", "[" * 200_000, '{"a":"\\ud800"}', '{"events":[1,{}]}', '{"events":1}'],
+    ids=["half", "list", "deep", "surrogate", "odd events", "no events"],
+)
+def test_a_payload_that_nobody_of_us_wrote_is_in_the_bundle_as_it_is(
+    *,
+    api: Api,
+    ada: Persona,
+    attempt: Json,
+    sql: connection,
+    payload: str,
+) -> None:
+    allow_everything(sql)
+    change = "UPDATE audit_log SET payload = %s WHERE event_type = 'attempt.submitted'"
+    run(sql, change, payload)
+
+    response = api.as_(ada).get(path_of(attempt))
+
+    assert response.status_code == 200
+    files = unzipped(bytes(response.data))
+    entries = map(json.loads, files["entries.jsonl"].splitlines())
+    assert payload in {each["payload"] for each in entries}
+    assert ("events" in payload) != (escape(payload) in files["report.html"].decode())
+
+
+@pytest.mark.tampers
+def test_an_erasure_that_nobody_can_read_keeps_no_bundle_from_being_made(
+    *,
+    api: Api,
+    ada: Persona,
+    alice: Persona,
+    bob: Persona,
+    attempt: Json,
+    sql: connection,
+) -> None:
+    reviewed(api, bob, attempt)
+    erased(api, ada, alice)
+    allow_everything(sql)
+    change = "UPDATE audit_log SET payload = '[' WHERE event_type = 'data.erased'"
+    run(sql, change)
+
+    response = api.as_(ada).get(path_of(attempt))
+
+    assert response.status_code == 200
+    files = unzipped(bytes(response.data))
+    assert "data.erased" not in files["entries.jsonl"].decode()
 
 
 def erasure_in(files: Files) -> int:
