@@ -35,6 +35,10 @@ def read_small_rows(log: LogSource) -> SmallRows:
     findings: list[Finding] = []
     heads = _read(log.heads, ErrorClass.HEAD, "audit_head", findings)
     origins = _read(log.origins, ErrorClass.EPOCH, "audit_log", findings)
+    if heads is not None and len(heads) > 1:
+        # Where the log ends would be a matter of whom one asks.
+        twice = "audit_head has more than one row"
+        findings.append(Finding(seq=0, reason=ErrorClass.HEAD, detail=twice))
     suspension = _read(
         log.suspension, ErrorClass.CHECKPOINT, "audit_suspensions", findings
     )

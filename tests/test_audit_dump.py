@@ -169,6 +169,10 @@ TAMPERING = {
         "INSERT INTO audit_log SELECT * FROM audit_log WHERE seq = 5"
     ),
     "the head": "UPDATE audit_head SET hash = sha256('')",
+    "two heads": (
+        "ALTER TABLE audit_head DROP CONSTRAINT audit_head_pkey;"
+        "INSERT INTO audit_head SELECT * FROM audit_head"
+    ),
     "no head": "DELETE FROM audit_head",
     "nothing left": "TRUNCATE audit_log",
     "a tile": "UPDATE merkle_tiles SET hashes = set_byte(hashes, 3, 7)",

@@ -20,6 +20,7 @@ ADD_HEAD = """
     INSERT INTO audit_head (hash, recorded_at, log_id, origin)
     SELECT hash, recorded_at, log_id, origin FROM audit_head
 """
+SAME_HEAD = "INSERT INTO audit_head SELECT * FROM audit_head"
 TILES = """
     ALTER TABLE merkle_tiles DROP CONSTRAINT merkle_tiles_pkey,
         DROP CONSTRAINT merkle_tiles_tile_index_check;
@@ -94,6 +95,17 @@ DOCTORED = {
     "the head has no origin": (with_null("audit_head", "origin"), {"head"}),
     "the head has no number": (
         ONE_HEAD + with_null("audit_head", "next_seq"),
+        {"head"},
+    ),
+    "there is a head from before": (
+        (
+            "INSERT INTO audit_head (next_seq, hash, recorded_at, log_id, origin)"
+            " SELECT 7, hash, recorded_at, log_id, origin FROM audit_head"
+        ),
+        {"head"},
+    ),
+    "the head is there twice": (
+        ONE_HEAD + SAME_HEAD,
         {"head"},
     ),
     "a second head has no number": (
