@@ -7,7 +7,8 @@ entry; so rows can be had in the order of seq though a dump has them in any.
 import re
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import BinaryIO, Final
@@ -208,12 +209,23 @@ class DumpedTree:
         sizes = [each.size for each in self._checkpoints(size + 1, None)]
         return len(sizes), min(sizes, default=None)
 
-    def tiles(self, *, level: int, first: int, last: int) -> Mapping[int, bytes]:
-        return {
-            integer(row, "tile_index"): binary(row, "hashes") or b""
+    def checkpoints_of_nothing(self) -> int:
+        return sum(1 for _ in self._checkpoints(None, 0))
+
+    def tiles(
+        self, *, level: int, first: int, last: int
+    ) -> Sequence[tuple[int, bytes]]:
+        return [
+            (integer(row, "tile_index"), binary(row, "hashes") or b"")
             for row in self._dump.rows("merkle_tiles", first, last)
             if integer(row, "level") == level
-        }
+        ]
+
+    def bytes_by_level(self) -> Mapping[int | None, int]:
+        found: Counter[int | None] = Counter()
+        for row in self._dump.rows("merkle_tiles"):
+            found[integer(row, "level")] += max(len(binary(row, "hashes") or b""), 1)
+        return found
 
     def tiled_size(self) -> int:
         return max(

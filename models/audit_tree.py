@@ -1,6 +1,6 @@
 """What the database keeps of the log's tree: checkpoints and tiles."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
@@ -38,9 +38,20 @@ CHECKPOINTS_BEYOND: LiteralString = """
     SELECT count(*), min(size) FROM public.checkpoints WHERE size > %(size)s
 """
 
+# No range has them.
+CHECKPOINTS_OF_NOTHING: LiteralString = """
+    SELECT count(*) FROM public.checkpoints WHERE size < 1 OR size IS NULL
+"""
+
 TILES: LiteralString = """
     SELECT tile_index, coalesce(hashes, ''::bytea) FROM public.merkle_tiles
      WHERE level = %(level)s AND tile_index BETWEEN %(first)s AND %(last)s
+"""
+
+# A tile of nothing counts as well, for there is none.
+BYTES_BY_LEVEL: LiteralString = """
+    SELECT level, sum(greatest(coalesce(octet_length(hashes), 0), 1))
+      FROM public.merkle_tiles GROUP BY level
 """
 
 # As many leaves as the tiles know of.
@@ -79,10 +90,21 @@ class StoredTree:
         ((count, smallest),) = self._query(CHECKPOINTS_BEYOND, {"size": size})
         return int(count), smallest
 
-    def tiles(self, *, level: int, first: int, last: int) -> Mapping[int, bytes]:
+    def checkpoints_of_nothing(self) -> int:
+        """Return how many name a size that no log has."""
+        ((count,),) = self._query(CHECKPOINTS_OF_NOTHING, {})
+        return int(count)
+
+    def tiles(
+        self, *, level: int, first: int, last: int
+    ) -> Sequence[tuple[int, bytes]]:
         """Return the tiles of a level from `first` to `last`, both included."""
         between = {"level": level, "first": first, "last": last}
-        return dict(self._query(TILES, between))
+        return [(index, hashes) for index, hashes in self._query(TILES, between)]
+
+    def bytes_by_level(self) -> Mapping[int | None, int]:
+        """Return how much there is at each level, wherever it stands."""
+        return {level: int(count) for level, count in self._query(BYTES_BY_LEVEL, {})}
 
     def tiled_size(self) -> int:
         """Return how many entries the tiles know of, whatever stands in them."""

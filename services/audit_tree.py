@@ -4,8 +4,10 @@ The log is read in parts, each of which is a subtree: so any process can hash on
 a part tells of itself is put together here, with 32 bytes for each part in memory.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from models.audit_source import TreeSource
 from models.audit_tree import SignedSize
@@ -16,6 +18,42 @@ from utils.signed_note import Note, NoteError, VerifierKey, verified
 from utils.subtree import Row, Subtree, rows_above
 from utils.tiles import HEIGHT, WIDTH, TileId, width_at
 
+# Of each part so many are told, and all are counted.
+MAX_OBJECTIONS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Signers:
+    """Under which origins the log was signed, and by whose keys; empty: not known."""
+
+    origins: frozenset[str] = frozenset()
+    keys: tuple[VerifierKey, ...] = ()
+
+    def object_to(self, signed: SignedSize) -> Finding | None:
+        """See that the note is of the tree that its row names, and of this log."""
+        origin, *stated = signed.note.split("\n")[:3]
+        if stated != [str(signed.size), to_base64(signed.root)]:
+            return _misstated(
+                signed,
+                expected=" ".join(stated)[:200],
+                found=f"{signed.size} {to_base64(signed.root)}",
+                detail="the note of a checkpoint is not of the tree that its row names",
+            )
+        if self.origins and origin not in self.origins:
+            return _misstated(
+                signed,
+                expected=", ".join(sorted(self.origins))[:200],
+                found=origin[:200],
+                detail="the note of a checkpoint is of another log",
+            )
+        if self.keys and not _signed_by(signed, self.keys):
+            return _misstated(
+                signed,
+                detail=f"the checkpoint of {signed.size} entries is signed by none of"
+                " the log's keys that are known: all that it has had are to be named",
+            )
+        return None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
@@ -23,10 +61,11 @@ class Wanted:
 
     `height` is that of a whole part's subtree; `known` is its frontier over entries
     before the part. `sizes` are those for which a root is wanted, and `promised` is the
-    size that was signed last.
+    size that was signed last, by one of the `signers`.
     """
 
     height: int
+    signers: Signers = Signers()
     known: tuple[bytes, ...] = ()
     sizes: tuple[int, ...] = ()
     promised: int = 0
@@ -51,7 +90,11 @@ class Chunk:
     # For each of the sizes that were wanted, the root over those entries in the part.
     inner: dict[int, bytes] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    # Checkpoints to which there is an objection, and of which no finding tells.
+    objections: int = 0
     tiles: int = 0
+    # How many bytes of the tiles were compared, by level.
+    compared: Counter[int] = field(default_factory=Counter)
 
 
 def grow_chunk(
@@ -64,32 +107,54 @@ def grow_chunk(
     chunk.inner = {
         size: subtree.root(size - base) for size in wanted.sizes if first < size <= end
     }
-    for signed in stored.checkpoints(after=first, until=end):
+    checkpoints = stored.checkpoints(after=first, until=end)
+    for signed in checkpoints:
         inner = subtree.root(signed.size - base)
         chunk.claims.append(Claim(signed.size, signed.root, inner))
-        if not _says_the_same(signed):
-            chunk.findings.append(_misstated(signed))
+    # Of a key that nobody has named there can be as many as there are checkpoints.
+    objections = list(_objections(wanted.signers, checkpoints))
+    chunk.findings += objections[:MAX_OBJECTIONS]
+    chunk.objections = len(objections[MAX_OBJECTIONS:])
     for row in subtree.new_rows(HEIGHT):
         # From its root upwards whoever puts the parts together compares them.
         if row.hashes and row.level < wanted.height:
             shifted = Row(row.level, row.first + (base >> row.level), row.hashes)
-            found, compared = compare_tiles(stored, shifted, wanted.promised)
+            found, tiles, compared = compare_tiles(stored, shifted, wanted.promised)
             chunk.findings += found
-            chunk.tiles += compared
+            chunk.tiles += tiles
+            chunk.compared[row.level // HEIGHT] += compared
     return chunk
+
+
+def _objections(
+    signers: Signers, checkpoints: Sequence[SignedSize]
+) -> Iterator[Finding]:
+    before = None
+    for signed in checkpoints:
+        if signed.size == before:
+            yield _misstated(signed, detail="two checkpoints are of one size")
+        before = signed.size
+        if (objection := signers.object_to(signed)) is not None:
+            yield objection
 
 
 def compare_tiles(
     stored: TreeSource, row: Row, promised: int
-) -> tuple[list[Finding], int]:
+) -> tuple[list[Finding], int, int]:
     """Compare the tiles that are stored with the nodes of a level.
 
-    What was promised has to be there. Returns also how many tiles there were.
+    What was promised has to be there. Returns also how many tiles there were, and how
+    many of their bytes are of these nodes.
     """
     level = row.level // HEIGHT
     first, last = row.first // WIDTH, (row.end - 1) // WIDTH
-    found = stored.tiles(level=level, first=first, last=last)
-    findings = []
+    tiles = stored.tiles(level=level, first=first, last=last)
+    found, compared = dict(tiles), 0
+    findings = [
+        _tile(level, index, index * WIDTH, "stands there twice")
+        for index, count in Counter(index for index, _ in tiles).items()
+        if count > 1
+    ]
     for index in range(first, last + 1):
         start = max(row.first, index * WIDTH)
         end = min(row.end, (index + 1) * WIDTH)
@@ -100,6 +165,7 @@ def compare_tiles(
         theirs = found.get(index, b"")[
             (start - offset) * HASH_BYTES : (end - offset) * HASH_BYTES
         ]
+        compared += len(theirs)
         due = width_at(promised, TileId(level, index)) - (start - offset)
         if len(theirs) < min(len(ours), due * HASH_BYTES):
             findings.append(_tile(level, index, start, "ends too early"))
@@ -111,7 +177,7 @@ def compare_tiles(
                 != theirs[place * HASH_BYTES : (place + 1) * HASH_BYTES]
             )
             findings.append(_tile(level, index, where, "has another hash"))
-    return findings, len(found)
+    return findings, len(found), compared
 
 
 class LogTree:
@@ -141,6 +207,7 @@ class LogTree:
         self.newest_agreeing = 0
         self.signed_by = ""
         self.tiles = 0
+        self._compared: Counter[int] = Counter()
         # For each size that was wanted, the root that the log has there.
         self.roots: dict[int, bytes] = {size: self.root()}
 
@@ -167,7 +234,9 @@ class LogTree:
             else:
                 self._contradict(claim, root)
         self.findings += chunk.findings
+        self.contradicted += chunk.objections
         self.tiles += chunk.tiles
+        self._compared += chunk.compared
         self.size, self._rest = chunk.end, chunk.frontier
         if not chunk.end % (1 << self._height):
             self._parts.append(*chunk.frontier)
@@ -185,11 +254,14 @@ class LogTree:
         promised = stored.newest_checkpoint()
         roots = Row(self._height, self._first_part, bytes(self._part_roots))
         for row in rows_above(roots, HEIGHT):
-            found, compared = compare_tiles(stored, row, promised)
+            found, tiles, compared = compare_tiles(stored, row, promised)
             self.findings += found
-            self.tiles += compared
+            self.tiles += tiles
+            self._compared[row.level // HEIGHT] += compared
         if reaches_end:
             self._compare_end(stored)
+        if reaches_end and self.start == 0:
+            self._compare_amounts(stored)
         self.signed_by = _who_signed(stored, self.newest_agreeing, log_keys)
         # A contradiction is evidence if it bears a signature.
         if (size := self._first_contradicting) is not None:
@@ -219,6 +291,34 @@ class LogTree:
                 f" {claim.size - 1}",
             )
         )
+
+    def _compare_amounts(self, stored: TreeSource) -> None:
+        """See that nothing is stored that has no place in the tree."""
+        if count := stored.checkpoints_of_nothing():
+            self.contradicted += count - 1
+            self.findings.append(
+                Finding(
+                    seq=0,
+                    reason=ErrorClass.CHECKPOINT,
+                    detail=f"{count} checkpoints name a size that no log has",
+                )
+            )
+        if any(each.reason is ErrorClass.ROOT for each in self.findings):
+            # What is in its place is wrong already.
+            return
+        for level, there in stored.bytes_by_level().items():
+            compared = 0 if level is None else self._compared[level]
+            if there != compared:
+                self.findings.append(
+                    Finding(
+                        seq=0,
+                        reason=ErrorClass.ROOT,
+                        expected=f"{compared} bytes",
+                        found=f"{there} bytes",
+                        detail=f"there are tiles of level {level} that the tree has"
+                        " not: `python -m checkpointer rebuild-tiles` makes all anew",
+                    )
+                )
 
     def _compare_end(self, stored: TreeSource) -> None:
         count, smallest = stored.checkpoints_beyond(self.size)
@@ -255,26 +355,34 @@ def _who_signed(stored: TreeSource, size: int, keys: Sequence[VerifierKey]) -> s
         return ""
     if not keys:
         return "its signature was not checked, for no key of the log was given"
+    name = _signed_by(signed, keys)
+    return (
+        "no key that is known signed it" if name is None else f"it is signed by {name}"
+    )
+
+
+def _signed_by(signed: SignedSize, keys: Sequence[VerifierKey]) -> str | None:
+    """Return the name of a key that signed the note."""
     try:
         note = Note.parse(signed.note.encode())
     except NoteError:
-        return "it is no signed note"
-    names = [key.name for key in keys if verified(note, key) is not None]
-    return f"it is signed by {names[0]}" if names else "no key that is known signed it"
+        return None
+    return next((key.name for key in keys if verified(note, key) is not None), None)
 
 
-def _says_the_same(signed: SignedSize) -> bool:
-    """See that the note is of the tree that its row names."""
-    return signed.note.split("\n")[1:3] == [str(signed.size), to_base64(signed.root)]
-
-
-def _misstated(signed: SignedSize) -> Finding:
+def _misstated(
+    signed: SignedSize,
+    *,
+    detail: str,
+    expected: str | None = None,
+    found: str | None = None,
+) -> Finding:
     return Finding(
         seq=signed.size - 1,
         reason=ErrorClass.CHECKPOINT,
-        expected=" ".join(signed.note.split("\n")[1:3])[:200],
-        found=f"{signed.size} {to_base64(signed.root)}",
-        detail="the note of a checkpoint is not of the tree that its row names",
+        expected=expected,
+        found=found,
+        detail=detail,
     )
 
 

@@ -41,7 +41,7 @@ from services.audit_comparison import Names, compare_tree, not_compared
 from services.audit_findings import ErrorClass, Finding, Verification
 from services.audit_report import conclude
 from services.audit_small_rows import read_small_rows
-from services.audit_tree import Chunk, LogTree, Wanted, grow_chunk
+from services.audit_tree import Chunk, LogTree, Signers, Wanted, grow_chunk
 from services.domain_check import DomainResult, check_domain
 from services.epochs import (
     BrokenEpochsError,
@@ -262,8 +262,10 @@ def _judge(
     last = last if to_seq is None else min(to_seq, last)
     reaches_end = bounds is None or first <= last == bounds[1]
     tree = _tree_from(first, bookmark)
+    promises = _promises(origins)
+    signers = Signers(frozenset(promises), outside.log_keys)
     new = replace(whole, first=first if bookmark is None else bookmark.size, last=last)
-    parts += _split(new, tree, log, anchors)
+    parts += _split(new, tree, log, anchors, signers)
     result = _gather(check_parts(parts), tree)
     origin = genesis.origin if head is None else head.origin
     report, contradictions = compare_tree(
@@ -272,7 +274,7 @@ def _judge(
         result,
         anchors=anchors,
         log_keys=outside.log_keys,
-        names=Names(genesis.log_id, origin or "", _promises(origins)),
+        names=Names(genesis.log_id, origin or "", promises),
         reaches_end=reaches_end,
     )
     domain = None
@@ -398,7 +400,11 @@ def _tree_from(first: int, bookmark: Bookmark | None) -> LogTree | None:
 
 
 def _split(
-    whole: Part, tree: LogTree | None, log: LogSource, anchors: Anchors
+    whole: Part,
+    tree: LogTree | None,
+    log: LogSource,
+    anchors: Anchors,
+    signers: Signers,
 ) -> Iterator[Part]:
     """Cut the range where subtrees end, and pass over where there is nothing.
 
@@ -408,6 +414,7 @@ def _split(
     if tree is not None:
         wanted = Wanted(
             height=ENTRIES_PER_PART.bit_length() - 1,
+            signers=signers,
             known=tree.rest,
             sizes=tuple(anchor.size for anchor in anchors.held),
             promised=log.tree.newest_checkpoint(),

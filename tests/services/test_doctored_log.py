@@ -28,6 +28,17 @@ TILES = """
 LARGEST = """
     UPDATE merkle_tiles SET tile_index = 9223372036854775807 WHERE tile_index = 1
 """
+WRONG_FIRST = """
+    CREATE TABLE saved AS TABLE merkle_tiles;
+    DELETE FROM merkle_tiles;
+    INSERT INTO merkle_tiles SELECT level, tile_index, sha256('') FROM saved;
+    INSERT INTO merkle_tiles TABLE saved
+"""
+SIZES = """
+    ALTER TABLE checkpoint_timestamps DROP CONSTRAINT checkpoint_timestamps_size_fkey;
+    ALTER TABLE checkpoints DROP CONSTRAINT checkpoints_pkey,
+        DROP CONSTRAINT checkpoints_size_check;
+"""
 EPOCH = "UPDATE audit_log SET event_type = 'log.epoch_opened'"
 SUSPEND = """
     ALTER TABLE audit_suspensions DISABLE TRIGGER ALL;
@@ -123,6 +134,50 @@ DOCTORED = {
         TILES + LARGEST,
         {"root"},
     ),
+    "a checkpoint has no size": (
+        SIZES + with_null("checkpoints", "size"),
+        {"checkpoint"},
+    ),
+    "a checkpoint has a negative size": (
+        SIZES + "UPDATE checkpoints SET size = -3",  # noqa: S608
+        {"checkpoint"},
+    ),
+    "two checkpoints are of one size": (
+        SIZES + "INSERT INTO checkpoints SELECT * FROM checkpoints",  # noqa: S608
+        {"checkpoint"},
+    ),
+    "a checkpoint is of another origin": (
+        (
+            "UPDATE checkpoints"
+            " SET note = 'evil' || substring(note FROM position(E'\\n' IN note))"
+        ),
+        {"checkpoint"},
+    ),
+    "there is a tile of a level that the tree has not": (
+        "INSERT INTO merkle_tiles VALUES (5, 0, sha256(''))",
+        {"root"},
+    ),
+    "there is a tile behind the end of its level": (
+        "INSERT INTO merkle_tiles VALUES (1, 7, sha256(''))",
+        {"root"},
+    ),
+    "there is a tile before the first": (
+        TILES + "INSERT INTO merkle_tiles VALUES (0, -7, sha256(''))",  # noqa: S608
+        {"root"},
+    ),
+    "a tile is longer than the tree": (
+        "UPDATE merkle_tiles SET hashes = hashes || sha256('') WHERE level = 1",
+        {"root"},
+    ),
+    "there is a tile of nothing": (
+        (
+            TILES  # noqa: S608
+            + nullable("merkle_tiles", "hashes")
+            + "INSERT INTO merkle_tiles VALUES (0, 9, NULL)"
+        ),
+        {"root"},
+    ),
+    "two tiles are at one place": (TILES + WRONG_FIRST, {"root"}),
     "a suspension is before Christ": (
         SUSPEND + "UPDATE audit_suspensions SET found_at = '0044-03-15 BC'",  # noqa: S608
         {"checkpoint"},
