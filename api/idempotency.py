@@ -63,8 +63,8 @@ def answered_once(key: str, carry_out: Callable[[], Response]) -> Response:
     # A body may contain a password. Whoever got hold of the table could try passwords
     # against a bare digest of it, and a list of addresses says who was where.
     # What an import does with its body stands in the query.
-    query_hash = _keyed(b"query", request.query_string)
-    body_hash = _keyed(b"body", query_hash + request.get_data())
+    query = _keyed(b"query", request.query_string) if request.query_string else b""
+    body_hash = _keyed(b"body", query + request.get_data())
     if g.get("principal"):
         # A login is one device. Another one of the same user must not be handed what
         # this one was given: the paper of an attempt, say, that it does not hold.

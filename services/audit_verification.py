@@ -41,7 +41,7 @@ from services.audit_comparison import Names, compare_tree, not_compared
 from services.audit_findings import ErrorClass, Finding, Verification
 from services.audit_report import conclude
 from services.audit_small_rows import read_small_rows
-from services.audit_tree import Chunk, LogTree, Signers, Wanted, grow_chunk
+from services.audit_tree import Chunk, LogTree, Wanted, grow_chunk
 from services.domain_check import DomainResult, check_domain
 from services.epochs import (
     BrokenEpochsError,
@@ -263,9 +263,8 @@ def _judge(
     reaches_end = bounds is None or first <= last == bounds[1]
     tree = _tree_from(first, bookmark)
     promises = _promises(origins)
-    signers = Signers(frozenset(promises), outside.log_keys)
     new = replace(whole, first=first if bookmark is None else bookmark.size, last=last)
-    parts += _split(new, tree, log, anchors, signers)
+    parts += _split(new, tree, log, anchors, frozenset(promises))
     result = _gather(check_parts(parts), tree)
     origin = genesis.origin if head is None else head.origin
     report, contradictions = compare_tree(
@@ -404,7 +403,7 @@ def _split(
     tree: LogTree | None,
     log: LogSource,
     anchors: Anchors,
-    signers: Signers,
+    origins: frozenset[str],
 ) -> Iterator[Part]:
     """Cut the range where subtrees end, and pass over where there is nothing.
 
@@ -414,7 +413,7 @@ def _split(
     if tree is not None:
         wanted = Wanted(
             height=ENTRIES_PER_PART.bit_length() - 1,
-            signers=signers,
+            origins=origins,
             known=tree.rest,
             sizes=tuple(anchor.size for anchor in anchors.held),
             promised=log.tree.newest_checkpoint(),

@@ -9,8 +9,8 @@ from psycopg2.extensions import connection
 from models.database import ConnectionSettings, Database
 from services.audit_findings import CheckResult, Verdict, Verification
 from services.audit_verification import Outside, verify
-from services.checkpoint_files import Files, read_keys, rotate_keys
-from tests.audit_trail import append, append_together, run, scalar
+from services.checkpoint_files import Files, read_keys
+from tests.audit_trail import append, append_together, run
 from tests.checkpoints import files_in, leaves, merkle_tree_hash, sign
 from tests.tampering import allow_everything, cut, rewrite
 from utils.signed_note import ED25519, Signer
@@ -88,39 +88,7 @@ def test_who_signed_is_said_as_far_as_it_is_known(signed: ConnectionSettings) ->
     strange = verify(signed, outside=Outside(log_keys=(stranger,)))
 
     assert "its signature was not checked" in check(unknown, "checkpoint")[1]
-    assert of_tree(strange) == {(size - 1, "checkpoint") for size in SIZES}
-    assert "none of the log's keys that are known" in strange.errors[0].detail
-
-
-def test_a_stored_checkpoint_that_nobody_signed_is_found(
-    signed: ConnectionSettings, sql: connection, files: Files
-) -> None:
-    keys = tuple(read_keys(files.keys).verifiers)
-    note = scalar(sql, "SELECT note FROM checkpoints WHERE size = 8")
-    forged = note.partition("\n\n")[0] + "\n\n\u2014 x AAAAAAAA\n"
-    run(sql, "UPDATE checkpoints SET note = %s WHERE size = 8", forged)
-
-    found = verify(signed, outside=Outside(log_keys=keys))
-
-    assert of_tree(found) == {(7, "checkpoint")}
-    assert verify(signed).valid
-
-
-def test_of_keys_that_were_changed_each_counts(
-    database: Database,
-    connection_settings: ConnectionSettings,
-    files: Files,
-) -> None:
-    sign_at((4,), database, connection_settings, files)
-    rotate_keys(files.keys, 4)
-    append_together(database, 3)
-    for _ in range(2):
-        append(database)
-        sign(connection_settings, files)
-    keys = tuple(read_keys(files.keys).verifiers)
-
-    assert len(keys) == 2
-    assert verify(connection_settings, outside=Outside(log_keys=keys)).valid
+    assert "no key that is known signed it" in check(strange, "checkpoint")[1]
 
 
 @pytest.mark.parametrize(
