@@ -5,13 +5,14 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from models.audit_dump import TABLES
+from models.audit_surroundings import AUDIT_TABLES
 from models.copy_text import DumpError
 
 CUSTOM: Final = b"PGDMP"
@@ -47,7 +48,7 @@ def _unpack(path: Path, aside: BinaryIO) -> None:
     try:
         with gzip.open(path) as packed:
             shutil.copyfileobj(packed, aside)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DumpError(f"{path} can not be unpacked: {error}") from error
 
 
@@ -59,7 +60,7 @@ def _restore(path: Path, aside: BinaryIO) -> None:
             f"{path} is not plain text, and there is no pg_restore here to read it:"
             f" `pg_restore -f dump.sql {path}` makes plain text of it anywhere."
         )
-    tables = [f"--table={table}" for table in TABLES]
+    tables = [f"--table={table}" for table in AUDIT_TABLES]
     done = subprocess.run(
         [program, "--data-only", *tables, "--file=-", path],
         stdout=aside,

@@ -15,6 +15,7 @@ from typing import BinaryIO, Final
 
 from models.audit_event import AuditEvent
 from models.audit_snapshot import ReadInterruptedError, Receive
+from models.audit_surroundings import AUDIT_TABLES
 from models.audit_suspension import OriginEntry, Suspension
 from models.audit_tree import SignedSize
 from models.blockchain_log import Head
@@ -30,13 +31,6 @@ from models.copy_text import (
 )
 from models.dump_sql import Statements
 
-TABLES: Final = (
-    "audit_log",
-    "audit_head",
-    "audit_suspensions",
-    "checkpoints",
-    "merkle_tiles",
-)
 NEEDED: Final = ("audit_log", "audit_head")
 ENCODING: Final = re.compile(rb"SET client_encoding = '(?P<name>[^']*)';\n")
 COMPLETE: Final = b"-- PostgreSQL database dump complete\n"
@@ -122,7 +116,7 @@ class DumpedLog:
     def suspension(self) -> Suspension | None:
         """Return what the log is suspended for."""
         head = next(reversed(list(self.rows("audit_head"))), None)
-        if head is None or head.get("suspension") is None:
+        if head is None or head["suspension"] is None:
             return None
         number = integer(head, "suspension")
         values = next(self.rows("audit_suspensions", number, number), None)
@@ -179,7 +173,11 @@ class DumpedLog:
         keys = section.keys
         start = 0 if first is None else bisect_left(keys, first)
         end = len(keys) if last is None else bisect_right(keys, last)
-        for place in section.places[start:end]:
+        places = section.places[start:end]
+        missing = sorted(AUDIT_TABLES[table].keys() - set(section.columns))
+        if places and missing:
+            raise DumpError(f"{table} has no column {missing[0]}.")
+        for place in places:
             self._file.seek(place)
             yield values_of(self._file.readline(), section.columns)
 
@@ -288,7 +286,7 @@ def _begin(sections: dict[str, _Section], line: bytes) -> _Section | None:
     """Return the section that the line begins, or None if it is of another table."""
     match = _SECTION.fullmatch(line)
     table = "" if match is None else match["table"].decode()
-    if match is None or table not in TABLES:
+    if match is None or table not in AUDIT_TABLES:
         return None
     if table in sections:
         raise DumpError(f"The rows of {table} stand in it twice.")
@@ -322,6 +320,6 @@ def _text(values: Values, name: str) -> str | None:
 
 def _key(line: bytes, column: int) -> int:
     try:
-        return int(line.split(b"\t", column + 1)[column])
-    except (ValueError, IndexError, OverflowError) as error:
+        return integer({"key": line.split(b"\t", column + 1)[column].rstrip()}, "key")
+    except (DumpError, IndexError) as error:
         raise DumpError("A row has no number: the dump is damaged.") from error

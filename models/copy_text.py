@@ -7,6 +7,7 @@ one checker for both.
 import re
 from collections.abc import Callable, Mapping
 from struct import Struct
+from struct import error as BadStructError  # noqa: N812
 from typing import Final
 
 from models.audit_snapshot import COLUMNS, EPOCH_US
@@ -18,6 +19,7 @@ MICROSECONDS_A_DAY: Final = 86_400_000_000
 MAX_INT8: Final = 2**63 - 1
 DAYS_TO_1970: Final = 719_468
 
+_NUMBER = re.compile(rb"-?[0-9]{1,19}")
 _ESCAPED = re.compile(rb"\\([0-7]{1,3}|x[0-9A-Fa-f]{1,2}|.)", re.DOTALL)
 _NAMED: Final = dict(zip(b"bfnrtv", b"\b\f\n\r\t\v", strict=True))
 _BYTEA_ESCAPED = re.compile(rb"\\([0-7]{3}|\\)")
@@ -68,9 +70,7 @@ def binary_row(values: Values) -> bytes:
     """Return the row as COPY (FORMAT binary) sends it. Raises DumpError."""
     try:
         fields = [_ENCODERS.get(name, _as_text(name))(values) for name in COLUMNS]
-    except KeyError as error:
-        raise DumpError(f"audit_log has no column {error}.") from error
-    except (ValueError, OverflowError, TypeError) as error:
+    except (ValueError, OverflowError, TypeError, BadStructError) as error:
         raise DumpError(f"A row is malformed: {error}.") from error
     return _int2.pack(len(fields)) + b"".join(
         _int4.pack(-1) if field is None else _int4.pack(len(field)) + field
@@ -79,11 +79,12 @@ def binary_row(values: Values) -> bytes:
 
 
 def integer(values: Values, name: str) -> int:
-    """Return a number. Raises DumpError, also for NULL."""
-    try:
-        return int(values[name] or b"")
-    except (KeyError, ValueError) as error:
-        raise DumpError(f"{name} is no number.") from error
+    """Return a number of PostgreSQL's largest type. Raises DumpError, also for NULL."""
+    text = values[name] or b""
+    found = int(text) if _NUMBER.fullmatch(text) else None
+    if found is None or not ~MAX_INT8 <= found <= MAX_INT8:
+        raise DumpError(f"{name} is no number.")
+    return found
 
 
 def binary(values: Values, name: str) -> bytes | None:

@@ -1,6 +1,7 @@
 """A dump is verified like the database that it was made of, and without one."""
 
 import gzip
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -307,7 +308,7 @@ def test_a_dump_that_was_cut_off_is_never_valid(
         ),
         (lambda text: text.replace("'UTF8'", "'LATIN1'"), "not in UTF-8"),
         (lambda text: text.replace("(seq, ", "(sequel, "), "no column seq"),
-        (lambda text: text.replace(" xid, ", " tid, "), "no column 'xid'"),
+        (lambda text: text.replace(" xid, ", " tid, "), "no column xid"),
         (lambda text: text.replace("\n250\t", "\nx\t"), "has no number"),
         (lambda text: text.replace("\n250\t", "\n250\t\t"), "18 fields, not 17"),
         (lambda text: text + text, "stand in it twice"),
@@ -330,6 +331,62 @@ def test_what_is_no_dump_of_a_log_is_refused(
 
     assert result.exit_code == 2, result.output
     assert why in result.output
+
+
+def refused(path: Path) -> bool:
+    """See that it is refused with a sentence: a breakdown has the same exit code."""
+    result = report(path)
+    return result.exit_code == 2 and "It broke off" not in result.output
+
+
+ROWS = r"(?s)(COPY public\.{} \()(.*?)(\) FROM stdin;\n)(.*?\n)(\\\.\n)"
+
+
+def edit(text: str, table: str, column: str, value: str | None) -> str:
+    """Put a value into the table's first row; None takes the column off it."""
+    found = re.search(ROWS.format(table), text)
+    assert found is not None
+    names = found[2].split(", ")
+    place = names.index(column)
+    rows = [line.split("\t") for line in found[4].splitlines()]
+    if value is None:
+        names.pop(place)
+        for row in rows:
+            row.pop(place)
+    else:
+        rows[0][place] = value
+    lines = "".join("\t".join(row) + "\n" for row in rows)
+    changed = f"{found[1]}{', '.join(names)}{found[3]}{lines}{found[5]}"
+    return text.replace(found[0], changed)
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("audit_log", "seq", "9" * 30),
+        ("audit_log", "seq", "0_5"),
+        ("audit_log", "flags", "70000"),
+        ("audit_log", "xid", str(2**64)),
+        ("audit_log", "recorded_at", "300000-01-01 00:00:00+00"),
+        ("audit_head", "next_seq", str(2**63)),
+        ("audit_head", "suspension", "x"),
+        ("audit_head", "hash", None),
+        ("audit_head", "origin", None),
+        ("audit_head", "recorded_at", None),
+        ("checkpoints", "root", None),
+        ("checkpoints", "note", None),
+        ("merkle_tiles", "level", None),
+        ("merkle_tiles", "hashes", None),
+    ],
+)
+def test_a_row_that_no_table_can_have_is_refused(
+    signed: ConnectionSettings, dump: Dump, table: str, column: str, value: str | None
+) -> None:
+    assert verify(signed).valid
+    path = dump()
+    path.write_text(edit(path.read_text(), table, column, value))
+
+    assert refused(path)
 
 
 def section(path: Path, table: str) -> str:
@@ -627,7 +684,10 @@ def test_damaged_archives_are_refused(tmp_path: Path) -> None:
     custom, packed = tmp_path / "custom", tmp_path / "packed"
     custom.write_bytes(b"PGDMP" + bytes(100))
     packed.write_bytes(gzip.compress(b"x" * 1000)[:-10])
+    broken = tmp_path / "broken"
+    broken.write_bytes(gzip.compress(b"x" * 1000)[:10] + b"\xff" * 20)
 
+    assert refused(broken)
     assert report(custom).exit_code == report(packed).exit_code == 2
     assert report(tmp_path).exit_code == 2
 
