@@ -118,12 +118,17 @@ REQUEST_ANALYSIS = """
 """
 
 
-# For one whose evidence was erased nothing comes of it.
+# In one order, so that two who void attempts of an exam can't deadlock. For one whose
+# evidence was erased nothing comes of it.
 REQUEST_ANALYSIS_OF_EXAM = """
+    WITH others AS MATERIALIZED (
+        SELECT attempt_id FROM attempt_activity
+          JOIN attempts ON attempts.id = attempt_id
+         WHERE exam_id = %(exam_id)s AND status <> 'voided'
+         ORDER BY attempt_id FOR UPDATE OF attempt_activity)
     UPDATE attempt_activity
        SET analysis_due_since = least(analysis_due_since, clock_timestamp())
-     WHERE attempt_id IN (SELECT id FROM attempts
-                           WHERE exam_id = %(exam_id)s AND status <> 'voided')
+     WHERE attempt_id IN (SELECT attempt_id FROM others)
 """
 
 
@@ -195,8 +200,5 @@ def request_analysis(tx: Transaction, attempt_ids: Sequence[UUID]) -> None:
 
 
 def request_analysis_of_exam(tx: Transaction, exam_id: UUID) -> None:
-    """Have all attempts of an exam analysed anew: one that was compared with is void.
-
-    In a transaction of its own: it touches rows of others, in no order.
-    """
+    """Have all attempts of an exam analysed anew: one of those compared is void."""
     tx.execute(REQUEST_ANALYSIS_OF_EXAM, {"exam_id": exam_id})

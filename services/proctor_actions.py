@@ -169,11 +169,9 @@ class ProctorActions:
             if before.status is AttemptStatus.VOIDED:
                 raise AttemptStepError("void", before, admin.role)
             attempt_ending.void(tx, [before], EndedBy.ADMIN, admin.id, reason)
-            voided = _reread(tx, admin, attempt_id)
-        with self._database.bookkeeping() as tx:
             # Nobody is accused of being like what never took place.
             attempt_activity.request_analysis_of_exam(tx, before.exam_id)
-        return voided
+            return _reread(tx, admin, attempt_id)
 
 
 def _require_step(
