@@ -217,10 +217,16 @@ class Witnessing:
             asked.size = answer.size
         if isinstance(answer, Cosigned):
             text = Note.parse(signed.note.encode()).text
-            if verified(Note(text, answer.signatures), witness.key) is not None:
+            # What it says in another's name would make the note one to be rejected.
+            own = tuple(
+                each
+                for each in answer.signatures
+                if (each.name, each.key_id) == (witness.key.name, witness.key.key_id)
+            )
+            if verified(Note(text, own), witness.key) is not None:
                 _log_change(asked, None)
                 asked.size, asked.silent_until = signed.size, 0.0
-                return answer.signatures
+                return own
         _log_change(asked, answer)
         asked.silent_until = time.monotonic() + self._pause_seconds
         return ()

@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
+from urllib.request import urlopen
 
 import pytest
 from psycopg2.extensions import connection
@@ -18,7 +21,15 @@ from services.witnessing import ConfiguredWitness, Witnessing
 from tests.audit_trail import append
 from tests.checkpoints import files_in, program, sign
 from tests.witnesses import Log, Running, serving
-from utils.signed_note import COSIGNATURE, ED25519, Note, NoteError, Signer, verified
+from utils.signed_note import (
+    COSIGNATURE,
+    ED25519,
+    Note,
+    NoteError,
+    Signature,
+    Signer,
+    verified,
+)
 
 # Nobody listens there.
 NOWHERE = "http://127.0.0.1:9"
@@ -121,6 +132,41 @@ def test_a_cosignature_of_another_key_is_not_published(
     assert mistaken.cosign(signed(connection_settings, files)) == 0
 
     assert published(signing).cosigned_note is None
+
+
+def test_a_witness_speaks_for_nobody_else(
+    connection_settings: ConnectionSettings,
+    signing: Database,
+    files: Files,
+    witness: Running,
+) -> None:
+    """A wrong signature of another one would have the whole note rejected."""
+    other = Signer.generate("board.example", COSIGNATURE).verifier
+    wrong = Signature(other.name, other.key_id, bytes(72)).render().encode()
+
+    class Meddler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = self.rfile.read(int(self.headers["Content-Length"]))
+            asking = urlopen(f"{witness.url}{self.path}", asked)  # noqa: S310
+            answer = asking.read() + wrong
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Meddler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        meddling = Witnessing(signing, [ConfiguredWitness(witness.key, url)])
+        assert meddling.cosign(signed(connection_settings, files)) == 1
+        server.shutdown()
+
+    note = Note.parse((published(signing).cosigned_note or "").encode())
+    assert verified(note, witness.key)
+    assert not any(each.name == other.name for each in note.signatures)
 
 
 def test_what_a_witness_has_seen_can_not_be_taken_back(
