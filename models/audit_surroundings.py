@@ -113,6 +113,31 @@ OPERATORS: LiteralString = """
      WHERE n.nspname = 'pg_catalog'::name AND o.oid >= '16384'::oid
 """
 
+# An index that rests on an operator, a function or a class of somebody's own may hold
+# some of the rows, and be asked for all. The numbers are those of pg_class, and of
+# pg_proc, pg_opclass, pg_operator and pg_opfamily, in every version.
+INDEXES: LiteralString = """
+    SELECT t.relname::text, i.relname::text
+      FROM pg_catalog.pg_index AS x
+      JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
+      JOIN pg_catalog.pg_class AS t ON t.oid = x.indrelid
+      JOIN pg_catalog.pg_namespace AS n ON n.oid = t.relnamespace
+     WHERE n.nspname = 'public'::name AND t.relname = ANY (%(tables)s::name[])
+       AND EXISTS (SELECT FROM pg_catalog.pg_depend AS d
+                    WHERE d.classid = '1259'::oid AND d.objid = i.oid
+                      AND d.refclassid = ANY ('{1255,2616,2617,2753}'::oid[])
+                      AND d.refobjid >= '16384'::oid)
+"""
+# From a family of B-trees (403) PostgreSQL takes what its operators mean: which of them
+# follows from which, and so which index will do.
+FAMILIES: LiteralString = """
+    SELECT f.opfname::text
+      FROM pg_catalog.pg_amop AS m
+      JOIN pg_catalog.pg_opfamily AS f ON f.oid = m.amopfamily
+     WHERE m.oid >= '16384'::oid AND m.amopmethod = '403'::oid
+       AND (m.amopfamily < '16384'::oid OR m.amopopr < '16384'::oid)
+"""
+
 # Runs a query in the snapshot. Any: the SQL decides the types.
 Query = Callable[[LiteralString, Mapping[str, object]], list[tuple[Any, ...]]]
 
@@ -176,9 +201,14 @@ def _in_front(query: Query, tables: Tables) -> Iterator[str]:
         if is_generated or type_ is None:
             yield f"the column {column} of public.{name} is not what it was made as"
 
+    for name, index in query(INDEXES, names):
+        yield f"the index {index} of public.{name} is not one of PostgreSQL's own kind"
+
 
 def _added(query: Query) -> Iterator[str]:
     """Say what of PostgreSQL itself is not its own any more."""
+    for (family,) in query(FAMILIES, {}):
+        yield f"the family {family} says what PostgreSQL's own operators mean"
     for source, target in query(CASTS, {}):
         yield f"a cast from {source} to {target} was added to PostgreSQL's own"
     for (function,) in query(FUNCTIONS, {"called": list(CALLED)}):

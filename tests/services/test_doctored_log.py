@@ -231,6 +231,26 @@ DOCTORED = {
         "ALTER TABLE audit_head ALTER recorded_at TYPE text",
         {"schema"},
     ),
+    "an index holds what an operator of somebody's own lets into it": (
+        """
+        CREATE FUNCTION public.lie(bigint, integer) RETURNS boolean LANGUAGE sql
+            IMMUTABLE AS 'SELECT $1 <> 5';
+        CREATE OPERATOR public.>>> (LEFTARG = bigint, RIGHTARG = integer,
+                                    FUNCTION = public.lie);
+        CREATE INDEX shown ON audit_log (seq) WHERE seq OPERATOR(public.>>>) 0
+        """,
+        {"schema"},
+    ),
+    "an operator of PostgreSQL's means something else": (
+        """
+        CREATE OPERATOR FAMILY public.turned USING btree;
+        CREATE OPERATOR CLASS public.turned FOR TYPE bigint USING btree
+            FAMILY public.turned AS
+            OPERATOR 1 >, OPERATOR 2 >=, OPERATOR 3 =, OPERATOR 4 <=, OPERATOR 5 <,
+            FUNCTION 1 btint8cmp(bigint, bigint)
+        """,
+        {"schema"},
+    ),
     "tiles are text": (
         (
             "ALTER TABLE merkle_tiles DROP CONSTRAINT merkle_tiles_hashes_check,"
