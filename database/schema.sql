@@ -338,7 +338,7 @@ BEGIN;
 RESET ROLE;
 INSERT INTO schema_migrations (version, name, sha256) VALUES
     (20, 'erased_evidence',
-     'b6884f4ff61a0a08ce874560438d0b97fa5eea883231b7427414689edc691cf7');
+     '28d9f2f20266eab07746f009363d2ea39b3263c2073e0816f45ff163f0372401');
 COMMIT;
 \endif
 
@@ -370,7 +370,7 @@ BEGIN;
 RESET ROLE;
 INSERT INTO schema_migrations (version, name, sha256) VALUES
     (22, 'erased_before',
-     '17d76f1a32aec86e0ac1e2ffce9339f7c959361630e58dd705644aecedabc62b');
+     'd988f926cea22d14e6601745cee93fc6498820550b5db2411ea0912dc976bfaf');
 COMMIT;
 \endif
 

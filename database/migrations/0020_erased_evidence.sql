@@ -3,6 +3,23 @@
 -- docs/decisions/0015-erasure.md
 SET LOCAL ROLE proctoring_owner;
 
+-- Looked for before anything is locked: it reads all of the log.
+CREATE TEMPORARY TABLE erased_before ON COMMIT DROP AS
+SELECT DISTINCT attempts.id
+  FROM audit_log JOIN attempts ON attempts.id = audit_log.attempt_id
+ WHERE payload IS NULL AND actor_id = student_id::text
+   AND event_type IN ('attempt.answers_saved', 'attempt.submitted',
+                      'proctoring.events_recorded');
+
+ALTER TABLE attempt_activity
+    ADD COLUMN is_evidence_erased boolean NOT NULL DEFAULT false;
+UPDATE attempt_activity SET is_evidence_erased = true
+ WHERE attempt_id IN (SELECT id FROM erased_before);
+-- An erasure has left these behind.
+UPDATE attempt_activity
+   SET displaced_session = NULL, displaced_at = NULL, refused_digest = NULL
+ WHERE displaced_session IS NOT NULL AND is_evidence_erased;
+
 -- An analysis under way does not keep what is being erased.
 CREATE FUNCTION ai_analyses_insert_guard() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
@@ -20,18 +37,12 @@ END $$;
 CREATE TRIGGER ai_analyses_insert_guard BEFORE INSERT ON ai_analyses
     FOR EACH ROW EXECUTE FUNCTION ai_analyses_insert_guard();
 
-ALTER TABLE attempt_activity
-    ADD COLUMN is_evidence_erased boolean NOT NULL DEFAULT false;
-
--- Those of the attempts of which an answer waits for points, that nobody can award without.
+-- Those of the attempts whose points nobody can award without their answers.
 CREATE FUNCTION erasure_ungraded(p_attempt_ids uuid[]) RETURNS TABLE (attempt_id uuid)
 LANGUAGE sql STABLE SET search_path = pg_catalog, public AS $$
     SELECT id FROM attempts
      WHERE id = ANY (p_attempt_ids) AND score IS NULL
        AND status IN ('submitted', 'terminated')
-       AND EXISTS (SELECT FROM answers
-                    WHERE answers.attempt_id = attempts.id
-                      AND points_awarded IS NULL AND response <> 'null')
 $$;
 REVOKE ALL ON FUNCTION erasure_ungraded(uuid[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION erasure_ungraded(uuid[]) TO proctoring_app;
