@@ -1,7 +1,7 @@
 """What the model is given. All times are aware; all of them are the server's clock's.
 
-A client's `occurred_at` is to be corrected by the known skew of its clock before it
-comes here, because it is compared with the times at which reports arrived.
+A client's `occurred_at` is corrected by the skew of its clock before it comes here,
+because it is compared with the times at which reports arrived.
 """
 
 from dataclasses import dataclass
