@@ -36,8 +36,8 @@ class ExamBasis:
 
     policy: ProctoringPolicy
     questions: Mapping[UUID, Question]
-    # The policy is not the exam's own, but one that is tried.
-    is_trial: bool
+    # The policy, if it is not the exam's own but one that is tried.
+    trial: ProctoringPolicy | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ def read_basis(
     return ExamBasis(
         policy=trial or ProctoringPolicy.model_validate(found.proctoring),
         questions={each.id: each for each in question.list_by_exam(tx, exam_id)},
-        is_trial=trial is not None,
+        trial=trial,
     )
 
 
@@ -142,12 +142,7 @@ def _prepare(
     inputs: dict[UUID, AttemptInputs] = {}
     rest = iter(outdated)
     while chunk := list(islice(rest, CHUNK)):
-        read = read_inputs(
-            tx,
-            chunk,
-            kept.basis.questions,
-            kept.basis.policy if kept.basis.is_trial else None,
-        )
+        read = read_inputs(tx, chunk, kept.basis.questions, kept.basis.trial)
         for subject in chunk:
             kept.members[subject.attempt_id] = _Measured(
                 member=measure(read[subject.attempt_id], kept.basis.policy, version),

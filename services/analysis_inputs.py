@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final
@@ -62,18 +62,15 @@ def read_inputs(
     answers: dict[UUID, list[Answer]] = defaultdict(list)
     for given in answer.list_by_attempts(tx, ids):
         answers[given.attempt_id].append(given)
-    devices = _devices(tx, {each: _holds(writes[each]) for each in ids})
+    holds = {each: _holds(writes[each]) for each in ids}
+    devices = _devices(tx, holds, events, trial)
     return {
         subject.attempt_id: _inputs(
             subject,
             events[subject.attempt_id],
             [write.at for write in writes[subject.attempt_id]],
             _answered(answers[subject.attempt_id], questions),
-            replace(
-                devices[subject.attempt_id],
-                trial=trial,
-                behind=_behind(events[subject.attempt_id], devices[subject.attempt_id]),
-            ),
+            devices[subject.attempt_id],
         )
         for subject in subjects
     }
@@ -88,8 +85,8 @@ class _Devices:
 
     holds: Holds
     login_of_batch: Mapping[UUID, UUID]
-    behind: Mapping[UUID | None, timedelta] = field(default_factory=dict)
-    trial: ProctoringPolicy | None = None
+    behind: Mapping[UUID | None, timedelta]
+    trial: ProctoringPolicy | None
 
     def observed(self, event: SeenEvent) -> ObservedEvent:
         # A clock that is ahead shows itself in each event.
@@ -140,7 +137,12 @@ class _Devices:
         return replace(facts, duration_ms=min(facts.duration_ms, held_ms))
 
 
-def _devices(tx: Transaction, holds: Mapping[UUID, Holds]) -> dict[UUID, _Devices]:
+def _devices(
+    tx: Transaction,
+    holds: Mapping[UUID, Holds],
+    events: Mapping[UUID, Sequence[SeenEvent]],
+    trial: ProctoringPolicy | None,
+) -> dict[UUID, _Devices]:
     moved = [attempt_id for attempt_id, held in holds.items() if held.has_moved]
     login_of_batch = {
         each.batch_id: each.session_id
@@ -148,13 +150,18 @@ def _devices(tx: Transaction, holds: Mapping[UUID, Holds]) -> dict[UUID, _Device
         if each.session_id is not None
     }
     return {
-        attempt_id: _Devices(holds=held, login_of_batch=login_of_batch)
+        attempt_id: _Devices(
+            holds=held,
+            login_of_batch=login_of_batch,
+            behind=_behind(events[attempt_id], login_of_batch),
+            trial=trial,
+        )
         for attempt_id, held in holds.items()
     }
 
 
 def _behind(
-    events: Iterable[SeenEvent], devices: _Devices
+    events: Iterable[SeenEvent], login_of_batch: Mapping[UUID, UUID]
 ) -> dict[UUID | None, timedelta]:
     """Return by how much the clock of each login was behind ours, at most.
 
@@ -166,7 +173,7 @@ def _behind(
         if event.sequence is not None:
             lasted = read_facts(event.payload).duration_ms * MILLISECOND
             delay = event.received_at - event.occurred_at - lasted
-            delays[devices.login_of(event)].append(max(NO_TIME, delay))
+            delays[login_of_batch.get(event.batch_id)].append(max(NO_TIME, delay))
     return {
         login: min(those)
         for login, those in delays.items()

@@ -8,15 +8,19 @@ from models.user import User
 from services import errors
 
 
+def _named(what: str, ids: Sequence[UUID]) -> str:
+    """Name the first of them; what the database alone refuses nobody has counted."""
+    return f" ({what} {', '.join(map(str, ids[:5]))})" if ids else ""
+
+
 class LegalHoldError(errors.ConflictError):
     slug = "legal-hold"
     title = "A legal hold applies"
 
     def __init__(self, holds: Sequence[UUID] = ()) -> None:
-        named = ", ".join(map(str, holds[:5]))
         super().__init__(
             "Data that a legal hold keeps can not be erased"
-            + (f" (hold {named})" if named else "")
+            + _named("hold", holds)
             + ". Release the hold first, if its case is closed."
         )
 
@@ -26,10 +30,9 @@ class CaseOpenError(errors.ConflictError):
     title = "A case is open"
 
     def __init__(self, attempts: Sequence[UUID]) -> None:
-        named = ", ".join(map(str, attempts[:5]))
         super().__init__(
             "An attempt runs, or its review is not finished: its data are needed until"
-            f" then (attempt {named})."
+            f" then{_named('attempt', attempts)}."
         )
 
 
@@ -38,10 +41,9 @@ class UngradedError(errors.ConflictError):
     title = "Answers have yet to be graded"
 
     def __init__(self, attempts: Sequence[UUID] = ()) -> None:
-        named = ", ".join(map(str, attempts[:5]))
         super().__init__(
             "Without its answers an attempt can not be graded any more"
-            + (f" (attempt {named})" if named else "")
+            + _named("attempt", attempts)
             + ". Grade it, or void it, first."
         )
 

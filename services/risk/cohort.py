@@ -1,5 +1,6 @@
 """The other attempts of the same exam, and how unlike them an attempt is."""
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -183,8 +184,9 @@ def timed_answers(
         (Span(each, each) for each in first.values()),
         microseconds(policy.debounce_seconds),
     )
+    beginnings = [each.start for each in groups]
     group_of = {
-        question: next(each for each in groups if each.start <= began <= each.end)
+        question: groups[bisect_right(beginnings, began) - 1]
         for question, began in first.items()
     }
     sizes = Counter(group_of.values())

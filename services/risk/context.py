@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from services.event_catalogue import EventClass
 from services.proctoring_policy import ProctoringPolicy
 from services.risk.inputs import AttemptInputs, ObservedEvent
-from services.risk.spans import Span, microseconds, moments
+from services.risk.spans import Span, microseconds, moments, span_of
 
 # Somebody whose connection is gone looks after his computer, not at the exam.
 _NETWORK_EXPLAINS = frozenset(
@@ -64,7 +64,7 @@ class Failures:
 
     def explanation_of(self, inputs: AttemptInputs, event: ObservedEvent) -> str | None:
         """Return the code of a failure that the whole of an event fell into, if any."""
-        span = _span(inputs, event)
+        span = span_of(inputs, event)
         return min(
             (
                 code
@@ -92,7 +92,7 @@ def failures(inputs: AttemptInputs, policy: ProctoringPolicy) -> Failures:
         explains = _explains(event)
         if not explains:
             continue
-        span = _span(inputs, event)
+        span = span_of(inputs, event)
         if event.code in _OUTAGES:
             if not span.length:
                 span = _until_heard_from(span.start, reports, slack, end)
@@ -112,11 +112,6 @@ def _explains(event: ObservedEvent) -> frozenset[str]:
     if event.event_class is not EventClass.TECHNICAL or event.is_displaced:
         return frozenset()
     return _EXPLAINED_BY.get(event.code, frozenset())
-
-
-def _span(inputs: AttemptInputs, event: ObservedEvent) -> Span:
-    start = inputs.offset(event.occurred_at)
-    return Span(start, start + event.facts.duration_ms * 1000)
 
 
 def _until_heard_from(start: int, reports: Sequence[int], slack: int, end: int) -> Span:

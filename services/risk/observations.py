@@ -17,6 +17,7 @@ from services.risk.spans import (
     WorkingTime,
     integral_of_highest,
     microseconds,
+    span_of,
     union,
 )
 from services.risk.weighting import FACTOR_OF_CODE, Weighting
@@ -140,8 +141,7 @@ def _worked(
     Nobody has to sit before the camera during a break that was granted, nor when he has
     handed in. What a proctor says has the time at which he wrote it.
     """
-    start = inputs.offset(event.occurred_at)
-    span = Span(start, start + event.facts.duration_ms * 1000)
+    span = span_of(inputs, event)
     reporters = EVENT_TYPES[event.code].reporters
     if event.sequence is None and Reporter.PROCTOR in reporters:
         return time.read(span)

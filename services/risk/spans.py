@@ -11,7 +11,7 @@ from heapq import heappop, heappush
 from itertools import pairwise
 from typing import Final
 
-from services.risk.inputs import AttemptInputs
+from services.risk.inputs import AttemptInputs, ObservedEvent
 
 FOREVER: Final = 1 << 62
 
@@ -57,11 +57,23 @@ def overlap(spans: Iterable[Span], within: Span) -> int:
     return total(span.clipped(within) for span in spans)
 
 
-def pauses(inputs: AttemptInputs) -> tuple[Span, ...]:
-    """List the attempt's pauses; one that still lasts ends with what is judged."""
+def span_of(inputs: AttemptInputs, event: ObservedEvent) -> Span:
+    """Return when an event was, by the clock on the wall."""
+    start = inputs.offset(event.occurred_at)
+    return Span(start, start + event.facts.duration_ms * 1000)
+
+
+def pauses(inputs: AttemptInputs, lasting: int | None = None) -> tuple[Span, ...]:
+    """List the attempt's pauses.
+
+    One that still lasts ends with what is judged, or at `lasting`.
+    """
+    end = inputs.offset(inputs.until) if lasting is None else lasting
     return union(
-        Span(inputs.offset(each.started_at), inputs.offset(each.ended_at or until))
-        for until in [inputs.until]
+        Span(
+            inputs.offset(each.started_at),
+            end if each.ended_at is None else inputs.offset(each.ended_at),
+        )
         for each in inputs.pauses
     )
 
@@ -78,13 +90,7 @@ class WorkingTime:
         # How long a pause still lasts, or the attempt, nobody knows yet.
         return cls(
             FOREVER if inputs.ended_at is None else inputs.offset(inputs.until),
-            union(
-                Span(
-                    inputs.offset(each.started_at),
-                    FOREVER if each.ended_at is None else inputs.offset(each.ended_at),
-                )
-                for each in inputs.pauses
-            ),
+            pauses(inputs, lasting=FOREVER),
         )
 
     def worked(self, span: Span) -> Span | None:
