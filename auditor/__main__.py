@@ -16,7 +16,8 @@ from auditor.dump_file import opened
 from models.audit_dump import DumpedLog
 from models.copy_text import DumpError
 from services.audit_bookmark import BookmarkError
-from services.audit_verification import one_by_one, verify_log
+from services.audit_parts import one_by_one
+from services.audit_verification import verify_log
 
 VERIFIER: Final = Path(__file__).resolve().parent.parent / "verifier" / "verify.py"
 

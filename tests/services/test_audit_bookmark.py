@@ -26,7 +26,7 @@ def bookmark(
     connection_settings: ConnectionSettings,
 ) -> Bookmark:
     """Of the first seven entries of a log."""
-    monkeypatch.setattr("services.audit_verification.ENTRIES_PER_PART", request.param)
+    monkeypatch.setattr("services.audit_parts.ENTRIES_PER_PART", request.param)
     append(database, 6)
     return bookmark_of(verify(connection_settings))
 

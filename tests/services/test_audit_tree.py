@@ -192,7 +192,7 @@ def test_parts_and_processes_make_the_same_tree(
     monkeypatch: pytest.MonkeyPatch,
     size: int,
 ) -> None:
-    monkeypatch.setattr("services.audit_verification.ENTRIES_PER_PART", 4)
+    monkeypatch.setattr("services.audit_parts.ENTRIES_PER_PART", 4)
     sign_at(range(2, size + 1), database, connection_settings, files)
     append(database)
 

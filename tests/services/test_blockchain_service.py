@@ -401,7 +401,7 @@ def test_processes_find_what_one_finds(
     connection_settings: ConnectionSettings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("services.audit_verification.ENTRIES_PER_PART", 4)
+    monkeypatch.setattr("services.audit_parts.ENTRIES_PER_PART", 4)
     whole = verify(connection_settings, processes=2)
     assert (whole.valid, whole.entries_checked) == (True, 11)
     assert whole.head_hash == check().head_hash

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from psycopg2.extensions import connection
 
 from models.database import ConnectionSettings, Database, DatabaseUnavailableError
-from services import audit_verification
+from services import audit_parts
 from services.audit_findings import Verification
 from services.audit_verification import verify
 from services.checkpointer import RefusedError
@@ -76,7 +76,7 @@ def test_a_range_knows_of_erasures_behind_it(
 def test_several_processes_know_of_it(
     check: Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit_verification, "ENTRIES_PER_PART", 4)
+    monkeypatch.setattr(audit_parts, "ENTRIES_PER_PART", 4)
 
     found = check(processes=2)
 
