@@ -13,6 +13,7 @@ from models.database import (
     ConstraintError,
     DatabaseUnavailableError,
     LogSuspendedError,
+    RowError,
 )
 from models.wire import problems_of
 from services import errors
@@ -191,6 +192,20 @@ def log_contradicted(_: LogSuspendedError) -> Response:
     return response
 
 
+def unreadable(error: RowError) -> Response:
+    # Where it does not fit, but nothing of what stands there.
+    logger.error("a row that can not be read", extra={"cause": str(error)})
+    return problem(
+        500,
+        "data-unreadable",
+        "Data that can not be read",
+        "Something stands in the database that its own rules do not let in: it was"
+        " changed past this server, or damaged. Nothing was written. Quote the request"
+        " id when you report it; an admin finds out what it is with"
+        " GET /api/blockchain/verify?deep=true.",
+    )
+
+
 def unexpected(error: Exception) -> Response:
     logger.error("unhandled exception", exc_info=error)
     return problem(
@@ -208,6 +223,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(RateLimitExceeded, too_many_requests)
     app.register_error_handler(DatabaseUnavailableError, unavailable)
     app.register_error_handler(LogSuspendedError, log_contradicted)
+    app.register_error_handler(RowError, unreadable)
     # A rule of the schema that no service translated: nothing was written.
     app.register_error_handler(ConstraintError, unexpected)
     app.register_error_handler(HTTPException, http_error)

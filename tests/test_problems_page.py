@@ -20,6 +20,7 @@ OWN = {
     "unavailable",
     "log-contradicted",
     "internal-error",
+    "data-unreadable",
     "http-error",
 }
 

@@ -428,3 +428,43 @@ def test_a_payload_that_is_no_object_is_shown_as_its_text(
     (of_type,) = items(api.as_(ada).get("/api/blockchain/events/exam.updated"))
 
     assert of_entity["payload"] == of_type["payload"] == payload
+
+
+@pytest.mark.tampers
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit_log SET recorded_at = '0044-03-15 BC' WHERE seq = 3",
+        "UPDATE audit_log SET recorded_at = '20000-01-01Z' WHERE seq = 3",
+        (
+            "ALTER TABLE audit_log ALTER hash DROP NOT NULL;"
+            " UPDATE audit_log SET hash = NULL WHERE seq = 3"
+        ),
+    ],
+    ids=["before Christ", "far ahead", "no hash"],
+)
+def test_who_reads_what_can_not_be_read_is_told_how_to_find_out(
+    api: Api, ada: Persona, database: Database, sql: connection, statement: str
+) -> None:
+    append(database, 3 - scalar(sql, "SELECT max(seq) FROM audit_log"))
+    allow_everything(sql)
+    run(sql, statement)
+
+    response = api.as_(ada).get("/api/blockchain/events/attempt.answers_saved")
+
+    problem = body(response, HTTPStatus.INTERNAL_SERVER_ERROR)
+    assert problem["type"] == "/problems/data-unreadable"
+    assert "/api/blockchain/verify" in problem["detail"]
+
+
+@pytest.mark.tampers
+def test_a_head_that_can_not_be_read_is_no_summary(
+    api: Api, ada: Persona, sql: connection
+) -> None:
+    allow_everything(sql)
+    run(sql, "UPDATE audit_head SET recorded_at = '0044-03-15 BC'")
+
+    response = api.as_(ada).get("/api/blockchain/summary")
+
+    problem = body(response, HTTPStatus.INTERNAL_SERVER_ERROR)
+    assert problem["type"] == "/problems/data-unreadable"
