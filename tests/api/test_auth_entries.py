@@ -1,0 +1,132 @@
+"""What the log says of who came, went, and was turned away; and what they are told."""
+
+import pytest
+from psycopg2.extensions import connection
+
+from tests.api.test_auth_refresh import let_seconds_pass, session_of
+from tests.exams import body
+from tests.logins import log_in, logged, refresh, tokens_of
+from tests.personas import Api, Persona
+
+HERE, THERE = "192.0.2.7", "192.0.2.8"
+
+
+def test_who_logs_out_is_logged_with_his_session(
+    api: Api, alice: Persona, sql: connection
+) -> None:
+    api.as_(alice).post("/api/auth/logout")
+
+    assert logged(sql, "auth.logged_out") == [
+        {
+            "actor_id": str(alice.id),
+            "entity_type": "session",
+            "entity_id": str(alice.session_id),
+            "payload": {},
+        }
+    ]
+
+
+def test_who_refreshes_is_logged_with_his_session(
+    api: Api, alice: Persona, sql: connection
+) -> None:
+    given = tokens_of(api, alice)
+
+    refresh(api, given["refresh_token"])
+
+    assert logged(sql, "auth.token_refreshed") == [
+        {
+            "actor_id": str(alice.id),
+            "entity_type": "session",
+            "entity_id": str(session_of(given)),
+            "payload": {},
+        }
+    ]
+
+
+def test_of_a_stolen_token_the_log_says_whose_it_was_and_not_who_came(
+    api: Api, alice: Persona, sql: connection
+) -> None:
+    given = tokens_of(api, alice)
+    refresh(api, given["refresh_token"])
+    let_seconds_pass(sql, given, 60)
+
+    refused = refresh(api, given["refresh_token"])
+
+    assert logged(sql, "auth.token_reuse_detected") == [
+        {
+            "actor_id": None,
+            "entity_type": "session",
+            "entity_id": str(session_of(given)),
+            "payload": {"user_id": str(alice.id)},
+        }
+    ]
+    assert body(refused, 401)["detail"] == (
+        "This refresh token was used before, so somebody may have copied it. The "
+        "session has ended. Log in again."
+    )
+
+
+def test_who_asks_for_what_his_role_may_not_do_is_logged(
+    api: Api, alice: Persona, sql: connection
+) -> None:
+    refused = api.as_(alice).get("/api/users")
+
+    assert logged(sql, "access.denied") == [
+        {
+            "actor_id": str(alice.id),
+            "entity_type": "access",
+            "entity_id": "GET /api/users",
+            "payload": {"role": "student", "session_id": str(alice.session_id)},
+        }
+    ]
+    assert body(refused, 403)["detail"] == "The role student may not do this."
+
+
+def test_a_refusal_does_not_use_up_the_key_of_the_request(
+    api: Api, alice: Persona, ada: Persona, sql: connection
+) -> None:
+    """Whoever is refused and then promoted sends the same request again."""
+    options = {
+        "json": {"title": "Physics", "duration_minutes": 60},
+        "headers": {"Idempotency-Key": "the-same-key-0001"},
+    }
+
+    first = api.as_(alice).post("/api/exams", **options)
+    again = api.as_(alice).post("/api/exams", **options)
+
+    assert (first.status_code, again.status_code) == (403, 403)
+    assert len(logged(sql, "access.denied")) == 2
+    assert api.as_(ada).post("/api/exams", **options).status_code != 403
+
+
+def test_the_list_of_sessions_says_when_and_from_where_one_was_used(
+    api: Api, alice: Persona, sql: connection
+) -> None:
+    given = body(log_in(api, alice.email, environ_overrides={"REMOTE_ADDR": HERE}))
+    let_seconds_pass(sql, given, 60)
+    before = _session(api, given)
+
+    api.as_(None).post(
+        "/api/auth/refresh",
+        json={"refresh_token": given["refresh_token"]},
+        environ_overrides={"REMOTE_ADDR": THERE},
+    )
+
+    after = _session(api, given)
+    assert (before["ip_address"], after["ip_address"]) == (HERE, THERE)
+    assert after["last_used_at"] > before["last_used_at"]
+
+
+def _session(api: Api, given: dict[str, str]) -> dict[str, str]:
+    listed = body(api.as_(given["access_token"]).get("/api/auth/sessions"))["items"]
+    (found,) = (each for each in listed if each["id"] == str(session_of(given)))
+    return dict(found)
+
+
+@pytest.mark.parametrize("header", ["", "Basic abc"])
+def test_who_sends_no_token_is_told_how(api: Api, header: str) -> None:
+    response = api.as_(None).get("/api/auth/me", headers={"Authorization": header})
+
+    assert body(response, 401)["detail"] == (
+        "Send an access token as `Authorization: Bearer <token>`."
+    )
