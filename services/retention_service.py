@@ -16,7 +16,14 @@ from models.retention import RetentionClass, RetentionRule
 from models.wire import Integer, WireModel
 from services import audit
 from services.erased_entries import ranges_of
-from services.erasing import RETENTION, Erasure, ErasureFacts, counted, erase
+from services.erasing import (
+    RETENTION,
+    Erasure,
+    ErasureFacts,
+    counted,
+    erase,
+    refused,
+)
 from services.erasure_service import NewErasure, erase_person
 
 # So much is erased in one transaction: its rows are locked for a second or so, and for
@@ -123,7 +130,8 @@ class RetentionService:
 
         Returns how many transactions that took: 0 when all is done, or when other
         processes are at it. Raises RowsDeviateError; what comes behind waits until
-        somebody has found out who changed the row.
+        somebody has found out who changed the row. Raises LegalHoldError for what was
+        held at that very moment: who runs it again finds the rest.
         """
         with self._database.read() as tx:
             if not retention.is_any_due(tx):
@@ -131,7 +139,7 @@ class RetentionService:
         return sum(map(self._step, RetentionClass))
 
     def _step(self, data_class: RetentionClass) -> bool:
-        with self._database.transaction() as tx:
+        with refused(), self._database.transaction() as tx:
             erasure.take_time(tx)
             rule = retention.try_lock_due(tx, data_class)
             if rule is None or rule.days is None:

@@ -207,6 +207,19 @@ def test_what_is_younger_or_held_is_kept(
     assert responses(sql, old) == [None]
 
 
+def test_the_terminal_is_told_of_a_row_that_somebody_changed(
+    app: Flask, sql: connection, old: Json, rule: Callable[..., None]
+) -> None:
+    rule(answers=30)
+    run(sql, "UPDATE answers SET points_awarded = 0")
+
+    refused = app.test_cli_runner().invoke(args=["retention", "run"])
+
+    assert refused.exit_code == 1
+    assert "is not what the audit log says" in refused.output
+    assert responses(sql, old) == ["As my grandmother said."]
+
+
 def test_answers_that_have_yet_to_be_graded_are_kept(
     *,
     api: Api,
