@@ -58,6 +58,8 @@ risk_key: TypeAdapter[RiskKey] = TypeAdapter(RiskKey)
 @may_fail(404)
 @authenticated(Role.ADMIN)
 @may_accept(AnalysisRequest)
+# What there was already is shown without an entry of its own.
+@shows(What.ANALYSIS)
 def compute_analysis(
     body: AnalysisRequest, admin: Principal, attempt_id: UUID
 ) -> Reply:

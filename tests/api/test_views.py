@@ -13,6 +13,7 @@ from psycopg2.extensions import connection
 from models.database import ConnectionSettings, Database
 from models.evidence_view import Subject, SubjectType
 from models.principal import Principal
+from services.analysis_job import AnalysisJob
 from services.background import prune
 from services.evidence_views import EvidenceViews, What
 from tests.at_once import at_once
@@ -79,6 +80,19 @@ def test_another_viewer_thing_or_attempt_is_another_entry(
 
     assert len(views_of(api.as_(ada), attempt)["items"]) == 3
     assert len(views_of(api.as_(ada), second)["items"]) == 1
+
+
+def test_who_orders_an_analysis_that_there_is_has_looked_at_it(
+    api: Api, ada: Persona, alice: Persona, attempt: Json, database: Database
+) -> None:
+    body(api.as_(alice).post(f"/api/exams/attempts/{attempt['id']}/submit"))
+    AnalysisJob(database).run()
+
+    path = f"/api/proctoring/attempt/{attempt['id']}/ai-analysis"
+    body(api.as_(ada).post(path), 200)
+
+    (look,) = views_of(api.as_(alice), attempt)["items"]
+    assert (look["what"], look["viewer"]["role"]) == ("analysis", "admin")
 
 
 @pytest.mark.parametrize(
