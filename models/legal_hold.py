@@ -28,6 +28,12 @@ class Hold:
     release_reason: str | None
 
 
+# An erasure locks whom it erases, and then this table. Who places a hold or releases
+# one comes to the people first, too, and not by the foreign keys of his row.
+LOCK_PEOPLE: LiteralString = """
+    SELECT 1 FROM users WHERE id = ANY (%(ids)s::uuid[]) ORDER BY id FOR KEY SHARE
+"""
+
 INSERT: LiteralString = """
     INSERT INTO legal_holds (id, user_id, attempt_id, exam_id, reason, placed_by)
     VALUES (%(id)s, %(user_id)s, %(attempt_id)s, %(exam_id)s, %(reason)s, %(placed_by)s)
@@ -58,6 +64,11 @@ LIST_PAGE: LiteralString = """
        AND (%(is_active)s::boolean IS NULL OR (released_at IS NULL) = %(is_active)s)
      ORDER BY id DESC LIMIT %(limit)s
 """
+
+
+def lock_people(tx: Transaction, *user_ids: UUID | None) -> None:
+    """Wait for whoever erases one of them; comes before all else."""
+    tx.execute(LOCK_PEOPLE, {"ids": [each for each in user_ids if each is not None]})
 
 
 def insert(

@@ -55,8 +55,10 @@ class HoldService:
 
         Raises UserNotFoundError, AttemptNotFoundError and ExamNotFoundError.
         """
+        admin_id = None if admin is None else admin.id
         try:
             with self._database.transaction() as tx:
+                legal_hold.lock_people(tx, new.user_id, admin_id)
                 placed = legal_hold.insert(
                     tx,
                     uuid7(),
@@ -64,7 +66,7 @@ class HoldService:
                     attempt_id=new.attempt_id,
                     exam_id=new.exam_id,
                     reason=new.reason,
-                    placed_by=None if admin is None else admin.id,
+                    placed_by=admin_id,
                 )
                 _record(tx, AuditEvent.HOLD_PLACED, placed, placed.reason, admin)
         except ConstraintError as error:
@@ -78,12 +80,11 @@ class HoldService:
         self, admin: Principal | None, hold_id: UUID, release: HoldRelease
     ) -> Hold:
         """Let the data go. Raises HoldNotFoundError and HoldReleasedError."""
+        admin_id = None if admin is None else admin.id
         with self._database.transaction() as tx:
+            legal_hold.lock_people(tx, admin_id)
             released = legal_hold.release(
-                tx,
-                hold_id,
-                released_by=None if admin is None else admin.id,
-                reason=release.reason,
+                tx, hold_id, released_by=admin_id, reason=release.reason
             )
             if released is None:
                 if legal_hold.get(tx, hold_id) is None:

@@ -649,6 +649,31 @@ def test_whether_mentions_go_is_to_be_said(
 
 
 @pytest.mark.usefixtures("case")
+def test_a_hold_that_comes_during_an_erasure_waits_for_it(
+    api: Api,
+    ada: Persona,
+    alice: Persona,
+    erase: Callable[..., Json],
+    sql: connection,
+    dsn: str,
+) -> None:
+    hold = {"user_id": str(alice.id), "reason": "lawsuit 3 O 17/26"}
+    place = partial(api.as_(ada).post, "/api/legal-holds", json=hold)
+
+    with closing(psycopg2.connect(dsn)) as other, ThreadPoolExecutor(2) as pool:
+        # The account is locked, and the log not yet searched.
+        run(other, "LOCK TABLE audit_log")
+        erased = pool.submit(erase)
+        until_somebody_waits_for_a_lock(sql)
+        placed = pool.submit(place)
+        until_somebody_waits_for_a_lock(sql, waiters=2)
+        other.rollback()
+
+        assert erased.result()["classes"]["account"] == 1
+        body(placed.result(), 201)
+
+
+@pytest.mark.usefixtures("case")
 def test_of_two_who_erase_at_once_both_get_the_report(
     app: Flask, ada: Persona, alice: Persona, sql: connection
 ) -> None:
