@@ -166,7 +166,7 @@ LIST_IDLE_ACCOUNTS: LiteralString = """
     SELECT id FROM users
      WHERE role = 'student'
        AND created_at < clock_timestamp() - make_interval(days => %(days)s)
-       AND email NOT LIKE 'erased-%%@erased.invalid'
+       AND email <> 'erased-' || id || '@erased.invalid'
        AND NOT EXISTS (SELECT FROM attempts WHERE student_id = users.id)
        AND NOT EXISTS (
             SELECT FROM sessions

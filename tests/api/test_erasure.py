@@ -189,6 +189,36 @@ def test_nothing_of_a_person_is_left_and_the_log_verifies(
 
 
 @pytest.mark.usefixtures("case")
+def test_nobody_keeps_another_from_being_erased_by_his_address(
+    api: Api, alice: Persona, sql: connection, erase: Callable[..., Json]
+) -> None:
+    taken = {
+        "email": f"erased-{alice.id}@erased.invalid",
+        "password": "another horse battery",
+        "full_name": "Mallory Again",
+    }
+    body(api.as_(None).post("/api/auth/register", json=taken), 201)
+
+    erase()
+
+    assert found_in(sql, *everything_of(alice)) == set()
+
+
+def test_no_answer_about_his_attempt_is_kept_for_who_asks_again(
+    api: Api, bob: Persona, sql: connection, case: Case, erase: Callable[..., Json]
+) -> None:
+    path = f"/api/proctoring/attempt/{case.attempt['id']}/notes"
+    said = {"text": "Was crying when the time was over."}
+    key = {"Idempotency-Key": "once"}
+    body(api.as_(bob).post(path, json=said, headers=key), 201)
+    assert ("idempotency_keys.body", said["text"]) in found_in(sql, said["text"])
+
+    erase()
+
+    assert found_in(sql, said["text"]) == set()
+
+
+@pytest.mark.usefixtures("case")
 def test_a_dry_run_says_the_same_and_changes_nothing(
     ada: Persona, sql: connection, erase: Callable[..., Json]
 ) -> None:

@@ -468,6 +468,28 @@ def test_an_account_that_nobody_uses_is_erased(
     assert verify(connection_settings, deep=True).valid
 
 
+def test_nobody_escapes_by_an_address_that_looks_erased(
+    *,
+    api: Api,
+    database: Database,
+    sql: connection,
+    rule: Callable[..., None],
+) -> None:
+    new = {
+        "email": "erased-long-ago@erased.invalid",
+        "password": "another horse battery",
+        "full_name": "Mallory Again",
+    }
+    user = body(api.as_(None).post("/api/auth/register", json=new), 201)
+    run(sql, AGE_ACCOUNT.format(user=user["id"]))
+    rule(accounts=30)
+
+    sweep(database)
+
+    gone = "SELECT id FROM users WHERE full_name = 'Erased person'"
+    assert run(sql, gone) == [(UUID(user["id"]),)]
+
+
 def owner_of(sql: connection, attempt: Json) -> UUID:
     query = "SELECT student_id FROM attempts WHERE id = %s"
     return UUID(str(scalar(sql, query, attempt["id"])))
