@@ -361,6 +361,19 @@ def test_an_analysis_under_way_keeps_nothing_of_what_is_erased(
 
 
 @pytest.mark.usefixtures("old")
+def test_what_an_analysis_rests_on_can_not_be_guessed_once_it_is_erased(
+    database: Database, sql: connection, old: Json, rule: Callable[..., None]
+) -> None:
+    AnalysisJob(database).run()
+    computed = bytes(scalar(sql, "SELECT inputs_hash FROM ai_analyses"))
+    assert inputs_hashes(sql, old) == {computed.hex()}
+    rule(analyses=30)
+
+    sweep(database)
+
+    assert inputs_hashes(sql, old) == {"00" * 32}
+
+
 def test_an_analysis_that_comes_too_late_is_left(
     *,
     database: Database,
@@ -488,6 +501,20 @@ def test_nobody_escapes_by_an_address_that_looks_erased(
 
     gone = "SELECT id FROM users WHERE full_name = 'Erased person'"
     assert run(sql, gone) == [(UUID(user["id"]),)]
+
+
+def inputs_hashes(sql: connection, attempt: Json) -> set[object]:
+    """Read what the table and the log say that analyses were computed from."""
+    query = """
+        SELECT encode(inputs_hash, 'hex') FROM ai_analyses WHERE attempt_id = %(id)s
+         UNION
+        SELECT payload::json ->> 'inputs_hash' FROM audit_log
+         WHERE attempt_id = %(id)s AND event_type = 'analysis.computed'
+           AND payload IS NOT NULL
+    """
+    with sql.cursor() as cursor:
+        cursor.execute(query, {"id": attempt["id"]})
+        return {found for (found,) in cursor.fetchall()}
 
 
 def owner_of(sql: connection, attempt: Json) -> UUID:
