@@ -169,7 +169,9 @@ COUNT: LiteralString = """
              WHERE attempt_id = ANY (%(attempt_ids)s::uuid[])
                AND payload <> '{}') AS event_payloads,
            (SELECT count(*) FROM ai_analyses
-             WHERE attempt_id = ANY (%(attempt_ids)s::uuid[])) AS analyses,
+             WHERE attempt_id = ANY (%(attempt_ids)s::uuid[])
+               -- Those that were emptied have zeros.
+               AND inputs_hash <> decode(repeat('00', 32), 'hex')) AS analyses,
            (SELECT count(*) FROM attempts
              WHERE id = ANY (%(attempt_ids)s::uuid[])
                AND (end_reason IS NOT NULL OR review_note IS NOT NULL)) AS notes

@@ -374,6 +374,26 @@ def test_what_an_analysis_rests_on_can_not_be_guessed_once_it_is_erased(
     assert inputs_hashes(sql, old) == {"00" * 32}
 
 
+def test_what_was_erased_before_is_not_reported_again(
+    *,
+    api: Api,
+    ada: Persona,
+    database: Database,
+    sql: connection,
+    old: Json,
+    rule: Callable[..., None],
+) -> None:
+    AnalysisJob(database).run()
+    rule(analyses=30)
+    sweep(database)
+
+    path = f"/api/users/{owner_of(sql, old)}/erasure"
+    erased = body(api.as_(ada).post(path, json=WHY))
+
+    assert entries(sql, "retention.applied")[-1]["rows"] == 1
+    assert erased["classes"]["analyses"] == 0
+
+
 def test_an_analysis_that_comes_too_late_is_left(
     *,
     database: Database,
