@@ -1,22 +1,23 @@
 """Bodies of receipts. Hashes are lower-case hex."""
 
-import json
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import BeforeValidator, Field, JsonValue
+from pydantic_core import from_json
 
 from api.schemas.base import ResponseModel, Time
 from api.schemas.blockchain import CheckResponse, Hash
 
 
 def _parsed(value: object) -> object:
-    # What a stranger sends as a payload need not be JSON: then it is shown as it is.
+    # What a stranger sends as a payload need not be JSON, nor such as we could answer
+    # with (NaN, half a character): then it is shown as it is.
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
+        return from_json(value, allow_inf_nan=False)
+    except ValueError:
         return value
 
 

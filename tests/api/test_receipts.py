@@ -211,6 +211,17 @@ def test_a_proof_without_an_entry_is_refused(api: Api, proof: str) -> None:
         assert problem["type"] == "/problems/receipt-malformed"
 
 
+@pytest.mark.parametrize(
+    "text", [r'"\ud800"', r'{"a":"\ud800"}', "NaN", "[" * 9000, "", "{"]
+)
+def test_a_payload_that_is_no_json_is_shown_as_it_is(
+    api: Api, proof: str, text: str
+) -> None:
+    report = check(api, with_extra(proof, lambda held: held.update(payload=text)))
+
+    assert (failed(report), report["payload"]) == ({"payload"}, text)
+
+
 def test_before_its_checkpoint_it_is_pending(
     api: Api, alice: Persona, path: str
 ) -> None:
