@@ -166,10 +166,11 @@ class ReceiptService:
             proof = TlogProof.parse(text.encode())
             sealed = Sealed.model_validate_json(proof.extra or b"")
             entry = parse_entry(sealed.entry)
+            recorded_at = EPOCH + timedelta(microseconds=entry.recorded_at_us)
             note = proof.note()
         except NoteError as error:
             raise ReceiptMalformedError(str(error)) from error
-        except (ValidationError, ValueError) as error:
+        except (ValidationError, ValueError, OverflowError) as error:
             raise ReceiptMalformedError("it does not hold an entry") from error
         leaf = leaf_hash(sealed.entry)
         standing = judge(self._policy, proof.checkpoint_note)
@@ -185,7 +186,7 @@ class ReceiptService:
             audit_seq=entry.seq,
             event_type=entry.event_type,
             attempt_id=entry.attempt_id,
-            recorded_at=EPOCH + timedelta(microseconds=entry.recorded_at_us),
+            recorded_at=recorded_at,
             payload=sealed.payload,
             checks=checks,
         )

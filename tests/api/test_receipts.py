@@ -22,7 +22,8 @@ from tests.checkpoints import files_in, sign
 from tests.erasures import erase_entries
 from tests.exams import Json, active, body, start
 from tests.personas import Api, Persona
-from utils.blockchain_hasher import leaf_hash
+from utils.blockchain_hasher import entry_bytes, leaf_hash, parse_entry
+from utils.canonical_text import to_base64
 from utils.signed_note import VerifierKey, verified
 from utils.tlog_proof import TlogProof
 
@@ -209,6 +210,20 @@ def test_a_proof_without_an_entry_is_refused(api: Api, proof: str) -> None:
     for text in (replace(read, extra=None).render(), bad_entry, more):
         problem = body(api.as_(None).post(VERIFY, data=text, content_type=TEXT), 422)
         assert problem["type"] == "/problems/receipt-malformed"
+
+
+@pytest.mark.parametrize("at", [-(2**63), 2**63 - 1])
+def test_an_entry_of_a_time_that_no_calendar_has_is_refused(
+    api: Api, proof: str, at: int
+) -> None:
+    read = TlogProof.parse(proof.encode())
+    entry = parse_entry(base64.b64decode(json.loads(read.extra or b"")["entry"]))
+    forged = to_base64(entry_bytes(replace(entry, recorded_at_us=at)))
+    text = with_extra(proof, lambda held: held.update(entry=forged))
+
+    problem = body(api.as_(None).post(VERIFY, data=text, content_type=TEXT), 422)
+
+    assert problem["type"] == "/problems/receipt-malformed"
 
 
 @pytest.mark.parametrize(
