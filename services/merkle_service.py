@@ -84,12 +84,13 @@ class ProofDoesNotHoldError(errors.ConflictError):
     slug = "proof-does-not-hold"
     title = "The proof does not hold"
 
-    def __init__(self) -> None:
-        super().__init__(
-            "What the database holds does not lead to the root that was signed: its"
-            " tiles are damaged (`python -m checkpointer rebuild-tiles`) or the log is"
-            " (GET /api/blockchain/verify)."
-        )
+    def __init__(
+        self,
+        why: str = "What the database holds does not lead to the root that was signed:"
+        " its tiles are damaged (`python -m checkpointer rebuild-tiles`) or the log is"
+        " (GET /api/blockchain/verify).",
+    ) -> None:
+        super().__init__(why)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from models.principal import Principal
 from services import errors
 from services.attempt_errors import AttemptNotFoundError, NoReceiptError
 from services.audit_findings import Check, CheckResult
-from services.merkle_service import prove_inclusion
+from services.merkle_service import ProofDoesNotHoldError, prove_inclusion
 from utils.blockchain_hasher import (
     Entry,
     entry_bytes,
@@ -32,6 +32,7 @@ from utils.blockchain_hasher import (
     payload_commitment,
 )
 from utils.canonical_text import NoteError, to_base64
+from utils.checkpoint import Checkpoint
 from utils.signed_note import Note, VerifierKey, verified
 from utils.tlog_proof import TlogProof
 from utils.witness_policy import Standing, WitnessPolicy, judge
@@ -39,6 +40,11 @@ from utils.witness_policy import Standing, WitnessPolicy, judge
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # So many witnessed checkpoints are judged before a receipt does without.
 CANDIDATES: Final = 8
+NOT_SIGNED: Final = (
+    "The checkpoint over it is not signed by a key that this server knows, so nobody"
+    " would believe the receipt: the database is damaged, or the key was changed and"
+    " AUDIT_LOG_VKEYS does not name the new one yet."
+)
 
 
 class ReceiptPendingError(errors.BusyError):
@@ -133,7 +139,8 @@ class ReceiptService:
 
         It is over the first checkpoint that is witnessed; until there is one, over the
         first that there is. Raises AttemptNotFoundError, NoReceiptError,
-        ReceiptPendingError and ReceiptErasedError.
+        ReceiptPendingError, ReceiptErasedError, and ProofDoesNotHoldError for what
+        would be rejected later.
         """
         with self._database.read() as tx:
             own = attempt.get(tx, attempt_id)
@@ -142,16 +149,16 @@ class ReceiptService:
             ended = attempt_receipt.get(tx, attempt_id)
             if ended is None:
                 raise NoReceiptError(own)
-            signed, standing = self._choose(tx, ended.audit_seq)
+            signed, note, standing = self._choose(tx, ended.audit_seq)
             proven = prove_inclusion(tx, ended.audit_seq, signed)
             extra = _sealed(tx, ended.audit_seq)
-        made = TlogProof(ended.audit_seq, tuple(proven.proof), signed.best_note, extra)
+        made = TlogProof(ended.audit_seq, tuple(proven.proof), note, extra)
         return SealedReceipt(
             attempt_id=attempt_id,
             audit_seq=ended.audit_seq,
             receipt_hash=proven.leaf_hash,
             checkpoint_size=signed.size,
-            is_cosigned=signed.cosigned_note is not None,
+            is_cosigned=note == signed.cosigned_note,
             is_witnessed=standing.is_witnessed,
             missing=standing.missing,
             proof=made.render(),
@@ -191,18 +198,45 @@ class ReceiptService:
             checks=checks,
         )
 
-    def _choose(self, tx: Transaction, seq: int) -> tuple[StoredCheckpoint, Standing]:
-        """Return a checkpoint over an entry. Raises ReceiptPendingError."""
+    def _choose(
+        self, tx: Transaction, seq: int
+    ) -> tuple[StoredCheckpoint, str, Standing]:
+        """Return a checkpoint over an entry, and its note.
+
+        Raises ReceiptPendingError and ProofDoesNotHoldError.
+        """
         # The checkpointer's policy has found them, and may have been another one.
         if self._policy is not None:
             for stored in checkpoint.list_witnessed_over(tx, seq, limit=CANDIDATES):
                 found = judge(self._policy, stored.best_note)
-                if found.is_witnessed:
-                    return stored, found
+                if found.is_witnessed and self._is_sound(stored, stored.best_note):
+                    return stored, stored.best_note, found
         first = checkpoint.get_first_over(tx, seq)
         if first is None:
             raise ReceiptPendingError
-        return first, judge(self._policy, first.best_note)
+        for note in (first.best_note, first.note):
+            if self._is_sound(first, note):
+                return first, note, judge(self._policy, note)
+        raise ProofDoesNotHoldError(NOT_SIGNED)
+
+    def _is_sound(self, stored: StoredCheckpoint, text: str) -> bool:
+        """Say whether a note is the checkpoint's, and not one to be rejected.
+
+        Who owns the database can put another one there, and would then have given out
+        receipts that hold him to nothing.
+        """
+        try:
+            note = Note.parse(text.encode())
+            stated = Checkpoint.parse(note.text)
+        except NoteError:
+            return False
+        keys = [key for key in self._keys if key.name == stated.origin]
+        is_signed = any(verified(note, key) is not None for key in keys)
+        return (
+            (stated.size, stated.root) == (stored.size, stored.root)
+            and (is_signed or not keys)
+            and not judge(self._policy, text).wrong
+        )
 
     def _check_signature(self, note: Note, origin: str) -> Check:
         keys = [key for key in self._keys if key.name == origin]

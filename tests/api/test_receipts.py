@@ -16,7 +16,7 @@ from config import Settings
 from models.database import ConnectionSettings, Database
 from models.erasure import DataClass, Target
 from services.checkpoint_files import Files, read_keys
-from tests.audit_trail import run
+from tests.audit_trail import append, run
 from tests.by_hand import stated
 from tests.checkpoints import files_in, sign
 from tests.erasures import erase_entries
@@ -24,7 +24,7 @@ from tests.exams import Json, active, body, start
 from tests.personas import Api, Persona
 from utils.blockchain_hasher import entry_bytes, leaf_hash, parse_entry
 from utils.canonical_text import to_base64
-from utils.signed_note import VerifierKey, verified
+from utils.signed_note import ED25519, Note, Signer, VerifierKey, verified
 from utils.tlog_proof import TlogProof
 
 TEXT = "text/plain; charset=utf-8"
@@ -169,6 +169,75 @@ def with_extra(proof: str, change: Callable[[Json], object]) -> str:
     held = json.loads(read.extra or b"")
     change(held)
     return replace(read, extra=json.dumps(held).encode()).render()
+
+
+@pytest.fixture
+def forgeries(
+    submitted: Json,
+    connection_settings: ConnectionSettings,
+    files: Files,
+    database: Database,
+    sql: connection,
+) -> list[str]:
+    """What the owner of the database can put in the place of a note."""
+    assert submitted["audit_seq"]
+    append(database)
+    sign(connection_settings, files)
+    (note,), (of_another_size,) = run(sql, "SELECT note FROM checkpoints ORDER BY size")
+    text = Note.parse(note.encode()).text
+    stranger = Signer.generate(text.partition("\n")[0], ED25519)
+    own = Signer.parse(json.loads(files.keys.read_text())["current"])
+    wrong = replace(stranger.sign(text), key_id=own.verifier.key_id)
+    return [
+        "x",
+        of_another_size,
+        Note(text, (stranger.sign(text),)).render(),
+        Note(text, (wrong,)).render(),
+    ]
+
+
+def forge(sql: connection, note: str) -> None:
+    with sql.cursor() as cursor:
+        cursor.execute(
+            "UPDATE checkpoints SET cosigned_note = %s, cosigned_at = clock_timestamp()"
+            " WHERE size = (SELECT min(size) FROM checkpoints)",
+            (note,),
+        )
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_cosigned_note_that_was_exchanged_is_not_given_out(
+    api: Api,
+    alice: Persona,
+    path: str,
+    sql: connection,
+    forgeries: list[str],
+    number: int,
+) -> None:
+    forge(sql, forgeries[number])
+
+    receipt = body(api.as_(alice).get(f"{path}/receipt"))
+
+    assert not receipt["is_cosigned"]
+    assert check(api, receipt["proof"])["is_valid"]
+
+
+@pytest.mark.tampers
+@pytest.mark.parametrize("number", range(4))
+def test_there_is_no_receipt_that_would_be_rejected(
+    api: Api,
+    alice: Persona,
+    path: str,
+    sql: connection,
+    forgeries: list[str],
+    number: int,
+) -> None:
+    forge(sql, forgeries[number])
+    run(sql, "UPDATE checkpoints SET note = coalesce(cosigned_note, note)")
+
+    problem = body(api.as_(alice).get(f"{path}/receipt"), 409)
+
+    assert problem["type"] == "/problems/proof-does-not-hold"
 
 
 def test_what_was_changed_in_it_is_found(api: Api, proof: str) -> None:
