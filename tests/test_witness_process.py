@@ -11,6 +11,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from resource import RLIM_INFINITY, RLIMIT_FSIZE, prlimit
 
 import pytest
 
@@ -139,6 +140,24 @@ def test_it_starts_again_where_another_process_left_the_file(process: Process) -
 
     assert witness.push(log, 0, 9) == Behind(7)
     assert witness.has_cosigned(log.note(9), witness.push(log, 7, 9))
+
+
+def test_a_disk_that_takes_nothing_is_seen_by_who_asks_for_its_health(
+    process: Process,
+) -> None:
+    log, witness = process.log, process.start()
+    witness.push(log, 0, 7)
+    (worker,) = (
+        Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    )
+    before = prlimit(int(worker), RLIMIT_FSIZE, (0, RLIM_INFINITY))
+
+    assert witness.post(log.body(7, 8)).status == 503
+    assert witness.send("GET", "/health").status == 503
+
+    prlimit(int(worker), RLIMIT_FSIZE, before)
+    assert witness.send("GET", "/health").status == 200
+    assert witness.has_cosigned(log.note(8), witness.push(log, 7, 8))
 
 
 def test_what_was_shown_is_what_was_seen(process: Process) -> None:

@@ -52,9 +52,9 @@ def create_app(witness: Witness) -> Flask:
 
     @app.get("/health")
     def health() -> Response:
-        # Takes and returns the right to write, without which nothing can be cosigned.
-        with witness.store.transaction():
-            return _text(200, str(witness.signer.verifier))
+        with witness.store.transaction() as tx:
+            tx.write_nothing_new()
+        return _text(200, str(witness.signer.verifier))
 
     app.register_error_handler(RefusalError, _refuse)
     app.register_error_handler(HTTPException, _render)

@@ -201,6 +201,10 @@ class Transaction:
     def keep_fork(self, fork: Fork) -> None:
         self._connection.execute(KEEP_FORK, {**asdict(fork), "limit": MAX_FORKS})
 
+    def write_nothing_new(self) -> None:
+        """Write what is there already: the right to write alone needs no disk."""
+        self._connection.execute(f"PRAGMA user_version = {VERSION}")
+
 
 def hash_of(origin: str) -> str:
     """Return what stands for an origin in an address (C2SP tlog-witness)."""
