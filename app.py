@@ -51,6 +51,7 @@ from middleware import (
     request_metrics,
     security_headers,
     server_load,
+    trusted_hosts,
 )
 from models.database import Database
 from services import background
@@ -150,7 +151,6 @@ def create_app(settings: Settings) -> Flask:
     # Two slashes are another address, where there is nothing: no redirect.
     app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-    app.config["TRUSTED_HOSTS"] = list(settings.trusted_hosts) or None
     database = Database(settings.database)
     app.extensions["database"] = database
     passwords = PasswordHasher(
@@ -222,6 +222,7 @@ def create_app(settings: Settings) -> Flask:
         app, settings.metrics_networks, trusted_proxies=settings.trusted_proxies
     )
     security_headers.init_app(app, settings.cors_origins)
+    trusted_hosts.init_app(app, settings.trusted_hosts)
     auth_middleware.init_app(app, services.auth)
     idempotency.init_app(app, settings.secret_key)
     for blueprint in BLUEPRINTS:

@@ -247,11 +247,25 @@ def test_a_host_that_is_not_ours_is_refused(settings: Settings) -> None:
     app = create_app(replace(settings, trusted_hosts=("exam.example.edu",)))
     client = app.test_client()
 
-    good = client.get("/health/live", headers={"Host": "exam.example.edu"})
-    bad = client.get("/health/live", headers={"Host": "evil.example"})
+    good = client.get("/docs", headers={"Host": "exam.example.edu"})
+    bad = client.get("/docs", headers={"Host": "evil.example"})
+    nowhere = client.get("/nowhere", headers={"Host": "evil.example"})
 
     assert good.status_code == 200
     assert_problem(bad, 400, "bad-request")
+    assert_problem(nowhere, 400, "bad-request")
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
+def test_whoever_watches_the_machine_asks_it_by_its_number(
+    settings: Settings, path: str
+) -> None:
+    """As nginx on 127.0.0.1:9180, the image's health check and Prometheus do."""
+    app = create_app(replace(settings, trusted_hosts=("exam.example.edu",)))
+
+    asked = app.test_client().get(path, headers={"Host": "127.0.0.1:9180"})
+
+    assert asked.status_code == 200
 
 
 def test_forwarded_addresses_are_believed_only_from_a_proxy(

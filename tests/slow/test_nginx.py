@@ -151,7 +151,7 @@ def api(
     room: Path, durable_dsn: str, database_variables: Mapping[str, str]
 ) -> Iterator[RunningApi]:
     seed_if_empty(durable_dsn)
-    where = {"TRUSTED_PROXIES": "1", "TRUSTED_HOSTS": f"{HOST},127.0.0.1"}
+    where = {"TRUSTED_PROXIES": "1", "TRUSTED_HOSTS": HOST}
     with running_api(
         database_variables, workers=1, environment=where, api_socket=room
     ) as started:
