@@ -3,6 +3,13 @@
 # the API and one for the checkpointer, each a member of one role and of nothing else.
 set -eu
 export SECRETS="${SECRETS:-/run/secrets}"
+# psql takes what can not be read for an empty password, and an empty one for none at all.
+for name in db_password db_checkpointer_password; do
+    if [ -z "$(cat "$SECRETS/$name")" ]; then
+        echo "logins: $SECRETS/$name is empty, or can not be read" >&2
+        exit 1
+    fi
+done
 PGPASSWORD=$(cat "$SECRETS/db_admin_password")
 export PGPASSWORD
 
@@ -10,6 +17,11 @@ export PGPASSWORD
 psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 <<'SQL'
 \set api `cat "$SECRETS/db_password"`
 \set checkpoints `cat "$SECRETS/db_checkpointer_password"`
+-- Nor do passwords belong into the server's log, whatever that is to say of statements.
+SELECT set_config(name, value, false)
+  FROM (VALUES ('log_statement', 'none'), ('log_min_duration_statement', '-1'),
+               ('log_min_error_statement', 'panic')) AS quiet (name, value)
+ WHERE (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) \g /dev/null
 SELECT 'CREATE ROLE proctoring_api LOGIN NOINHERIT'
  WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'proctoring_api') \gexec
 SELECT 'CREATE ROLE proctoring_checkpoints LOGIN NOINHERIT'

@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from runpy import run_path
+from subprocess import CompletedProcess
 from types import SimpleNamespace
 from typing import Any
 
@@ -325,11 +326,18 @@ def test_the_programs_of_the_compose_file_take_their_arguments(
     ]
 
 
+LOGIN_SECRETS = ("db_admin_password", "db_password", "db_checkpointer_password")
+
+
 def make_logins(dsn: str, home: Path, password: str) -> None:
+    for name in LOGIN_SECRETS:
+        (home / name).write_text(password + "\n")
+    assert run_logins(dsn, home).returncode == 0
+
+
+def run_logins(dsn: str, home: Path, options: str = "") -> CompletedProcess[str]:
     psql = program("psql")
     where = parse_dsn(dsn)
-    for name in ("db_admin_password", "db_password", "db_checkpointer_password"):
-        (home / name).write_text(password + "\n")
     environ = {
         "PATH": f"{Path(psql).parent}:{os.environ['PATH']}",
         "SECRETS": str(home),
@@ -337,8 +345,49 @@ def make_logins(dsn: str, home: Path, password: str) -> None:
         "PGPORT": where["port"],
         "PGUSER": where["user"],
         "PGDATABASE": where["dbname"],
+        "PGOPTIONS": options,
     }
-    subprocess.run(["sh", DEPLOY / "logins.sh"], env=environ, check=True)
+    return subprocess.run(
+        ["sh", DEPLOY / "logins.sh"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("lost", LOGIN_SECRETS[1:])
+@pytest.mark.parametrize("content", [None, "\n"])
+def test_a_login_keeps_its_password_if_there_is_none_to_give(
+    dsn: str, sql: connection, tmp_path: Path, lost: str, content: str | None
+) -> None:
+    """To psql an empty one is a wish to have none, which lets nobody in any more."""
+    make_logins(dsn, tmp_path, STRONG)
+    (tmp_path / lost).unlink()
+    if content is not None:
+        (tmp_path / lost).write_text(content)
+
+    done = run_logins(dsn, tmp_path)
+
+    assert done.returncode == 1
+    assert lost in done.stderr
+    without = (
+        "SELECT count(*) FROM pg_authid WHERE rolname ~ %s AND rolpassword IS NULL"
+    )
+    assert scalar(sql, without, "^proctoring_(api|checkpoints)$") == 0
+
+
+def test_the_passwords_do_not_get_into_the_servers_log(
+    dsn: str, tmp_path: Path
+) -> None:
+    make_logins(dsn, tmp_path, STRONG)
+
+    # What is logged is told to the client too.
+    done = run_logins(dsn, tmp_path, "-c log_statement=all -c client_min_messages=log")
+
+    assert done.returncode == 0
+    assert "LOG:" in done.stderr
+    assert STRONG not in done.stderr
 
 
 def test_the_logins_may_become_one_role_each(
