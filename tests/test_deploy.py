@@ -356,6 +356,25 @@ def run_logins(dsn: str, home: Path, options: str = "") -> CompletedProcess[str]
     )
 
 
+def test_the_standbys_login_gets_its_password_from_a_file(
+    dsn: str, sql: connection, tmp_path: Path
+) -> None:
+    (tmp_path / "password").write_text(STRONG + "\n")
+    command = [program("psql"), "-f", DEPLOY / "two-hosts" / "replication.sql", dsn]
+    try:
+        subprocess.run(
+            command,
+            env={**os.environ, "PASSWORD_FILE": str(tmp_path / "password")},
+            check=True,
+        )
+
+        kept = "SELECT rolpassword FROM pg_authid WHERE rolname = %s"
+        assert scalar(sql, kept, "proctoring_replication").startswith("SCRAM-SHA-256$")
+    finally:
+        run(sql, "DROP OWNED BY proctoring_replication")
+        run(sql, "DROP ROLE proctoring_replication")
+
+
 @pytest.mark.parametrize("lost", LOGIN_SECRETS[1:])
 @pytest.mark.parametrize("content", [None, "\n"])
 def test_a_login_keeps_its_password_if_there_is_none_to_give(

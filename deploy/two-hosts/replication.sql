@@ -1,5 +1,10 @@
--- Once, on the primary: psql -d postgres -v password="$(cat …)" -f deploy/two-hosts/replication.sql
+-- Once, on the primary: PASSWORD_FILE=… psql -d postgres -f deploy/two-hosts/replication.sql
 -- The login of the standby. The functions are what pg_rewind reads files with.
+-- psql reads the password itself: what is an argument, everybody on the machine can see.
+\set ON_ERROR_STOP 1
+\set password `cat "$PASSWORD_FILE"`
+SET log_statement = 'none';
+SET log_min_error_statement = 'panic';
 CREATE ROLE proctoring_replication LOGIN REPLICATION PASSWORD :'password';
 GRANT EXECUTE ON FUNCTION pg_ls_dir(text, boolean, boolean) TO proctoring_replication;
 GRANT EXECUTE ON FUNCTION pg_stat_file(text, boolean) TO proctoring_replication;

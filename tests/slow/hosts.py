@@ -184,9 +184,8 @@ class Postgres:
         )
         self.network.run(
             self.host,
-            *(psql / "psql", "-d", "postgres", "-v", f"password={PASSWORD}"),
-            *("-v", "ON_ERROR_STOP=1", "-f", DEPLOY / "replication.sql"),
-            env=where,
+            *(psql / "psql", "-d", "postgres", "-f", DEPLOY / "replication.sql"),
+            env={**where, "PASSWORD_FILE": str(root / "db_password")},
         )
         shutil.rmtree(root)
 
