@@ -4,6 +4,7 @@
 lock: rules about time compare with it, and with no other clock.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -176,6 +177,33 @@ LIST_RUNNING_OF_EXAM = (
 """
 )
 
+LOCK_RUNNING_AMONG = """
+    SELECT FROM attempts
+     WHERE id = ANY(%(ids)s) AND status IN ('in_progress', 'paused')
+     ORDER BY id
+       FOR UPDATE
+"""
+LIST_RUNNING_AMONG = (
+    SELECT
+    + """
+     WHERE attempts.id = ANY(%(ids)s) AND attempts.status IN ('in_progress', 'paused')
+     ORDER BY attempts.id
+"""
+)
+
+LIST_IDS_RUNNING = """
+    SELECT id FROM attempts
+     WHERE exam_id = %(exam_id)s AND status IN ('in_progress', 'paused')
+     ORDER BY id
+"""
+
+LIST_OVERDUE_OF_EXAM = """
+    SELECT id FROM attempts
+     WHERE exam_id = %(exam_id)s AND status = 'in_progress'
+       AND deadline_at < statement_timestamp() - %(leeway)s
+     ORDER BY id
+"""
+
 LIST_ENDED_BY_DEADLINE = """
     SELECT id FROM attempts
      WHERE exam_id = %(exam_id)s AND status = 'submitted' AND ended_by = 'deadline'
@@ -245,6 +273,22 @@ def find_held(tx: Transaction, session_id: UUID) -> UUID | None:
 
 def lock_running_of_exam(tx: Transaction, exam_id: UUID) -> list[Attempt]:
     return tx.all(Attempt, LIST_RUNNING_OF_EXAM, {"exam_id": exam_id})
+
+
+def lock_running_among(tx: Transaction, ids: Sequence[UUID]) -> list[Attempt]:
+    """Lock those of the attempts that run, in the order in which all lock them."""
+    names = {"ids": list(ids)}
+    tx.execute(LOCK_RUNNING_AMONG, names)
+    return tx.all(Attempt, LIST_RUNNING_AMONG, names)
+
+
+def list_running(tx: Transaction, exam_id: UUID) -> list[UUID]:
+    return [row.id for row in tx.all(_Id, LIST_IDS_RUNNING, {"exam_id": exam_id})]
+
+
+def list_overdue_of_exam(tx: Transaction, exam_id: UUID) -> list[UUID]:
+    names = {"exam_id": exam_id, "leeway": NETWORK_LEEWAY}
+    return [row.id for row in tx.all(_Id, LIST_OVERDUE_OF_EXAM, names)]
 
 
 def list_ended_by_deadline(

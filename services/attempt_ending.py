@@ -4,10 +4,10 @@ The one way for the student's submission, the deadline, the closing of the exam 
 proctor. The functions take locked rows and belong to the caller's transaction.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import groupby
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 from models import answer, attempt, attempt_activity, attempt_steps, exam, question
@@ -24,6 +24,15 @@ from services.server_events import record_server_events
 from utils.blockchain_hasher import canonical_json
 
 Actor = UUID | Literal[audit.Actor.SYSTEM]
+
+# So many are ended in one transaction, for which whoever saves in one of them waits.
+AT_ONCE: Final = 50
+
+
+def portions(attempt_ids: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
+    """Part what has to be ended into what is ended in one transaction."""
+    for first in range(0, len(attempt_ids), AT_ONCE):
+        yield attempt_ids[first : first + AT_ONCE]
 
 
 def end(
@@ -82,9 +91,12 @@ def lock_running(tx: Transaction, exam_id: UUID) -> list[Attempt]:
     return end_overdue(tx, attempt.lock_running_of_exam(tx, exam_id))
 
 
-def end_all(tx: Transaction, exam_id: UUID, actor: Actor) -> list[Attempt]:
-    """Submit all that run of a closing exam, which the caller has locked."""
-    return end(tx, lock_running(tx, exam_id), EndedBy.EXAM_CLOSED, actor)
+def end_all(tx: Transaction, running: Sequence[Attempt], actor: Actor) -> list[Attempt]:
+    """Submit locked attempts of a closing exam, which the caller has locked or shares.
+
+    Whose time is over was ended by the deadline.
+    """
+    return end(tx, end_overdue(tx, running), EndedBy.EXAM_CLOSED, actor)
 
 
 def void_all(

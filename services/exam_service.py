@@ -5,7 +5,14 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from models import assignment, attempt_deadline, exam, exam_proctor, question
+from models import (
+    assignment,
+    attempt,
+    attempt_deadline,
+    exam,
+    exam_proctor,
+    question,
+)
 from models.attempt import Attempt
 from models.audit_event import AuditEvent
 from models.database import Database, Transaction
@@ -16,6 +23,7 @@ from models.question import Question
 from models.question_storage import salted
 from services import attempt_ending, audit, errors
 from services.access import require_exam
+from services.deadlines import end_overdue_of_exam
 from services.exam_editing import (
     FROZEN_FIELDS,
     ExamDetail,
@@ -27,6 +35,7 @@ from services.exam_editing import (
     lock_exam,
     numbered,
     require_open,
+    share_exam,
 )
 from services.exam_fields import ExamFields, NewExam
 from services.exam_status import record_change
@@ -162,6 +171,7 @@ class ExamService:
     ) -> ExamDetail:
         """Write an exam's own fields anew. A new window moves running deadlines."""
         content = new.content()
+        end_overdue_of_exam(self._database, exam_id)
         with self._database.transaction() as tx:
             before = lock_exam(tx, exam_id, expected)
             changed = changes(before, content)
@@ -197,12 +207,15 @@ class ExamService:
     ) -> ExamDetail:
         """Take a step. Closing submits what still runs, and cancelling voids it.
 
-        Raises ExamStillSatError if somebody sits what is to be archived.
+        When it is interrupted, the same again does the rest. Raises ExamStillSatError
+        if somebody sits what is to be archived.
         """
+        end_overdue_of_exam(self._database, exam_id)
+        if wanted is ExamStatus.COMPLETED:
+            self._end_most(expected, admin, exam_id)
         with self._database.transaction() as tx:
             before = lock_exam(tx, exam_id, expected)
-            if wanted not in NEXT_STATUSES[before.status]:
-                raise IllegalStatusStepError(before, wanted)
+            _require_step(before, wanted)
             if wanted in (ExamStatus.SCHEDULED, ExamStatus.ACTIVE):
                 _require_complete(tx, before)
             _end_attempts(tx, before, wanted, admin)
@@ -211,6 +224,25 @@ class ExamService:
                 tx, before.status, after, admin.id, changes=changes(before, after)
             )
             return detail(tx, after)
+
+    def _end_most(
+        self, expected: ExpectedVersions, admin: Principal, exam_id: UUID
+    ) -> None:
+        """End who sits a closing exam, a portion at a time, if it is more than one.
+
+        Who starts meanwhile is ended with the exam itself.
+        """
+        with self._database.read() as tx:
+            running = attempt.list_running(tx, exam_id)
+        if len(running) <= attempt_ending.AT_ONCE:
+            return
+        for portion in attempt_ending.portions(running):
+            with self._database.transaction() as tx:
+                closing = share_exam(tx, exam_id)
+                expected.check(closing.version)
+                _require_step(closing, ExamStatus.COMPLETED)
+                locked = attempt.lock_running_among(tx, portion)
+                attempt_ending.end_all(tx, locked, admin.id)
 
     def delete_exam(
         self, expected: ExpectedVersions, admin: Principal, exam_id: UUID
@@ -298,11 +330,17 @@ def _check_window(before: Exam, content: ExamContent, now: datetime) -> None:
         raise WindowError(f"An exam that is {before.status} keeps a window.", problems)
 
 
+def _require_step(found: Exam, wanted: ExamStatus) -> None:
+    if wanted not in NEXT_STATUSES[found.status]:
+        raise IllegalStatusStepError(found, wanted)
+
+
 def _end_attempts(
     tx: Transaction, closing: Exam, wanted: ExamStatus, admin: Principal
 ) -> None:
     if wanted is ExamStatus.COMPLETED:
-        attempt_ending.end_all(tx, closing.id, admin.id)
+        running = attempt.lock_running_of_exam(tx, closing.id)
+        attempt_ending.end_all(tx, running, admin.id)
     elif wanted is ExamStatus.ARCHIVED:
         running = attempt_ending.lock_running(tx, closing.id)
         if running:

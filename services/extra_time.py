@@ -30,6 +30,7 @@ from services.attempt_errors import (
     StudentSitsAnotherError,
 )
 from services.attempt_reopening import lock_for_reopening, reopen
+from services.deadlines import end_overdue_of_exam
 from services.exam_editing import share_exam
 from services.server_events import record_server_event, record_server_events
 
@@ -83,11 +84,12 @@ class ExtraTime:
     def grant(self, incident: Incident, admin: Principal, exam_id: UUID) -> Granted:
         """Extend all that run, in one transaction; then reopen, each in its own.
 
-        Whose time is over is ended first, whether or not the sweeper is late. When it
+        Whose time is over is ended before, whether or not the sweeper is late. When it
         is interrupted, the same again does the rest. The admin's own attempt is left to
         another admin, who sends the same. Raises ExamNotFoundError,
         ExtensionTooLongError and IncidentTooOldError.
         """
+        end_overdue_of_exam(self._database, exam_id)
         with self._database.transaction() as tx:
             share_exam(tx, exam_id)
             _check_time(tx, incident)

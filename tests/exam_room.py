@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -9,9 +10,14 @@ from psycopg2.extensions import connection
 from psycopg2.extras import Json
 from pydantic import TypeAdapter
 
+from models import exam
+from models.database import Database
 from models.principal import Principal, Role
 from models.question_storage import to_storage
 from models.question_types import NewQuestion
+from services.exam_fields import ExamFields
+from services.exam_service import ExamService
+from services.versions import ANY_VERSION
 from tests.by_hand import stated
 from utils.uuid7 import uuid7
 
@@ -192,7 +198,17 @@ class ExamRoom:
 
     def let_time_pass(self, attempt_id: UUID, seconds: float) -> None:
         """Move all that an attempt remembers into the past, as waiting would."""
-        passed = f"{seconds} seconds"
+        self._let_time_pass([attempt_id], seconds)
+
+    def let_time_pass_for_all(self, seconds: float) -> None:
+        """Do so for every attempt of the exam."""
+        with self._sql.cursor() as cursor:
+            cursor.execute("SELECT id FROM attempts WHERE exam_id = %s", [self.exam_id])
+            found = [row[0] for row in cursor.fetchall()]
+        self._let_time_pass(found, seconds)
+
+    def _let_time_pass(self, attempt_ids: Sequence[UUID], seconds: float) -> None:
+        passed, ids = f"{seconds} seconds", [str(each) for each in attempt_ids]
         # What an attempt is can't change; for the time machine it may.
         self._run("ALTER TABLE attempts DISABLE TRIGGER attempts_guard")
         self._state(
@@ -202,10 +218,10 @@ class ExamRoom:
                    deadline_at = deadline_at - %(passed)s::interval,
                    paused_at = paused_at - %(passed)s::interval,
                    ended_at = ended_at - %(passed)s::interval
-             WHERE id = %(id)s
+             WHERE id = ANY(%(ids)s::uuid[])
             """,
             passed=passed,
-            id=attempt_id,
+            ids=ids,
         )
         self._run("ALTER TABLE attempts ENABLE TRIGGER attempts_guard")
         self._run(
@@ -213,10 +229,10 @@ class ExamRoom:
             UPDATE attempt_activity
                SET last_seen_at = last_seen_at - %(passed)s::interval,
                    displaced_at = displaced_at - %(passed)s::interval
-             WHERE attempt_id = %(id)s
+             WHERE attempt_id = ANY(%(ids)s::uuid[])
             """,
             passed=passed,
-            id=attempt_id,
+            ids=ids,
         )
 
     def scalar(self, statement: str, *parameters: object) -> object:
@@ -257,3 +273,15 @@ class ExamRoom:
     def _run(self, statement: str, *parameters: object, **named: object) -> None:
         with self._sql.cursor() as cursor:
             cursor.execute(statement, named or parameters or None)
+
+
+def end_later(database: Database, room: ExamRoom, minutes: int) -> None:
+    """Move the end of the exam's window."""
+    with database.read() as tx:
+        before = exam.get(tx, room.exam_id)
+    assert before is not None
+    assert before.ends_at is not None
+    fields = {name: getattr(before, name) for name in ExamFields.model_fields}
+    fields["ends_at"] = before.ends_at + timedelta(minutes=minutes)
+    later = ExamFields.model_validate(fields)
+    ExamService(database).replace_exam(later, ANY_VERSION, room.admin, room.exam_id)

@@ -116,6 +116,8 @@ NOT_RUN: Final = {
     "assignment.COUNT",
     "attempt.FIND_HELD",
     "attempt.LIST_ENDED_BY_DEADLINE",
+    "attempt.LIST_RUNNING_AMONG",
+    "attempt.LOCK_RUNNING_AMONG",
     "attempt_activity.FORGET_DISPLACED",
     "attempt_activity.GET_HOLDER",
     "attempt_activity.NEXT_SEQUENCE",

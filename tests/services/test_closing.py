@@ -1,4 +1,6 @@
-"""Closing an exam that many sit: ExamService.change_status."""
+"""Closing an exam that many sit, or sat: ExamService.change_status, and ExtraTime."""
+
+from collections.abc import Callable
 
 import pytest
 from psycopg2.extensions import connection
@@ -7,11 +9,13 @@ from models import database as database_module
 from models.attempt import AttemptStatus, EndedBy
 from models.database import Database, Params, Transaction
 from models.exam import ExamStatus
+from services.attempt_ending import AT_ONCE
 from services.attempt_service import AttemptService
 from services.exam_service import ExamService
-from services.versions import ANY_VERSION
+from services.extra_time import ExtraTime, Incident
+from services.versions import ANY_VERSION, ExpectedVersions, VersionMismatchError
 from tests.audit_trail import run, scalar
-from tests.exam_room import ExamRoom
+from tests.exam_room import ExamRoom, end_later
 
 VOIDED = """
     SELECT entity_type, entity_id, attempt_id::text, actor_id, payload::jsonb
@@ -131,3 +135,79 @@ def test_those_who_sit_it_wait_no_longer_for_being_many(
     many = statements_to_close(sql, database, monkeypatch, 9)
 
     assert many == few
+
+
+MANY = AT_ONCE + 5
+ENDED = "SELECT count(*) FROM attempts WHERE exam_id = %s AND ended_by = %s"
+# An end is the last that happens to these rows: who wrote them ended them.
+MOST_AT_ONCE = """
+    SELECT max(count)
+      FROM (SELECT count(*) FROM attempts WHERE exam_id = %s GROUP BY xmin::text) AS one
+"""
+
+
+def let_many_start(room: ExamRoom, attempts: AttemptService) -> None:
+    for _ in range(MANY):
+        attempts.start_attempt(room.new_student(), room.exam_id, take_over=False)
+
+
+def test_many_are_ended_a_portion_at_a_time(
+    room: ExamRoom, attempts: AttemptService, database: Database
+) -> None:
+    """In one transaction two thousand exceeded every limit of time, for ever."""
+    let_many_start(room, attempts)
+
+    closed = ExamService(database).change_status(
+        ExamStatus.COMPLETED, ANY_VERSION, room.admin, room.exam_id
+    )
+
+    assert closed.status is ExamStatus.COMPLETED
+    assert room.scalar(ENDED, room.exam_id, "exam_closed") == MANY
+    assert room.scalar(MOST_AT_ONCE, room.exam_id) == AT_ONCE
+
+
+def test_nobody_is_ended_by_a_closing_that_is_refused(
+    room: ExamRoom, attempts: AttemptService, database: Database
+) -> None:
+    let_many_start(room, attempts)
+
+    with pytest.raises(VersionMismatchError):
+        ExamService(database).change_status(
+            ExamStatus.COMPLETED,
+            ExpectedVersions(frozenset({99})),
+            room.admin,
+            room.exam_id,
+        )
+
+    assert room.scalar(ENDED, room.exam_id, "exam_closed") == 0
+
+
+def cancel(database: Database, room: ExamRoom) -> None:
+    ExamService(database).change_status(
+        ExamStatus.CANCELLED, ANY_VERSION, room.admin, room.exam_id
+    )
+
+
+def move_end(database: Database, room: ExamRoom) -> None:
+    end_later(database, room, minutes=60)
+
+
+def give_time(database: Database, room: ExamRoom) -> None:
+    outage = Incident(name="power", reason="No power.", minutes=5, since=None)
+    ExtraTime(database).grant(outage, room.admin, room.exam_id)
+
+
+@pytest.mark.parametrize("decide", [cancel, move_end, give_time])
+def test_so_are_those_whose_time_was_over_while_the_server_was_away(
+    room: ExamRoom,
+    attempts: AttemptService,
+    database: Database,
+    decide: Callable[[Database, ExamRoom], None],
+) -> None:
+    let_many_start(room, attempts)
+    room.let_time_pass_for_all(3700)
+
+    decide(database, room)
+
+    assert room.scalar(ENDED, room.exam_id, "deadline") == MANY
+    assert room.scalar(MOST_AT_ONCE, room.exam_id) == AT_ONCE

@@ -5,18 +5,14 @@ from datetime import timedelta
 import pytest
 from psycopg2.extensions import connection
 
-from models import exam
 from models.attempt import Attempt, EndedBy
 from models.database import Database
 from models.principal import Principal
 from services.assignment_service import Accommodation, AssignmentService
 from services.attempt_service import AttemptService, SentAnswer
 from services.deadlines import end_overdue_attempts
-from services.exam_fields import ExamFields
-from services.exam_service import ExamService
 from services.proctor_actions import ProctorActions
-from services.versions import ANY_VERSION
-from tests.exam_room import ExamRoom
+from tests.exam_room import ExamRoom, end_later
 
 NOTICE = 60
 
@@ -31,18 +27,6 @@ def grant(
     )
     assert changed.running_attempt is not None
     return changed.running_attempt
-
-
-def end_later(database: Database, room: ExamRoom, minutes: int) -> None:
-    """Move the end of the exam's window."""
-    with database.read() as tx:
-        before = exam.get(tx, room.exam_id)
-    assert before is not None
-    assert before.ends_at is not None
-    fields = {name: getattr(before, name) for name in ExamFields.model_fields}
-    fields["ends_at"] = before.ends_at + timedelta(minutes=minutes)
-    later = ExamFields.model_validate(fields)
-    ExamService(database).replace_exam(later, ANY_VERSION, room.admin, room.exam_id)
 
 
 @pytest.fixture
