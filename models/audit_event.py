@@ -93,6 +93,10 @@ class AuditEvent(DescribedEnum):
     ATTEMPT_PAUSED = "attempt.paused", "An attempt was paused."
     ATTEMPT_UNPAUSED = "attempt.unpaused", "A paused attempt went on."
     ATTEMPT_EXTENDED = "attempt.extended", "An attempt got extra time."
+    ATTEMPT_DEADLINE_MOVED = (
+        "attempt.deadline_moved",
+        "The exam's window or the student's accommodation moved a deadline.",
+    )
     ATTEMPT_TERMINATED = "attempt.terminated", "Staff ended an attempt."
     ATTEMPT_VOIDED = "attempt.voided", "Staff declared an attempt void."
     ATTEMPT_REOPENED = "attempt.reopened", "An admin let an ended attempt go on."

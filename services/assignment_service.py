@@ -18,6 +18,7 @@ from models.principal import Principal, Role
 from models.wire import Integer, Number, WireModel
 from services import attempt_ending, audit, errors
 from services.access import require_exam
+from services.attempt_clock import record_moved
 from services.attempt_errors import OwnAttemptError
 from services.candidates import Emails, Ids, resolve
 from services.exam_editing import granted, require_open, share_exam
@@ -228,6 +229,8 @@ class AssignmentService:
                     },
                 },
             )
+            if running is not None and moved is not None:
+                record_moved(tx, {running.id: running.deadline_at}, [moved], admin)
             return Accommodated(assignment=after, running_attempt=moved)
 
     def unassign_student(

@@ -20,6 +20,7 @@ from models.exam import Exam
 from models.question import Question
 from models.question_response import parse_response
 from services import audit, grading
+from services.attempt_clock import clock_of
 from services.server_events import record_server_events
 from utils.blockchain_hasher import canonical_json
 
@@ -129,6 +130,8 @@ def void(
                 "previous_status": before[one.id].status,
                 "previous_score": before[one.id].score,
                 "reason": reason,
+                "ended_at": one.ended_at,
+                "ended_by": one.ended_by,
             },
         )
     return voided
@@ -216,6 +219,7 @@ def _record(
             "score": ended.score,
             "max_score": ended.max_score,
             "is_passed": ended.is_passed,
+            "clock": clock_of(ended),
             "answered": sum(each.response is not None for each in answers),
             "answers_digest": answers_digest(answers),
         },

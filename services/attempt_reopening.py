@@ -17,6 +17,7 @@ from models.exam import ExamStatus
 from models.principal import Principal
 from services import audit
 from services.attempt_access import lock_attempt, require_attempt
+from services.attempt_clock import clock_of
 from services.attempt_errors import (
     AttemptStepError,
     EvidenceErasedError,
@@ -85,8 +86,7 @@ def reopen(
             "ended_by": ended.ended_by,
             "end_reason": ended.end_reason,
             "score": ended.score,
-            "paused_seconds": reopened.paused_seconds,
-            "extended_seconds": reopened.extended_seconds,
+            "clock": clock_of(reopened),
         },
     )
     return reopened

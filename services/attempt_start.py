@@ -22,6 +22,7 @@ from models.principal import Principal
 from services import attempt_ending, audit, paper
 from services.access import ExamNotFoundError
 from services.address_changes import note_if_moved
+from services.attempt_clock import clock_of
 from services.attempt_errors import (
     AnotherAttemptRunningError,
     ExamNotOpenError,
@@ -173,6 +174,7 @@ def _begin(
             "session_id": student.session_id,
             "started_at": begun.started_at,
             "deadline_at": begun.deadline_at,
+            "clock": clock_of(begun),
             "max_score": begun.max_score,
         },
     )

@@ -223,6 +223,7 @@ RULES: Final[Mapping[str, Rule]] = {
     AuditEvent.ATTEMPT_PAUSED: _whole,
     AuditEvent.ATTEMPT_UNPAUSED: _whole,
     AuditEvent.ATTEMPT_EXTENDED: _whole,
+    AuditEvent.ATTEMPT_DEADLINE_MOVED: _whole,
     AuditEvent.ATTEMPT_TERMINATED: _whole,
     AuditEvent.ATTEMPT_VOIDED: _whole,
     AuditEvent.ATTEMPT_REOPENED: _whole,

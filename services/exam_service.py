@@ -23,6 +23,7 @@ from models.question import Question
 from models.question_storage import salted
 from services import attempt_ending, audit, errors
 from services.access import require_exam
+from services.attempt_clock import record_moved
 from services.deadlines import end_overdue_of_exam
 from services.exam_editing import (
     FROZEN_FIELDS,
@@ -184,10 +185,8 @@ class ExamService:
                 raise ExamFrozenError(before, sorted(frozen))
             if not changed.keys().isdisjoint({"starts_at", "ends_at"}):
                 _check_window(before, content, exam.now(tx))
-                attempt_ending.lock_running(tx, exam_id)
+                running = attempt_ending.lock_running(tx, exam_id)
             after = exam.replace(tx, exam_id, content)
-            if "ends_at" in changed:
-                attempt_deadline.recompute_of_exam(tx, exam_id)
             audit.append(
                 tx,
                 AuditEvent.EXAM_UPDATED,
@@ -196,6 +195,10 @@ class ExamService:
                 actor=admin.id,
                 payload={"changes": changed, "version": after.version},
             )
+            if "ends_at" in changed:
+                deadlines = {one.id: one.deadline_at for one in running}
+                moved = attempt_deadline.recompute_of_exam(tx, exam_id)
+                record_moved(tx, deadlines, moved, admin)
             return detail(tx, after)
 
     def change_status(

@@ -19,6 +19,7 @@ from models.audit_event import AuditEvent
 from models.database import ConstraintError, Database, Transaction
 from models.principal import Principal
 from services import attempt_ending, audit, errors
+from services.attempt_clock import clock_of
 from services.attempt_errors import (
     MAX_EXTENDED_SECONDS,
     AttemptStepError,
@@ -215,8 +216,7 @@ def _extend(
                 "reason": incident.reason,
                 "incident": incident.name,
                 "deadline_at": {"from": deadlines[one.id], "to": one.deadline_at},
-                "paused_seconds": one.paused_seconds,
-                "extended_seconds": one.extended_seconds,
+                "clock": clock_of(one),
             },
         )
     note = _note(incident, seconds)

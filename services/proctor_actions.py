@@ -16,6 +16,7 @@ from models.principal import Principal, Role
 from services import attempt_ending, audit
 from services.access import require_exam
 from services.attempt_access import lock_attempt
+from services.attempt_clock import clock_of
 from services.attempt_errors import (
     MAX_EXTENDED_SECONDS,
     AttemptNotFoundError,
@@ -207,8 +208,7 @@ def _record(
             "reason": reason,
             "status": {"from": before.status, "to": after.status},
             "deadline_at": {"from": before.deadline_at, "to": after.deadline_at},
-            "paused_seconds": after.paused_seconds,
-            "extended_seconds": after.extended_seconds,
+            "clock": clock_of(after),
         },
     )
 

@@ -203,13 +203,16 @@ def event(number: int, sequence: int | None) -> Json:
 
 
 EVENTS = [event(1, 1), event(2, 2), event(3, None)]
+CLOCK = {"deadline_at": "2026-01-05", "paused_seconds": 0, "extended_seconds": 0}
 STARTED = {
+    "clock": CLOCK,
     "exam_id": EXAM_ID,
     "attempt_number": 1,
     "started_at": "2026-01-01",
     "max_score": "10.00",
 }
 ENDED = {
+    "clock": CLOCK,
     "ended_at": "2026-01-02",
     "ended_by": "student",
     "reason": None,
@@ -219,6 +222,7 @@ ENDED = {
 }
 # The attempt's row as the two leave it.
 ROW = {
+    **CLOCK,
     "student_id": STUDENT_ID,
     "exam_id": EXAM_ID,
     "attempt_number": 1,

@@ -48,7 +48,7 @@ def record(student: Speaker, attempt: Json, *events: Json) -> Json:
     """Send events that are all accepted, and return the reply."""
     reply = body(send_many(student, attempt, *events))
     refused = [each for each in reply["results"] if each["status"] != "accepted"]
-    assert refused == []
+    assert not refused, refused[0]
     return reply
 
 

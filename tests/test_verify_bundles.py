@@ -13,6 +13,7 @@ from tests.bundles import (
     BATCH_ID,
     BEGAN_US,
     BOARD,
+    CLOCK,
     ENDED,
     EVENTS,
     LOG_KEY,
@@ -671,15 +672,23 @@ ROW_OF_TERMINATED: Json = {
     "end_reason": "a phone",
     "review_status": "queued",
 }
-VOIDED = ("attempt.voided", {"reason": "a fire"})
+VOIDED = (
+    "attempt.voided",
+    {"reason": "a fire", "ended_at": "2026-01-04", "ended_by": "admin"},
+)
 ROW_OF_VOIDED: Json = {
     "status": "voided",
     "end_reason": "a fire",
     "score": None,
     "is_passed": None,
 }
-PAUSED = ("attempt.paused", {"reason": "a fire"})
-UNPAUSED = ("attempt.unpaused", {"reason": "it is out"})
+AFTER_PAUSE = {"deadline_at": "2026-01-06", "paused_seconds": 300}
+LONGER = {"deadline_at": "2026-01-07", "extended_seconds": 600}
+SOONER = {"deadline_at": "2026-01-03"}
+PAUSED = ("attempt.paused", {"reason": "a fire", "clock": CLOCK})
+UNPAUSED = ("attempt.unpaused", {"reason": "out", "clock": CLOCK | AFTER_PAUSE})
+EXTENDED = ("attempt.extended", {"clock": CLOCK | LONGER})
+MOVED = ("attempt.deadline_moved", {"clock": CLOCK | SOONER})
 
 
 def graded(score: str | None, *, is_passed: bool | None) -> tuple[str, Json]:
@@ -696,8 +705,9 @@ def reviewed(status: str, note: str | None) -> tuple[str, Json]:
     return "attempt.reviewed", {"status": status, "note": note}
 
 
-def reopened(review_status: str) -> tuple[str, Json]:
-    return "attempt.reopened", {"review_status": {"to": review_status}}
+def reopened(review_status: str, **clock: object) -> tuple[str, Json]:
+    said = {"review_status": {"to": review_status}, "clock": CLOCK | clock}
+    return "attempt.reopened", said
 
 
 def erasure(*numbers: int, data_class: str | None = None) -> tuple[str, Json]:
@@ -735,16 +745,26 @@ LIVES = {
             START,
             ("attempt.resumed", {}),
             ("attempt.taken_over", {}),
-            ("attempt.extended", {}),
+            EXTENDED,
         ],
-        row=RUNNING,
+        row=RUNNING | LONGER,
     ),
     "paused": Life(steps=[START, PAUSED], row=RUNNING | {"status": "paused"}),
     "paused and extended": Life(
-        steps=[START, PAUSED, ("attempt.extended", {})],
-        row=RUNNING | {"status": "paused"},
+        steps=[START, PAUSED, EXTENDED],
+        row=RUNNING | {"status": "paused"} | LONGER,
     ),
-    "paused and gone on with": Life(steps=[START, PAUSED, UNPAUSED], row=RUNNING),
+    "paused and gone on with": Life(
+        steps=[START, PAUSED, UNPAUSED], row=RUNNING | AFTER_PAUSE
+    ),
+    "its deadline moved": Life(steps=[START, MOVED], row=RUNNING | SOONER),
+    "ended in a pause": Life(
+        steps=[
+            *(START, PAUSED),
+            ("attempt.ended", ENDED | {"clock": CLOCK | {"paused_seconds": 90}}),
+        ],
+        row={"paused_seconds": 90},
+    ),
     "submitted": Life(steps=[START, SUBMITTED], row={}),
     "written with other digits": Life(
         steps=[START, SUBMITTED], row={"score": 3.5, "max_score": "10"}
@@ -784,8 +804,14 @@ LIVES = {
         row=ROW_OF_TERMINATED | REVIEWED | {"review_status": "cleared"},
     ),
     "reopened": Life(
-        steps=[START, TERMINATED, reviewed("cleared", "his"), reopened("in_review")],
-        row=RUNNING | REVIEWED | {"review_status": "in_review", "review_note": "his"},
+        steps=[
+            *(START, TERMINATED, reviewed("cleared", "his")),
+            reopened("in_review", **AFTER_PAUSE, extended_seconds=60),
+        ],
+        row=RUNNING
+        | REVIEWED
+        | AFTER_PAUSE
+        | {"review_status": "in_review", "review_note": "his", "extended_seconds": 60},
     ),
     "reopened and submitted": Life(
         steps=[
@@ -801,22 +827,23 @@ LIVES = {
         steps=[START, SUBMITTED, graded("9.00", is_passed=True), VOIDED],
         row=ROW_OF_VOIDED,
     ),
-    # When it ended and by whom, no entry says.
     "voided while it ran": Life(
         steps=[START, VOIDED],
+        row=ROW_OF_VOIDED | {"ended_at": "2026-01-04", "ended_by": "admin"},
+    ),
+    "voided while it ran, of a version that does not say when": Life(
+        steps=[START, without_name(VOIDED, "ended_at", "ended_by")],
         row=ROW_OF_VOIDED | {"ended_at": "2026-01-04", "ended_by": "admin"},
         unknown=("ended_at", "ended_by"),
     ),
     "voided while it was paused": Life(
         steps=[START, PAUSED, VOIDED],
         row=ROW_OF_VOIDED | {"ended_at": "2026-01-04", "ended_by": "admin"},
-        unknown=("ended_at", "ended_by"),
     ),
     "reopened and voided": Life(
         steps=[START, TERMINATED, reopened("queued"), VOIDED],
         row=ROW_OF_VOIDED
         | {"ended_at": "2026-01-04", "ended_by": "admin", "review_status": "queued"},
-        unknown=("ended_at", "ended_by"),
     ),
     "erased": Life(
         steps=[START, TERMINATED, reviewed("cleared", "his"), erasure(1, 2, 3)],
@@ -834,12 +861,18 @@ LIVES = {
     "its end erased": Life(
         steps=[START, SUBMITTED, erasure(2, data_class="answers")],
         row={},
-        unknown=("ended_at", "ended_by", "end_reason", "score", "is_passed"),
+        unknown=(
+            *("ended_at", "ended_by", "end_reason", "score", "is_passed"),
+            "paused_seconds",
+        ),
     ),
     "its start erased": Life(
         steps=[START, SUBMITTED, erasure(1)],
         row={},
-        unknown=("exam_id", "attempt_number", "started_at"),
+        unknown=(
+            *("exam_id", "attempt_number", "started_at"),
+            *("deadline_at", "extended_seconds"),
+        ),
     ),
     "a grade erased": Life(
         steps=[START, SUBMITTED, graded("7.25", is_passed=True), erasure(3)],
@@ -867,7 +900,9 @@ LIVES = {
     "a reopening erased": Life(
         steps=[START, TERMINATED, reopened("queued"), erasure(3)],
         row=RUNNING | {"review_status": "queued"},
-        unknown=("review_status",),
+        unknown=(
+            *("review_status", "deadline_at", "paused_seconds", "extended_seconds"),
+        ),
     ),
     "voided, which was erased": Life(
         steps=[START, SUBMITTED, VOIDED, erasure(3)],
@@ -876,11 +911,14 @@ LIVES = {
     ),
     "of a version with fewer fields": Life(
         steps=[
-            without_name(START, "max_score"),
-            without_name(SUBMITTED, "reason", "is_passed", "max_score"),
+            without_name(START, "max_score", "clock"),
+            without_name(SUBMITTED, "reason", "is_passed", "max_score", "clock"),
         ],
         row={},
-        unknown=("end_reason", "is_passed", "max_score"),
+        unknown=(
+            *("end_reason", "is_passed", "max_score"),
+            *("deadline_at", "paused_seconds", "extended_seconds"),
+        ),
     ),
     "what there is to earn said at the end": Life(
         steps=[without_name(START, "max_score"), SUBMITTED], row={}
@@ -901,6 +939,7 @@ LIVES = {
         unknown=(
             *("student_id", "exam_id", "attempt_number", "started_at"),
             *("review_status", "review_note", "reviewed_by"),
+            *("deadline_at", "extended_seconds"),
         ),
     ),
     "with what is no step of it": Life(
@@ -986,6 +1025,9 @@ def test_whatever_it_went_through_an_edit_of_its_row_is_found(
         ("reviewed_by", 6),
         ("score", 7),
         ("is_passed", 7),
+        ("deadline_at", 4),
+        ("paused_seconds", 5),
+        ("extended_seconds", 4),
     ],
 )
 def test_the_entry_is_named_that_the_row_contradicts(column: str, entry: int) -> None:

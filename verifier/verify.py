@@ -117,7 +117,12 @@ VOIDED = "attempt.voided"
 # payload of the entry has it, or whoever took the step, which outlives the payload.
 # What is not named here stays as it was.
 ACTOR = object()
+_DEADLINE = {"deadline_at": ("clock", "deadline_at")}
+_PAUSES = {"paused_seconds": ("clock", "paused_seconds")}
+_EXTENSIONS = {"extended_seconds": ("clock", "extended_seconds")}
 _LEFT_BY_END = {
+    # It may have come during a pause.
+    **_PAUSES,
     "ended_at": ("ended_at",),
     "ended_by": ("ended_by",),
     "end_reason": ("reason",),
@@ -141,13 +146,17 @@ STEPS: dict[str, dict[str, Any]] = {
         "review_status": "none",
         "review_note": None,
         "reviewed_by": None,
+        **_DEADLINE,
+        **_PAUSES,
+        **_EXTENSIONS,
     },
     "attempt.resumed": {},
     "attempt.taken_over": {},
     SAVED: {},
     "attempt.paused": {"status": "paused"},
-    "attempt.unpaused": {"status": "in_progress"},
-    "attempt.extended": {},
+    "attempt.unpaused": {"status": "in_progress", **_DEADLINE, **_PAUSES},
+    "attempt.extended": {**_DEADLINE, **_EXTENSIONS},
+    "attempt.deadline_moved": _DEADLINE,
     "attempt.submitted": {"status": "submitted", **_LEFT_BY_END},
     "attempt.ended": {"status": "submitted", **_LEFT_BY_END},
     TERMINATED: {"status": "terminated", **_LEFT_BY_END},
@@ -159,6 +168,9 @@ STEPS: dict[str, dict[str, Any]] = {
         "score": None,
         "is_passed": None,
         "review_status": ("review_status", "to"),
+        **_DEADLINE,
+        **_PAUSES,
+        **_EXTENSIONS,
     },
     "attempt.graded": {"score": ("score", "to"), "is_passed": ("is_passed", "to")},
     "attempt.reviewed": {
@@ -1947,9 +1959,9 @@ class Course:
                     self.cells[name] = Cell(entry.seq, unknown=why % entry.seq)
             return
         if kind == VOIDED and self.cell("status").value in ("in_progress", "paused"):
-            # It ran until then, and the entry says neither when it ended nor by whom.
+            # It ran until then. What ended before is as its end has left it.
             for name in ("ended_at", "ended_by"):
-                self.cells[name] = _unsaid(entry)
+                self.cells[name] = _read_cell(entry, payload, (name,))
         if kind == TERMINATED and self.cell("review_status").value == "none":
             # Whoever was stopped gets a review, without an entry of its own.
             self.cells["review_status"] = Cell(entry.seq, "queued")
@@ -2227,8 +2239,8 @@ def check_rows(files: dict[str, bytes], recorded: Recorded, report: Report) -> N
     report.not_checked(
         "other columns of rows/",
         "names, question texts, points of single answers, comments, the explanations"
-        " of analyses, and of the attempt its deadline, its pauses, its extra time, and"
-        " when it was reviewed, are for reading; only entries.jsonl is evidence",
+        " of analyses, and of the attempt when it was paused and when reviewed, are for"
+        " reading; only entries.jsonl is evidence",
     )
 
 

@@ -27,7 +27,18 @@ from services.evidence_service import collect, packed
 from tests.audit_trail import run, scalar
 from tests.bundles import VERIFY_PY, Files, edited, listed, unzipped, zipped
 from tests.erasures import erase_entries
-from tests.exams import ONE_OF_EACH, Json, active, body, start, step, watch
+from tests.exams import (
+    ONE_OF_EACH,
+    Json,
+    active,
+    body,
+    fields_of,
+    from_now,
+    start,
+    step,
+    tag,
+    watch,
+)
 from tests.forgeries import examined, line, put, set_to, without
 from tests.personas import Api, Persona, Speaker
 from tests.reports import observed, record
@@ -436,11 +447,12 @@ CLOSE, CANCEL = (
     ("ada", "exam", {"status": status}) for status in ("completed", "cancelled")
 )
 GIVE_TIME = ("ada", "extra-time", {"incident": "x", "reason": "x", "minutes": 5})
-# When an attempt ended that was voided while it ran, and by whom, no entry says.
-VOIDED = {"ended_at", "ended_by"}
+GRANT = ("ada", "assignment", {"time_multiplier": 2})
+CLOSE_SOONER = ("ada", "window", {"ends_at": from_now(minutes=30)})
 LIVES: dict[str, tuple[list[Step], set[str]]] = {
     "paused": ([PAUSE], set()),
     "paused and extended": ([PAUSE, EXTEND, RESUME, EXTEND, GIVE_TIME], set()),
+    "given another time": ([GRANT, PAUSE, CLOSE_SOONER, RESUME, GRANT], set()),
     "reviewed while it runs": ([IN_REVIEW], set()),
     "submitted": ([SUBMIT], set()),
     "submitted and graded twice": ([SUBMIT, NOT_ENOUGH, ENOUGH], set()),
@@ -461,11 +473,11 @@ LIVES: dict[str, tuple[list[Step], set[str]]] = {
         [TERMINATE, NOT_ENOUGH, REOPEN, TERMINATE, REOPEN, SUBMIT, ENOUGH],
         set(),
     ),
-    "voided": ([VOID], VOIDED),
-    "voided while it was paused": ([PAUSE, VOID], VOIDED),
-    "voided with its exam": ([CANCEL], VOIDED),
+    "voided": ([VOID], set()),
+    "voided while it was paused": ([PAUSE, VOID], set()),
+    "voided with its exam": ([CANCEL], set()),
     "voided after a grade": ([SUBMIT, ENOUGH, IN_REVIEW, VOID], set()),
-    "voided after it was reopened": ([TERMINATE, REOPEN, VOID], VOIDED),
+    "voided after it was reopened": ([TERMINATE, REOPEN, VOID], set()),
 }
 
 
@@ -492,6 +504,13 @@ class Stage:
                 step(speaker, self.exam, sent["status"])
             case "extra-time":
                 body(speaker.post(f"/api/exams/{self.exam['id']}/{what}", json=sent))
+            case "assignment":
+                path = f"/api/exams/{self.exam['id']}/assignments"
+                body(speaker.patch(f"{path}/{self.cast['alice'].id}", json=sent))
+            case "window":
+                path = f"/api/exams/{self.exam['id']}"
+                seen = body(speaker.get(path))
+                body(speaker.put(path, json=fields_of(seen, **sent), headers=tag(seen)))
             case "review":
                 path = f"/api/proctoring/attempt/{attempt_id}/{what}"
                 body(speaker.put(path, json=sent))
@@ -572,7 +591,7 @@ def test_what_the_erased_entries_said_is_not_compared(
     intact = examined(files)
     assert intact.problems == []
     assert not_compared(intact) == {
-        *("ended_at", "ended_by", "end_reason", "score", "is_passed")
+        *("ended_at", "ended_by", "end_reason", "score", "is_passed", "paused_seconds")
     }
     for column in ("status", "max_score", "review_status", "review_note"):
         forged = examined(line("rows/attempt.json", 0, set_to(column, "0.01"))(files))
@@ -593,7 +612,7 @@ def test_a_reason_that_mentioned_an_erased_person_is_not_compared(
     report = examined(unzipped(content))
     assert report.problems == []
     assert not_compared(report) == {
-        *("ended_at", "ended_by", "end_reason", "score", "is_passed")
+        *("ended_at", "ended_by", "end_reason", "score", "is_passed", "paused_seconds")
     }
 
 
@@ -723,7 +742,9 @@ def test_who_records_much_does_not_get_rid_of_his_bundle(
     """It takes a student ten seconds and a tenth of the events that he may report."""
     largest = {f"k{number}": "x" * 800 for number in range(5)}
     for first in range(4, 2200, 120):
-        events = [observed(first + n, payload=largest) for n in range(120)]
+        # Before the attempt ended, however long this takes.
+        told = {"payload": largest, "occurred_at": attempt["started_at"]}
+        events = [observed(first + n, **told) for n in range(120)]
         record(api.as_(alice), attempt, *events)
 
     refused = body(api.as_(ada).get(path_of(attempt)), 422)

@@ -381,8 +381,8 @@ def test_rules_freeze_with_the_first_attempt(
     assert body(renamed)["title"] == "Renamed"
 
 
-def test_a_later_end_moves_running_deadlines(
-    api: Api, admin: Speaker, alice: Persona
+def test_a_later_end_moves_running_deadlines_and_each_attempt_says_so(
+    api: Api, admin: Speaker, alice: Persona, sql: connection
 ) -> None:
     exam = active(admin, alice.id, duration_minutes=120, ends_at=from_now(minutes=30))
     student = api.as_(alice)
@@ -401,6 +401,29 @@ def test_a_later_end_moves_running_deadlines(
     assert attempt["seconds_remaining"] <= 1800
     running = body(student.get(f"/api/exams/attempts/{attempt['id']}"))
     assert 3500 < running["seconds_remaining"] <= 3600
+    moved = {"from": attempt["deadline_at"], "to": running["deadline_at"]}
+    clock = {"paused_seconds": 0, "extended_seconds": 0}
+    assert entries(sql, "attempt.deadline_moved") == [
+        {"deadline_at": moved, "clock": clock | {"deadline_at": moved["to"]}}
+    ]
+
+
+def test_an_end_that_concerns_nobody_moves_nothing(
+    api: Api, admin: Speaker, alice: Persona, sql: connection
+) -> None:
+    exam = active(admin, alice.id, duration_minutes=60)
+    start(api.as_(alice), exam)
+    exam = body(admin.get(f"/api/exams/{exam['id']}"))
+
+    body(
+        admin.put(
+            f"/api/exams/{exam['id']}",
+            json=fields_of(exam, ends_at=from_now(hours=5)),
+            headers=tag(exam),
+        )
+    )
+
+    assert entries(sql, "attempt.deadline_moved") == []
 
 
 def test_an_earlier_end_leaves_a_minute_to_save(

@@ -21,6 +21,7 @@ from services.attempt_errors import (
 from services.attempt_service import AttemptService, SentAnswer
 from services.proctor_actions import ManagedAttempt, ProctorActions
 from tests.exam_room import ExamRoom
+from utils.instants import rfc3339
 
 Step = Callable[[Principal, UUID, str], ManagedAttempt]
 
@@ -178,6 +179,8 @@ def test_a_voided_attempt_is_worth_nothing_and_uses_up_none(
         "previous_status": "submitted",
         "previous_score": "0.00",
         "reason": "the paper leaked",
+        "ended_at": voided.ended_at and rfc3339(voided.ended_at),
+        "ended_by": "student",
     }
     again = attempts.start_attempt(alice, room.exam_id, take_over=False)
     assert again.is_new

@@ -172,7 +172,7 @@ def test_the_log_says_what_was_ended_and_what_goes_on(
     assert said["extra_seconds"] == 90
     assert said["status"] == {"from": "terminated", "to": "in_progress"}
     assert (said["ended_by"], said["end_reason"]) == ("proctor", "an alarm")
-    assert said["extended_seconds"] == reopened.extended_seconds == 90
+    assert said["clock"]["extended_seconds"] == reopened.extended_seconds == 90
     assert room.observed(own.id) == [
         "session.started",
         "session.terminated",
