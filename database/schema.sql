@@ -406,6 +406,22 @@ INSERT INTO schema_migrations (version, name, sha256) VALUES
 COMMIT;
 \endif
 
+SELECT NOT EXISTS (SELECT FROM schema_migrations WHERE version = 25)
+    AS is_pending \gset
+\if :is_pending
+\echo applying 0025_states_of_entries.sql
+BEGIN;
+-- What its queries return is of no interest here.
+\o /dev/null
+\ir migrations/0025_states_of_entries.sql
+\o
+RESET ROLE;
+INSERT INTO schema_migrations (version, name, sha256) VALUES
+    (25, 'states_of_entries',
+     'db7c76f6b4851e1f3a24284661fe2d88479d4030d6778ca932fee4dcac5c1a32');
+COMMIT;
+\endif
+
 DO $$ BEGIN PERFORM pg_advisory_unlock(31651020127104882); END $$;
 RESET lock_timeout;
 RESET search_path;

@@ -42,6 +42,8 @@ EVENTS: Final = {
         AuditEvent.ATTEMPT_SUBMITTED,
         AuditEvent.ATTEMPT_ENDED,
         AuditEvent.ATTEMPT_TERMINATED,
+        # It has digests of the answers without their marks.
+        AuditEvent.ATTEMPT_REOPENED,
         AuditEvent.ATTEMPT_GRADED,
     ),
     RetentionClass.ANALYSES: (AuditEvent.ANALYSIS_COMPUTED,),

@@ -168,6 +168,16 @@ def salts_of(sql: connection, case: Case, alice: Persona) -> list[bytes]:
     return [bytes(salt) for (salt,) in rows]
 
 
+def digests_of_answers(sql: connection, attempt: Json) -> list[object]:
+    """List the types of the entries that have one, but for what was left of them."""
+    query = """
+        SELECT event_type FROM audit_log
+         WHERE strpos(state, concat('answers ', %s::text, '/')) > 0
+           AND event_type <> 'data.erased'
+    """
+    return [found for (found,) in run(sql, query, attempt["id"])]
+
+
 def test_nothing_of_a_person_is_left_and_the_log_verifies(
     sql: connection,
     connection_settings: ConnectionSettings,
@@ -186,6 +196,37 @@ def test_nothing_of_a_person_is_left_and_the_log_verifies(
     found = verify(connection_settings, deep=True)
     assert found.errors == ()
     assert found.valid
+
+
+def test_no_digest_of_his_answers_is_left_with_who_sat_beside_him(
+    api: Api,
+    ada: Persona,
+    alice: Persona,
+    mallory: Persona,
+    sql: connection,
+    erase: Callable[..., Json],
+) -> None:
+    """Whoever has the rest of a row can try what was answered against its digest."""
+    exam = active(api.as_(ada), alice.id, mallory.id, questions=ONE_OF_EACH)
+    papers = []
+    for who in (alice, mallory):
+        papers.append(paper := start(api.as_(who), exam))
+        answers = [
+            {"question_id": each["id"], "response": True, "client_version": 1}
+            for each in paper["questions"]
+            if each["kind"] == "true_false"
+        ]
+        path = f"/api/exams/attempts/{paper['id']}/answers"
+        body(api.as_(who).put(path, json={"answers": answers}))
+    # Both end in one transaction.
+    closed = {"status": "completed"}
+    body(api.as_(ada).patch(f"/api/exams/{exam['id']}/status", json=closed))
+    assert [len(digests_of_answers(sql, each)) for each in papers] == [2, 2]
+
+    for who in (alice, mallory):
+        erase(who)
+
+    assert [digests_of_answers(sql, each) for each in papers] == [[], []]
 
 
 @pytest.mark.usefixtures("case")

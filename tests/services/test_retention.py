@@ -207,6 +207,30 @@ def test_what_is_younger_or_held_is_kept(
     assert responses(sql, old) == [None]
 
 
+def test_no_digest_of_answers_is_left_of_a_reopening(
+    *,
+    api: Api,
+    ada: Persona,
+    alice: Persona,
+    database: Database,
+    sql: connection,
+    ungraded: Json,
+    rule: Callable[..., None],
+) -> None:
+    path = f"/api/exams/attempts/{ungraded['id']}"
+    run(sql, BY_DEADLINE.format(attempt=ungraded["id"]))
+    body(api.as_(ada).post(f"{path}/reopen", json={"reason": "a power cut"}))
+    body(api.as_(alice).post(f"{path}/submit"))
+    run(sql, AGE.format(attempt=ungraded["id"]))
+    grade(api, ada, ungraded)
+    rule(answers=30)
+
+    sweep(database)
+
+    left = "SELECT event_type FROM audit_log WHERE strpos(state, 'answers ') > 0"
+    assert run(sql, left) == [("data.erased",)]
+
+
 def test_the_terminal_is_told_of_a_row_that_somebody_changed(
     app: Flask, sql: connection, old: Json, rule: Callable[..., None]
 ) -> None:
