@@ -217,12 +217,13 @@ class Witnessing:
             asked.size = answer.size
         if isinstance(answer, Cosigned):
             text = Note.parse(signed.note.encode()).text
-            # What it says in another's name would make the note one to be rejected.
+            # What it says in another's name would make the note one to be rejected, and
+            # a note has room for so many signatures only: one of each is enough.
             own = tuple(
                 each
                 for each in answer.signatures
                 if (each.name, each.key_id) == (witness.key.name, witness.key.key_id)
-            )
+            )[:1]
             if verified(Note(text, own), witness.key) is not None:
                 _log_change(asked, None)
                 asked.size, asked.silent_until = signed.size, 0.0

@@ -1,12 +1,11 @@
 """Witnesses see what was signed, and contradict whoever goes back."""
 
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
-from urllib.request import urlopen
 
 import pytest
 from psycopg2.extensions import connection
@@ -24,6 +23,7 @@ from tests.witnesses import Log, Running, serving
 from utils.signed_note import (
     COSIGNATURE,
     ED25519,
+    MAX_SIGNATURES,
     Note,
     NoteError,
     Signature,
@@ -134,6 +134,27 @@ def test_a_cosignature_of_another_key_is_not_published(
     assert published(signing).cosigned_note is None
 
 
+@contextmanager
+def answering(answer_to: Callable[[bytes], bytes]) -> Iterator[str]:
+    """Give the address of a witness that answers each body in a way of its own."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            answer = answer_to(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 def test_a_witness_speaks_for_nobody_else(
     connection_settings: ConnectionSettings,
     signing: Database,
@@ -144,29 +165,37 @@ def test_a_witness_speaks_for_nobody_else(
     other = Signer.generate("board.example", COSIGNATURE).verifier
     wrong = Signature(other.name, other.key_id, bytes(72)).render().encode()
 
-    class Meddler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            asked = self.rfile.read(int(self.headers["Content-Length"]))
-            asking = urlopen(f"{witness.url}{self.path}", asked)  # noqa: S310
-            answer = asking.read() + wrong
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Meddler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}"
-        meddling = Witnessing(signing, [ConfiguredWitness(witness.key, url)])
-        assert meddling.cosign(signed(connection_settings, files)) == 1
-        server.shutdown()
+    with answering(lambda asked: witness.post(asked).body + wrong) as url:
+        asking = Witnessing(signing, [ConfiguredWitness(witness.key, url)])
+        assert asking.cosign(signed(connection_settings, files)) == 1
 
     note = Note.parse((published(signing).cosigned_note or "").encode())
     assert verified(note, witness.key)
     assert not any(each.name == other.name for each in note.signatures)
+
+
+def test_a_witness_takes_one_line_of_the_note(
+    connection_settings: ConnectionSettings,
+    signing: Database,
+    files: Files,
+    witness: Running,
+) -> None:
+    """It must not leave the others no room, nor end the signing with a full note."""
+    chatty = Signer.generate("chatty.example", COSIGNATURE)
+    made = signed(connection_settings, files)
+    text = Note.parse(made.note.encode()).text
+    lines = [chatty.cosign(text, at).render() for at in range(1, MAX_SIGNATURES)]
+
+    with answering(lambda _: "".join(lines).encode()) as url:
+        asked = [ConfiguredWitness(chatty.verifier, url), configured(witness)]
+        assert Witnessing(signing, asked).cosign(made) == 2
+
+    note = Note.parse((published(signing).cosigned_note or "").encode())
+    assert [each.name for each in note.signatures] == [
+        text.partition("\n")[0],
+        chatty.name,
+        witness.key.name,
+    ]
 
 
 def test_what_a_witness_has_seen_can_not_be_taken_back(
