@@ -17,7 +17,7 @@ from models.database import ConnectionSettings, Database
 from services.checkpoint_files import Files, read_keys
 from services.checkpointer import RefusedError
 from services.witnessing import ConfiguredWitness, Witnessing
-from tests.audit_trail import append
+from tests.audit_trail import append, run
 from tests.checkpoints import files_in, program, sign
 from tests.witnesses import Log, Running, serving
 from utils.signed_note import (
@@ -196,6 +196,38 @@ def test_a_witness_takes_one_line_of_the_note(
         chatty.name,
         witness.key.name,
     ]
+
+
+@pytest.fixture(params=["note", "cosigned", "of another"])
+def exchange(request: pytest.FixtureRequest) -> str:
+    if request.param == "note":
+        return "UPDATE checkpoints SET note = 'x'"
+    cosigned = "UPDATE checkpoints SET cosigned_at = now(), cosigned_note = "
+    if request.param == "cosigned":
+        return f"{cosigned}'x'"
+    return f"{cosigned}E'x\\n1\\ny\\n\\n\u2014 x AAAAAAA=\\n'"
+
+
+@pytest.mark.tampers
+def test_a_note_that_somebody_exchanged_does_not_stop_the_signing(
+    database: Database,
+    sql: connection,
+    files: Files,
+    witness: Running,
+    signing: Database,
+    exchange: str,
+) -> None:
+    made = signed(signing.settings, files)
+    run(sql, exchange)
+    witnessing = Witnessing(signing, [configured(witness)])
+
+    if witnessing.resume():
+        note = Note.parse((published(signing).cosigned_note or "").encode())
+        assert note.text == Note.parse(made.note.encode()).text
+        assert verified(note, witness.key) is not None
+
+    append(database)
+    assert witnessing.cosign(signed(signing.settings, files)) == 1
 
 
 def test_what_a_witness_has_seen_can_not_be_taken_back(
