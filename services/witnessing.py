@@ -17,7 +17,7 @@ from models.checkpoint import StoredCheckpoint
 from models.database import Database
 from services import witness_client
 from services.checkpointer import RefusedError
-from services.merkle_service import prove_consistency
+from services.merkle_service import ProofDoesNotHoldError, prove_consistency
 from services.witness_client import Behind, Cosigned, Refused, Seen, Unreachable
 from utils.checkpoint import Checkpoint
 from utils.signed_note import (
@@ -203,15 +203,24 @@ class Witnessing:
                 yield each, signatures
 
     def _ask(self, asked: _Asked, signed: StoredCheckpoint) -> Sequence[Signature]:
-        """Return the cosignature of one witness, or nothing."""
+        """Return the cosignature of one witness, or nothing.
+
+        Raises DatabaseUnavailableError.
+        """
         deadline = time.monotonic() + TIMEOUT_SECONDS
         witness = asked.witness
         answer: Cosigned | Behind | Refused | Unreachable = Unreachable("not asked")
         for _ in range(MAX_QUESTIONS):
+            try:
+                proof = self._proof(asked.size, signed)
+            except ProofDoesNotHoldError as error:
+                # What was signed stands, and the other witnesses may need no proof.
+                answer = Unreachable(str(error))
+                break
             answer = witness_client.add_checkpoint(
                 witness.url,
                 asked.size,
-                self._proof(asked.size, signed),
+                proof,
                 signed.note,
                 # Of nothing is nothing left: a socket would wait for ever.
                 timeout_seconds=max(0.01, deadline - time.monotonic()),

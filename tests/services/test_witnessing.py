@@ -15,9 +15,9 @@ from models import checkpoint
 from models.checkpoint import StoredCheckpoint
 from models.database import ConnectionSettings, Database
 from services.checkpoint_files import Files, read_keys
-from services.checkpointer import RefusedError
+from services.checkpointer import Checkpointer, RefusedError
 from services.witnessing import ConfiguredWitness, Witnessing
-from tests.audit_trail import append, run
+from tests.audit_trail import append, append_together, run
 from tests.checkpoints import files_in, program, sign
 from tests.witnesses import Log, Running, serving
 from utils.signed_note import (
@@ -196,6 +196,28 @@ def test_a_witness_takes_one_line_of_the_note(
         chatty.name,
         witness.key.name,
     ]
+
+
+def test_damaged_tiles_cost_one_witness_its_proof_and_nobody_the_signing(
+    database: Database,
+    sql: connection,
+    files: Files,
+    witness: Running,
+    signing: Database,
+) -> None:
+    Witnessing(signing, [configured(witness)]).cosign(signed(signing.settings, files))
+    append_together(database, 300)
+    made = signed(signing.settings, files)
+    run(sql, "UPDATE merkle_tiles SET hashes = sha256(hashes) WHERE tile_index = 0")
+    new = Log(signer=read_keys(files.keys).signers[-1], origin=made.origin)
+    with serving(files.keys.with_name("new"), new) as other:
+        asked = [configured(witness), configured(other)]
+        witnessing = Witnessing(signing, asked, pause_seconds=0)
+
+        assert witnessing.cosign(made) == 1
+
+        Checkpointer(signing, files).reread()
+        assert witnessing.complete() == 1
 
 
 @pytest.fixture(params=["note", "cosigned", "of another"])
