@@ -90,9 +90,12 @@ class Loop:
         made = self._checkpointer.advance(news) if is_time else None
         if made is None:
             self._witnessing.complete()
-            return
-        self._next_at = now + self._interval_seconds
-        self._witnessing.cosign(made)
+        else:
+            self._next_at = now + self._interval_seconds
+            self._witnessing.cosign(made)
+        if self._witnessing.is_contradicted:
+            # What it has seen of us, if it has, ends this: compare as at the start.
+            self._has_begun = False
 
     def _pause_seconds(self) -> float:
         longest = max(POLL_SECONDS, MAX_BACKOFF_SECONDS)

@@ -5,6 +5,7 @@ asked first of all, at the start, whether it has seen more than we know to have 
 then this database, or this state, is an old copy.
 """
 
+import http
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -39,6 +40,10 @@ TIMEOUT_SECONDS: Final = 1.0
 PATIENCE_SECONDS: Final = 1.2
 # A witness that did not answer is left alone for so long.
 PAUSE_SECONDS: Final = 5.0
+# One that says to have seen another log and does not show it is not heard for so long.
+DOUBT_SECONDS: Final = 60.0
+# The proof does not hold: it has seen another history, or says so.
+CONTRADICTED: Final = http.HTTPStatus.UNPROCESSABLE_ENTITY
 # The first question tells where the witness is, the second asks from there.
 MAX_QUESTIONS: Final = 2
 
@@ -76,6 +81,9 @@ class _Asked:
     witness: ConfiguredWitness
     size: int = 0
     silent_until: float = 0.0
+    # Whether it says to have seen more than was signed, or another history.
+    is_contradicting: bool = False
+    unheard_until: float = 0.0
     # The question that it has not answered yet.
     open: "Future[Sequence[Signature]] | None" = None
 
@@ -112,6 +120,18 @@ class Witnessing:
     def count(self) -> int:
         return len(self._asked)
 
+    @property
+    def is_contradicted(self) -> bool:
+        """Whether it is time to compare once more with what witnesses have seen.
+
+        One that was away at the start is heard then, and so is one whose log was set
+        back under our eyes.
+        """
+        now = time.monotonic()
+        return any(
+            each.is_contradicting and now >= each.unheard_until for each in self._asked
+        )
+
     def compare(self, signed_size: int, log_keys: Sequence[VerifierKey]) -> None:
         """See that no witness has seen more than was signed.
 
@@ -124,6 +144,9 @@ class Witnessing:
         origin = log_keys[0].name
         keys = [key for key in log_keys if key.name == origin]
         for each in self._asked:
+            if each.is_contradicting:
+                each.is_contradicting = False
+                each.unheard_until = time.monotonic() + DOUBT_SECONDS
             answer = witness_client.latest(
                 each.witness.url, origin, timeout_seconds=TIMEOUT_SECONDS
             )
@@ -240,9 +263,13 @@ class Witnessing:
             if verified(Note(text, own), witness.key) is not None:
                 _log_change(asked, None)
                 asked.size, asked.silent_until = signed.size, 0.0
+                asked.is_contradicting = False
                 return own
         _log_change(asked, answer)
         asked.silent_until = time.monotonic() + self._pause_seconds
+        asked.is_contradicting = (
+            isinstance(answer, Behind) and answer.size > signed.size
+        ) or (isinstance(answer, Refused) and answer.status == CONTRADICTED)
         return ()
 
     def _proof(self, old_size: int, signed: StoredCheckpoint) -> Sequence[bytes]:
