@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Final
 
 from models.database import DatabaseUnavailableError
-from services.checkpointer import Checkpointer
+from services.checkpointer import Checkpointer, RefusedError
 from services.log_watch import LogWatch, Testimony
 from services.timestamping import Timestamping
 from services.witnessing import Witnessing
@@ -72,7 +72,15 @@ class Loop:
         self._timestamping.close()
 
     def step(self) -> None:
-        """Look once, and sign if it is time."""
+        """Look once, and sign if it is time. Raises what `run` does."""
+        try:
+            self._step()
+        except RefusedError:
+            # The servers have to stop too, whenever it is found.
+            compare(self._watch, self._checkpointer)
+            raise
+
+    def _step(self) -> None:
         if not self._has_begun:
             compare(self._watch, self._checkpointer)
             self._checkpointer.begin(is_thorough=self._is_thorough)

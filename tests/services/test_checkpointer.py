@@ -34,6 +34,7 @@ from tests.checkpoints import (
     sign,
     state_of,
 )
+from tests.old_copies import set_back, suspensions
 from utils.checkpoint import Checkpoint
 from utils.safe_files import locked
 from utils.signed_note import Note, VerifierKey, verified
@@ -115,6 +116,35 @@ def test_a_decision_is_signed_at_once_and_the_rest_waits_its_turn(
     loop.step()
 
     assert list(published(sql)) == [1, 3]
+
+
+@pytest.mark.tampers
+def test_a_log_that_is_set_back_under_the_signer_stops_the_servers_too(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    sql: connection,
+    files: Files,
+) -> None:
+    signing = Database(replace(connection_settings, role=ROLE))
+    checkpointer = Checkpointer(signing, files)
+    loop = Loop(
+        checkpointer,
+        Witnessing(signing, []),
+        Timestamping(signing, []),
+        LogWatch(signing, [], checkpointer.verifiers),
+        interval_seconds=0,
+        is_thorough=True,
+    )
+    loop.step()
+    for _ in range(2):
+        append(database, 3)
+        loop.step()
+    set_back(sql, 5)
+
+    with pytest.raises(RefusedError, match="has 5 entries, and 7 were signed"):
+        loop.step()
+
+    assert suspensions(sql) == [("the signer", 7, 5, True, None)]
 
 
 DYING = """
