@@ -114,4 +114,5 @@ def compare(watch: LogWatch, checkpointer: Checkpointer) -> None:
     """Stop the servers too if the log contradicts what was signed, before we refuse."""
     promised = checkpointer.promised
     if promised is not None:
+        watch.know(checkpointer.verifiers)
         watch.check(Testimony("the signer", promised))

@@ -82,6 +82,10 @@ class LogWatch:
             LogCheck.NOT_CHECKED if self._witnesses else LogCheck.NOT_CONFIGURED
         )
 
+    def know(self, log_keys: Sequence[VerifierKey]) -> None:
+        """Believe these keys from now on: those of the log may have been rotated."""
+        self._log_keys = tuple(log_keys)
+
     @property
     def is_configured(self) -> bool:
         return bool(self._witnesses)

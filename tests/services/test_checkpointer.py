@@ -119,11 +119,14 @@ def test_a_decision_is_signed_at_once_and_the_rest_waits_its_turn(
 
 
 @pytest.mark.tampers
+@pytest.mark.parametrize("is_rotated", [False, True])
 def test_a_log_that_is_set_back_under_the_signer_stops_the_servers_too(
     connection_settings: ConnectionSettings,
     database: Database,
     sql: connection,
     files: Files,
+    *,
+    is_rotated: bool,
 ) -> None:
     signing = Database(replace(connection_settings, role=ROLE))
     checkpointer = Checkpointer(signing, files)
@@ -136,6 +139,8 @@ def test_a_log_that_is_set_back_under_the_signer_stops_the_servers_too(
         is_thorough=True,
     )
     loop.step()
+    if is_rotated:
+        rotate_keys(files.keys, 1)
     for _ in range(2):
         append(database, 3)
         loop.step()
