@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace, files: Files) -> None:
             checkpointer,
             _witnessing(database, arguments),
             _timestamping(database, arguments),
-            LogWatch(database, arguments.witness, checkpointer.verifiers),
+            LogWatch(database, _witnesses(arguments), checkpointer.verifiers),
             interval_seconds=arguments.interval,
             is_thorough=not arguments.quick,
         )
@@ -90,7 +90,7 @@ def once(arguments: argparse.Namespace, files: Files) -> None:
     """Sign what is new, and end."""
     with _working(files) as checkpointer, _database() as database:
         witnessing = _witnessing(database, arguments)
-        watch = LogWatch(database, arguments.witness, checkpointer.verifiers)
+        watch = LogWatch(database, _witnesses(arguments), checkpointer.verifiers)
         compare(watch, checkpointer)
         checkpointer.begin(is_thorough=not arguments.quick)
         witnessing.compare(checkpointer.size, checkpointer.verifiers)
@@ -182,13 +182,16 @@ def _database() -> Iterator[Database]:
         yield database
 
 
-def _witnessing(database: Database, arguments: argparse.Namespace) -> Witnessing:
-    """Ask who is named on the command line, and who has an address in the policy."""
+def _witnesses(arguments: argparse.Namespace) -> Sequence[ConfiguredWitness]:
+    """Return who is named on the command line, or has an address in the policy."""
     policy: WitnessPolicy | None = arguments.policy
     named = {each.key: each for each in arguments.witness}
     listed = [] if policy is None else ConfiguredWitness.all_of(policy.policy)
-    asked = {each.key: each for each in listed} | named
-    return Witnessing(database, list(asked.values()), policy=policy)
+    return list(({each.key: each for each in listed} | named).values())
+
+
+def _witnessing(database: Database, arguments: argparse.Namespace) -> Witnessing:
+    return Witnessing(database, _witnesses(arguments), policy=arguments.policy)
 
 
 def _timestamping(database: Database, arguments: argparse.Namespace) -> Timestamping:

@@ -18,6 +18,7 @@ from services.witnessing import Witnessing
 from tests.audit_trail import append, run
 from tests.checkpoints import files_in, program, sign
 from tests.houses import Houses, houses
+from tests.old_copies import set_back, suspensions
 from tests.witnesses import Log
 from utils.signed_note import ED25519, Note, Signer
 
@@ -214,6 +215,31 @@ def test_the_program_asks_the_witnesses_of_its_policy(
         "nothing new: 2 entries are signed\n1 of 3 witnesses have cosigned\nwitnessed\n"
     )
     assert witnessed(sql) == {1: True, 2: True}
+
+
+@pytest.mark.tampers
+def test_the_witnesses_of_a_policy_stop_the_servers_of_an_old_copy(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    sql: connection,
+    files: Files,
+    three: Houses,
+    tmp_path: Path,
+) -> None:
+    """State and database were restored together: only they can tell."""
+    policy = tmp_path / "policy"
+    policy.write_text(three.policy.text)
+    program(connection_settings, files, "once", "--policy", policy)
+    state = files.state.read_text()
+    append(database, 5)
+    program(connection_settings, files, "once", "--policy", policy)
+    files.state.write_text(state)
+    set_back(sql, 1)
+
+    done = program(connection_settings, files, "once", "--policy", policy)
+
+    assert done.returncode == 3
+    assert suspensions(sql) == [("board.example.edu/witness", 6, 1, True, None)]
 
 
 @pytest.mark.parametrize("content", ["", "quorum none\n", "quorum two\n"])
