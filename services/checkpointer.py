@@ -16,6 +16,7 @@ from models.checkpoint import News, StoredCheckpoint
 from models.database import Database, DatabaseUnavailableError
 from models.merkle_tile import Tile
 from services.checkpoint_files import (
+    CheckpointFileError,
     Files,
     KeyPeriod,
     State,
@@ -183,7 +184,12 @@ class Checkpointer:
             for key, period in zip(keys.verifiers, keys.periods, strict=True)
         ):
             raise RefusedError("No key of ours has signed this checkpoint.")
-        if (state := read_state(self._files.state)) and state.size >= known.size:
+        try:
+            state = read_state(self._files.state)
+        except CheckpointFileError:
+            # That nobody can read it any more is what this is for.
+            state = None
+        if state is not None and state.size >= known.size:
             raise RefusedError(
                 f"The state is of {state.size} entries already, this of {known.size}."
             )

@@ -466,12 +466,14 @@ def test_a_state_that_was_edited_is_not_believed(
         sign(connection_settings, files)
 
 
+@pytest.mark.parametrize("rest", [None, "", '{"origin":'])
 def test_a_lost_state_comes_back_from_a_checkpoint_that_somebody_kept(
     connection_settings: ConnectionSettings,
     database: Database,
     sql: connection,
     files: Files,
     tmp_path: Path,
+    rest: str | None,
 ) -> None:
     append(database, 4)
     made = sign(connection_settings, files)
@@ -480,6 +482,8 @@ def test_a_lost_state_comes_back_from_a_checkpoint_that_somebody_kept(
     kept.write_text(made.note)
     state = files.state.read_text()
     files.state.unlink()
+    if rest is not None:
+        files.state.write_text(rest)
     append(database)
 
     done = program(connection_settings, files, "recover", kept)
