@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -44,6 +46,38 @@ def test_the_requests_go_to_what_there_is(app: Flask) -> None:
             lost.append((method, path))
 
     assert lost == []
+
+
+def archive(directory: Path, segment: Path, limit: str = "") -> int:
+    """Run the archive_command of the manual, as PostgreSQL does in its directory."""
+    (command,) = re.findall(r"archive_command = '(.*)';", MANUAL)
+    command = command.replace("/var/backups/wal", f'"{directory}"')
+    command = command.replace("%f", segment.name).replace("%p", segment.name)
+    done = subprocess.run(
+        ["sh", "-c", limit + command],
+        cwd=segment.parent,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    return done.returncode
+
+
+def test_an_archive_goes_on_when_there_is_room_again(tmp_path: Path) -> None:
+    (directory := tmp_path / "the archive").mkdir()
+    segment = tmp_path / "000000010000000000000001"
+    segment.write_bytes(b"w" * 1_000_000)
+
+    # No file may have more than so many blocks of 512 bytes: cp ends half-way.
+    assert archive(directory, segment, limit="ulimit -f 100; ") != 0
+    assert not (directory / segment.name).exists()
+    assert archive(directory, segment) == 0
+    assert (directory / segment.name).read_bytes() == segment.read_bytes()
+    assert [path.name for path in directory.iterdir()] == [segment.name]
+    # After a crash PostgreSQL may not know that it has done it.
+    assert archive(directory, segment) == 0
+    segment.write_bytes(b"other" * 200_000)
+    assert archive(directory, segment) != 0
+    assert b"other" not in (directory / segment.name).read_bytes()
 
 
 def test_the_files_and_variables_that_it_names_are_there() -> None:
