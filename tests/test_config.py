@@ -1,9 +1,11 @@
 """Settings: what is read, and what is refused by name."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
 
 from config import ConfigError, Settings
 from utils.signed_note import COSIGNATURE, ED25519, Signer
@@ -210,9 +212,28 @@ def test_development_makes_secrets_and_keeps_them() -> None:
     assert len(first.jwt_secret_key) >= 32
 
 
+def example() -> dict[str, str]:
+    found = dotenv_values(ROOT / ".env.example")
+    return {name: value or "" for name, value in found.items()}
+
+
+def test_a_shell_reads_the_example_as_we_do() -> None:
+    """So that whoever looks at a server has its settings: docs/operations.md."""
+    read = subprocess.run(
+        ["sh", "-e", "-c", "set -a; . ./.env.example; env -0"],
+        cwd=ROOT,
+        env={},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    known = dict(line.split("=", 1) for line in read.stdout.split("\0") if line)
+
+    assert {name: known.get(name) for name in example()} == example()
+
+
 def test_the_example_lists_every_variable_and_works_as_it_is() -> None:
-    text = (ROOT / ".env.example").read_text()
-    documented = dict(re.findall(r"^([A-Z_]+)=(.*)$", text, re.MULTILINE))
+    documented = example()
     source = (ROOT / "config" / "config.py").read_text()
     read = set(
         re.findall(r'read\.\w+\(\s*(?:#.*\n\s*#?.*)*?\s*"([A-Z][A-Z_]+)"', source)
@@ -225,8 +246,7 @@ def test_the_example_lists_every_variable_and_works_as_it_is() -> None:
 
 
 def test_production_refuses_the_example_as_it_is() -> None:
-    text = (ROOT / ".env.example").read_text()
-    documented = dict(re.findall(r"^([A-Z_]+)=(.*)$", text, re.MULTILINE))
+    documented = example()
 
     with pytest.raises(ConfigError, match="SECRET_KEY"):
         Settings.from_env(documented | {"FLASK_ENV": "production"})

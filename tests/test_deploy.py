@@ -18,6 +18,7 @@ from typing import Any
 import psycopg2
 import pytest
 import yaml
+from dotenv import dotenv_values
 from gunicorn.config import Config as GunicornConfig  # type: ignore[import-untyped]
 from psycopg2.extensions import connection, parse_dsn
 
@@ -128,7 +129,7 @@ def of_the_service() -> dict[str, str]:
 
 
 def variables_in(path: Path) -> dict[str, str]:
-    return dict(re.findall(r"(?m)^([A-Z_]+)=(.*)$", path.read_text()))
+    return {name: value or "" for name, value in dotenv_values(path).items()}
 
 
 def test_what_a_developer_has_in_his_file_makes_no_service_lenient() -> None:
