@@ -74,7 +74,7 @@ LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
 WHERE relkind <> 'S'
 UNION ALL
 -- From version 18 on NOT NULL has a row here too; the columns tell of it already.
-SELECT 'constraint', relname || '.' || conname, pg_get_constraintdef(pg_constraint.oid)
+SELECT 'constraint', relname || '.' || conname, pg_get_constraintdef(pg_constraint.oid, true)
 FROM our_tables JOIN pg_constraint ON conrelid = our_tables.oid
 WHERE contype NOT IN ('n', 't')
 UNION ALL
@@ -86,7 +86,7 @@ SELECT 'domain', typname,
 FROM pg_type LEFT JOIN our_roles ON our_roles.oid = typowner
 WHERE typnamespace = 'public'::regnamespace AND typtype = 'd'
 UNION ALL
-SELECT 'constraint', typname || '.' || conname, pg_get_constraintdef(pg_constraint.oid)
+SELECT 'constraint', typname || '.' || conname, pg_get_constraintdef(pg_constraint.oid, true)
 FROM pg_type JOIN pg_constraint ON contypid = pg_type.oid
 WHERE typnamespace = 'public'::regnamespace AND contype = 'c'
 UNION ALL

@@ -150,6 +150,25 @@ def test_manual_setup_can_be_run_again(
     assert psql(postgres, database, "-Atc", count) == users
 
 
+def test_a_database_that_was_restored_is_as_it_was(
+    postgres: PostgreSQL, empty: tuple[str, str], tmp_path: Path
+) -> None:
+    """A dump says `a >= 1 AND a <= 9 AND b` where a migration said BETWEEN."""
+    original, restored = empty
+    migrate(original, silently)
+    dump = tmp_path / "dump"
+    for command in (
+        ("pg_dump", "--format=custom", f"--file={dump}", original),
+        ("pg_restore", "--exit-on-error", f"--dbname={restored}", dump),
+    ):
+        program, *arguments = command
+        assert run(postgres.programs / program, *arguments).returncode == 0
+
+    output = psql(postgres, restored, "-f", DATABASE / "verify_schema.sql")
+
+    assert output.endswith("the schema is complete\n")
+
+
 def test_schema_completes_what_the_runner_began(
     postgres: PostgreSQL, empty: tuple[str, str], tmp_path: Path
 ) -> None:
