@@ -90,6 +90,7 @@ from services.timestamp_service import TimestampService
 from services.tokens import Tokens
 from services.user_service import UserService
 from services.verification_service import VerificationService
+from utils.log_lines import STANDARD_ERROR, STANDARD_OUTPUT
 from utils.logger import configure_logging
 from utils.signed_note import VerifierKey
 
@@ -255,7 +256,9 @@ def _configured_app() -> Flask:
     load_dotenv(override=False)
     try:
         settings = Settings.from_env(os.environ)
-        configure_logging(settings.log_level)
+        # What a command prints may be read by another program.
+        output = STANDARD_OUTPUT if _is_serving() else STANDARD_ERROR
+        configure_logging(settings.log_level, output)
         made = create_app(settings)
         signing_in: AuthService = made.extensions["auth"]
         signing_in.refuse_default_password()

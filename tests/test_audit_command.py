@@ -1,6 +1,9 @@
 """The command that verifies: options, what it prints, and the code it ends with."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +12,7 @@ import click
 import pytest
 from click.testing import Result
 from flask import Flask
-from psycopg2.extensions import connection
+from psycopg2.extensions import connection, parse_dsn
 
 from app import create_app
 from config import Settings
@@ -251,6 +254,35 @@ def test_the_server_says_that_a_witness_is_away(
     assert report["verdict"] == "internally_consistent"
     assert report["unanchored_entries"] is None
     assert "did not answer" in report["anchors"][0]["detail"]
+
+
+def test_what_a_command_prints_is_mixed_with_no_log(
+    dsn: str, files: Files, note: Path
+) -> None:
+    """Of the witnesses, whom every process of the configuration asks as it starts."""
+    assert note.exists()
+    where = parse_dsn(dsn)
+    away = Signer.generate("away.example", COSIGNATURE).verifier
+
+    done = subprocess.run(
+        [sys.executable, "-m", "flask", "--app", "app", "audit", "verify", "--json"],
+        cwd=Path(__file__).parent.parent,
+        env={
+            "PATH": os.environ["PATH"],
+            "DB_HOST": where["host"],
+            "DB_PORT": where["port"],
+            "DB_NAME": where["dbname"],
+            "DB_USER": where["user"],
+            "AUDIT_LOG_VKEYS": vkey(files),
+            "WITNESSES": f"{away}={NOWHERE}",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert json.loads(done.stdout)["verdict"] == "internally_consistent"
+    assert "no witness has confirmed" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from typing import Final
 from utils import metrics
 
 STANDARD_OUTPUT: Final = 1
+STANDARD_ERROR: Final = 2
 # Some megabytes, and half a minute of a busy process.
 MOST_LINES: Final = 10_000
 # Lines are gathered for so long: waking the writer for each would take the
@@ -26,7 +27,7 @@ LAST_WORDS_SECONDS: Final = 1.0
 
 
 class LineHandler(logging.Handler):
-    """Hands formatted records to a thread that writes them to standard output."""
+    """Hands formatted records to a thread that writes them to an open file."""
 
     def __init__(self, descriptor: int = STANDARD_OUTPUT) -> None:
         super().__init__()

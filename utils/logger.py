@@ -1,4 +1,4 @@
-"""Logging: one JSON object a line on standard output."""
+"""Logging: one JSON object a line, on standard output if nothing else is there."""
 
 import json
 import logging
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
-from utils.log_lines import LineHandler
+from utils.log_lines import STANDARD_OUTPUT, LineHandler
 
 # What every LogRecord has; anything else was passed as `extra` and is data.
 STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
@@ -35,9 +35,9 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def configure_logging(level: str) -> None:
-    """Log to standard output as JSON. Calling it again changes the level."""
-    handler = LineHandler()
+def configure_logging(level: str, descriptor: int = STANDARD_OUTPUT) -> None:
+    """Log to an open file as JSON. Calling it again changes level and file."""
+    handler = LineHandler(descriptor)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # Our own line says more than werkzeug's.
