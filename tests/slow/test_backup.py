@@ -21,6 +21,7 @@ from tests.databases import connection_to
 from tests.exam_room import ExamRoom
 from tests.slow.running import PROJECT
 from tests.waiting import until
+from tests.witnesses import Log, serving
 
 
 @pytest.fixture
@@ -67,9 +68,12 @@ def back_up(database: Mapping[str, str], directory: Path) -> Path:
     return Path(done.stdout.strip())
 
 
-def drill(dump: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def drill(
+    dump: Path, *arguments: str | Path, environ: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [PROJECT / "script" / "restore-drill", dump, *arguments],
+        env={**os.environ, **(environ or {})},
         check=False,
         capture_output=True,
         text=True,
@@ -114,6 +118,36 @@ def test_a_backup_under_load_restores_to_what_was_there(
     assert lost.returncode == 1
     missing = newer.size - described["head"]["next_seq"]
     assert f"the last {missing} came after this backup" in lost.stdout
+
+
+def test_a_drill_asks_nobody_who_has_seen_more_by_now(
+    sql: connection,
+    database: Database,
+    database_variables: Mapping[str, str],
+    tmp_path: Path,
+) -> None:
+    """With the settings of the service, as a timer may run it."""
+    files = files_in(tmp_path, sql)
+    append(database, 5)
+    dump = back_up(database_variables, tmp_path / "backups")
+    append(database, 5)
+    newer = sign(database.settings, files)
+    assert newer is not None
+    signer = read_keys(files.keys).signers[-1]
+    log = Log(signer=signer, leaves=[], origin=signer.verifier.name)
+    with serving(tmp_path / "witness", log) as witness:
+        witness.post(b"old 0\n\n" + newer.note.encode())
+        service = {
+            "AUDIT_LOG_VKEYS": str(signer.verifier),
+            "WITNESSES": f"{witness.key}={witness.url}",
+            "DB_PASSWORD_FILE": str(tmp_path / "of somebody else"),
+            "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "metrics"),
+        }
+
+        done = drill(dump, environ=service)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "FAILED" not in done.stdout
 
 
 def test_a_log_that_was_changed_before_the_backup_fails_the_drill(
