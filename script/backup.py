@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import json
 import os
+import signal
 import sys
 import time
 from contextlib import closing
@@ -22,7 +23,7 @@ from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ, connection
 
 from database.administration import admin_dsn, environment
 from script import postgres_programs
-from script.postgres_programs import ProgramError
+from script.postgres_programs import ProgramError, given_path
 from utils.safe_files import OWNER_ONLY
 
 TABLES = """
@@ -43,8 +44,10 @@ CHECKPOINT = """
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("directory", type=Path)
+    parser.add_argument("directory", type=given_path)
     directory: Path = parser.parse_args().directory
+    # Who stops it with `kill`, as a timer does, wants no half of a dump either.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("backup: stopped"))
     try:
         print(back_up(admin_dsn(environment()), directory))
     except (ProgramError, OSError, psycopg2.Error) as error:
@@ -65,9 +68,10 @@ def back_up(dsn: str, directory: Path) -> Path:
         description = describe(session)
         name = f"proctoring-{datetime.now(UTC):%Y%m%dT%H%M%S}"
         draft = directory / f".{name}.draft"
+        # Nobody else reads it while it is being written. Another backup of this very
+        # second has its own, which is not ours to remove.
+        draft.touch(OWNER_ONLY, exist_ok=False)
         try:
-            # Nobody else reads it while it is being written.
-            draft.touch(OWNER_ONLY, exist_ok=False)
             snapshot = _one(session, "SELECT pg_export_snapshot()")
             postgres_programs.run(
                 pg_dump,

@@ -29,7 +29,7 @@ from database.migrate import MigrationError, migrate, read_migrations
 from models.database import Database
 from script import postgres_programs
 from script.backup import describe, description_of, digest
-from script.postgres_programs import ProgramError
+from script.postgres_programs import ProgramError, given_path
 from services.health_service import HealthService
 from services.log_watch import LogWatch
 from utils.checkpoint import Checkpoint
@@ -62,10 +62,10 @@ class Report:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("dump", type=Path)
+    parser.add_argument("dump", type=given_path)
     parser.add_argument(
         "--checkpoint",
-        type=Path,
+        type=given_path,
         metavar="NOTE",
         help="a signed note from outside: of a witness, or a student's receipt",
     )

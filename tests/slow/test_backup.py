@@ -6,6 +6,7 @@ import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
 import psycopg2
@@ -14,6 +15,7 @@ from psycopg2.extensions import connection
 
 from database.seed import seed_if_empty
 from models.database import Database
+from script import backup
 from services.checkpoint_files import read_keys
 from tests.audit_trail import append, run
 from tests.checkpoints import files_in, sign
@@ -206,6 +208,76 @@ def test_nobody_else_reads_a_backup_while_it_is_written(
 
     assert dump.stat().st_mode & 0o777 == 0o600
     assert modes == {0o600}
+
+
+def test_a_path_is_meant_from_where_the_script_is_called(
+    sql: connection, database_variables: Mapping[str, str], tmp_path: Path
+) -> None:
+    assert not sql.closed
+
+    def call(script: str, path: str | Path) -> str:
+        return subprocess.run(
+            [PROJECT / "script" / script, path],
+            cwd=tmp_path,
+            env={**os.environ, **database_variables},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+
+    dump = Path(call("backup", "of mine").strip())
+
+    assert dump.parent == tmp_path / "of mine"
+    assert "does NOT restore" not in call("restore-drill", dump.relative_to(tmp_path))
+
+
+def test_a_backup_of_the_same_second_is_let_alone(
+    durable_dsn: str,
+    sql: connection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two hosts whose timers go off at once, and one directory."""
+    assert not sql.closed
+    second = datetime(2026, 11, 26, 3, tzinfo=UTC)
+
+    class Stopped(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            assert tz is UTC
+            return second
+
+    monkeypatch.setattr(backup, "datetime", Stopped)
+    others = tmp_path / f".proctoring-{second:%Y%m%dT%H%M%S}.draft"
+    others.write_text("half of a dump")
+
+    with pytest.raises(FileExistsError):
+        backup.back_up(durable_dsn, tmp_path)
+
+    assert others.read_text() == "half of a dump"
+
+
+def test_a_backup_that_is_stopped_leaves_no_file(
+    sql: connection, database_variables: Mapping[str, str], tmp_path: Path
+) -> None:
+    assert not sql.closed
+    (programs := tmp_path / "programs").mkdir()
+    pg_dump = programs / "pg_dump"
+    pg_dump.write_text(
+        "#!/bin/sh\n[ $1 = --version ] && echo 'pg_dump (PostgreSQL) 99' || sleep 60\n"
+    )
+    pg_dump.chmod(0o755)
+    directory = tmp_path / "backups"
+    process = subprocess.Popen(
+        [PROJECT / "script" / "backup", directory],
+        env={**os.environ, **database_variables, "POSTGRES_BIN": str(programs)},
+    )
+    until(lambda: directory.exists() and list(directory.iterdir()) != [])
+
+    process.terminate()
+
+    assert process.wait(30) == 1
+    assert list(directory.iterdir()) == []
 
 
 def test_a_backup_of_nothing_leaves_no_file(tmp_path: Path) -> None:
