@@ -21,6 +21,8 @@ class Subject:
     ended_at: datetime | None
     last_seen_at: datetime
     is_voided: bool
+    # How many events its clients have reported.
+    reported_events: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,7 @@ class ReportingLogin:
 LIST_SUBJECTS: LiteralString = """
     SELECT attempts.id AS attempt_id, attempts.student_id, attempts.started_at,
            attempts.ended_at, attempt_activity.last_seen_at,
-           attempts.status = 'voided' AS is_voided
+           attempts.status = 'voided' AS is_voided, reported_events
       FROM attempts
       JOIN attempt_activity ON attempt_activity.attempt_id = attempts.id
      WHERE attempts.exam_id = %(exam_id)s

@@ -1,10 +1,9 @@
 """The cohort of an exam, kept between the analyses of one process."""
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Final
 from uuid import UUID
 
@@ -27,6 +26,9 @@ from services.risk import (
 STALE_AFTER: Final = timedelta(seconds=60)
 # So many attempts are read at once: what a statement returns is held in memory.
 CHUNK: Final = 50
+# And with so many events, unless one attempt alone has them: while they are measured the
+# transaction is idle, for which the database has ten seconds' patience.
+EVENTS_OF_CHUNK: Final = 20_000
 KEPT_EXAMS: Final = 16
 
 
@@ -107,6 +109,20 @@ def read_basis(
     )
 
 
+def chunks(subjects: Iterable[Subject]) -> Iterator[list[Subject]]:
+    """Part attempts into what is read at once."""
+    chunk: list[Subject] = []
+    events = 0
+    for each in subjects:
+        events += each.reported_events
+        if chunk and (len(chunk) == CHUNK or events > EVENTS_OF_CHUNK):
+            yield chunk
+            chunk, events = [], each.reported_events
+        chunk.append(each)
+    if chunk:
+        yield chunk
+
+
 def prepare_anew(
     tx: Transaction,
     exam_id: UUID,
@@ -140,8 +156,7 @@ def _prepare(
         or known.is_outdated(subject, now)
     ]
     inputs: dict[UUID, AttemptInputs] = {}
-    rest = iter(outdated)
-    while chunk := list(islice(rest, CHUNK)):
+    for chunk in chunks(outdated):
         read = read_inputs(tx, chunk, kept.basis.questions, kept.basis.trial)
         for subject in chunk:
             kept.members[subject.attempt_id] = _Measured(
