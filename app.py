@@ -237,15 +237,14 @@ def create_app(settings: Settings) -> Flask:
     rate_limit.init_app(app, settings.rate_limits, database, tokens)
     problems.init_app(app)
     if settings.sweeper_interval_seconds > 0 and _is_serving():
-        sweeper = Sweeper(background.jobs(database), settings.sweeper_interval_seconds)
-        sweeper.start()
-        app.extensions["sweeper"] = sweeper
+        groups = background.groups(database)
         if watch.is_configured:
             # By itself: deadlines do not wait for a witness that is slow.
-            watching = [Job("compare with witnesses", watch.check_if_due)]
-            watcher = Sweeper(watching, settings.sweeper_interval_seconds)
-            watcher.start()
-            app.extensions["log_watcher"] = watcher
+            groups.append([Job("compare with witnesses", watch.check_if_due)])
+        sweepers = [Sweeper(each, settings.sweeper_interval_seconds) for each in groups]
+        for sweeper in sweepers:
+            sweeper.start()
+        app.extensions["sweepers"] = sweepers
     if hops := settings.trusted_proxies:
         proxied = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)
         app.wsgi_app = proxied  # type: ignore[method-assign]

@@ -26,8 +26,8 @@ from services.risk import (
 STALE_AFTER: Final = timedelta(seconds=60)
 # So many attempts are read at once: what a statement returns is held in memory.
 CHUNK: Final = 50
-# And with so many events, unless one attempt alone has them: while they are measured the
-# transaction is idle, for which the database has ten seconds' patience.
+# And with so many events, unless one attempt alone has them: while they are measured
+# the transaction is idle, for which the database has ten seconds' patience.
 EVENTS_OF_CHUNK: Final = 20_000
 KEPT_EXAMS: Final = 16
 

@@ -1,4 +1,4 @@
-"""Which jobs the sweeper does."""
+"""Which jobs the sweepers do."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,19 +16,37 @@ RETAIN_EVERY_SECONDS = 10.0
 
 
 def jobs(database: Database) -> list[Job]:
+    """Return all of them, for whoever does them himself."""
+    return [job for group in groups(database) for job in group]
+
+
+def groups(database: Database) -> list[list[Job]]:
+    """Return the jobs that may wait for each other; each group has its own thread.
+
+    Deadlines are in the first. They wait for nothing that takes minutes, as measuring a
+    large exam for the first time does, or erasing a day's worth.
+    """
+
     def writing(run: Callable[[], int]) -> Callable[[], int]:
         return lambda: 0 if _is_suspended(database) else run()
 
     return [
-        Job("end attempts", writing(partial(end_overdue_attempts, database))),
-        Job("open and close exams", writing(partial(open_and_close_exams, database))),
-        Job("analyse attempts", writing(AnalysisJob(database).run)),
-        Job("prune", partial(prune, database), every_seconds=PRUNE_EVERY_SECONDS),
-        Job(
-            "apply retention",
-            RetentionService(database).run,
-            every_seconds=RETAIN_EVERY_SECONDS,
-        ),
+        [
+            Job("end attempts", writing(partial(end_overdue_attempts, database))),
+            Job(
+                "open and close exams",
+                writing(partial(open_and_close_exams, database)),
+            ),
+            Job("prune", partial(prune, database), every_seconds=PRUNE_EVERY_SECONDS),
+        ],
+        [
+            Job("analyse attempts", writing(AnalysisJob(database).run)),
+            Job(
+                "apply retention",
+                RetentionService(database).run,
+                every_seconds=RETAIN_EVERY_SECONDS,
+            ),
+        ],
     ]
 
 

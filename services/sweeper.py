@@ -1,4 +1,4 @@
-"""One background thread a process, which does what no request comes to do.
+"""A background thread, which does what no request comes to do.
 
 Jobs take their work with FOR UPDATE SKIP LOCKED, so any number of processes may sweep.
 """
@@ -65,7 +65,8 @@ class Sweeper:
             thread.join(STOP_TIMEOUT_SECONDS)
 
     def sweep(self) -> bool:
-        """Do each job once, and return whether all went well."""
+        """Do each job that is due once, and return whether all went well."""
+        is_well = True
         for job in self._jobs:
             if self._stopping.is_set():
                 break
@@ -74,17 +75,19 @@ class Sweeper:
             try:
                 done = job.run()
             except DatabaseUnavailableError as error:
-                # The other jobs need it too.
+                # The other jobs need it too; but perhaps a single statement of this one
+                # takes longer than any may, whenever it is tried.
                 self._note(job, f"database unavailable: {error}")
-                return False
+                is_well = False
             # The thread's last resort: a defect of one job must not end the others.
             except Exception as error:  # noqa: BLE001
                 self._note(job, "failed", error)
+                is_well = False
             else:
                 self._failing.discard(job.name)
                 if done:
                     logger.info("swept", extra={"job": job.name, "done": done})
-        return not self._failing
+        return is_well
 
     def _is_due(self, job: Job) -> bool:
         now = time.monotonic()

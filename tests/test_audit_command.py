@@ -305,8 +305,8 @@ def test_only_what_serves_works_in_the_background(
         with click.Context(click.Command(command), info_name=command):
             app = create_app(hourly)
 
-    sweeper = app.extensions.get("sweeper")
-    if sweeper is not None:
-        sweeper.stop()
+    sweepers = app.extensions.get("sweepers", [])
+    for each in sweepers:
+        each.stop()
 
-    assert (sweeper is not None) is is_started
+    assert bool(sweepers) is is_started

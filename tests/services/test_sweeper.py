@@ -3,15 +3,19 @@
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from uuid import UUID
 
+import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
+from app import create_app
+from config import Settings
 from models.attempt import EndedBy
 from models.database import Database, DatabaseUnavailableError
 from models.principal import Principal
@@ -24,6 +28,7 @@ from services.sweeper import Job, Sweeper
 from tests.at_once import at_once
 from tests.audit_trail import run
 from tests.exam_room import ExamRoom
+from tests.waiting import until, until_somebody_waits_for_a_lock
 
 PATIENCE_SECONDS = 10
 STATUS_CHANGES = """
@@ -300,6 +305,58 @@ def test_a_failing_job_is_logged_once_and_keeps_no_other_from_running(
         assert has_run_thrice.wait(PATIENCE_SECONDS)
 
     assert [record.message for record in caplog.records] == ["job failed"]
+
+
+def test_a_job_that_the_database_can_not_do_keeps_no_other_from_running() -> None:
+    """A statement that takes too long each time looks like a database that is away."""
+    runs: list[str] = []
+
+    def time_out() -> int:
+        raise DatabaseUnavailableError("a statement took too long")
+
+    def succeed() -> int:
+        runs.append("good")
+        return 1
+
+    sweeper = Sweeper([Job("bad", time_out), Job("good", succeed)], 0.01)
+
+    assert not sweeper.sweep()
+    assert runs == ["good"]
+
+
+def test_a_rare_job_that_failed_makes_no_other_wait_until_it_is_tried_again() -> None:
+    def fail() -> int:
+        raise DatabaseUnavailableError("restarting")
+
+    sweeper = Sweeper([Job("rare", fail, every_seconds=600)], 0.01)
+
+    assert not sweeper.sweep()
+    assert sweeper.sweep()
+
+
+def test_a_deadline_waits_for_no_analysis(
+    sql: connection, room: ExamRoom, attempts: AttemptService, settings: Settings
+) -> None:
+    """One may take minutes: after a start, when a large exam is measured."""
+    patient = replace(
+        settings.database, lock_timeout_seconds=60, statement_timeout_seconds=60
+    )
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    with closing(psycopg2.connect(sql.dsn)) as holder, holder.cursor() as cursor:
+        cursor.execute("LOCK TABLE attempt_risk IN ACCESS EXCLUSIVE MODE")
+        app = create_app(
+            replace(settings, database=patient, sweeper_interval_seconds=0.01)
+        )
+        until_somebody_waits_for_a_lock(sql)
+        room.let_time_pass(own.id, 3700)
+
+        until(lambda: room.event_types(own.id)[-1] == "attempt.ended")
+
+        holder.rollback()
+    for each in app.extensions["sweepers"]:
+        each.stop()
+    app.extensions["database"].close()
 
 
 def test_it_goes_on_when_the_database_is_back(
