@@ -68,12 +68,13 @@ PAUSE = """
 """
 PAUSE_RETURNING = PAUSE + RETURNING
 
-# A begun second counts in the student's favour.
+# A begun second counts in the student's favour. A clock that was put back meanwhile may
+# have it end before it began.
 UNPAUSE = """
     UPDATE attempts
        SET status = 'in_progress', paused_at = NULL,
-           paused_seconds = paused_seconds
-               + ceil(extract(epoch FROM clock_timestamp() - paused_at))::integer
+           paused_seconds = paused_seconds + greatest(0,
+               ceil(extract(epoch FROM clock_timestamp() - paused_at))::integer)
      WHERE id = %(id)s AND status = 'paused';
 """
 UNPAUSE_AND_SET_DEADLINE = UNPAUSE + OF_ATTEMPT
@@ -98,8 +99,8 @@ END = """
            ended_at = CASE WHEN %(ended_by)s = 'deadline'
                            THEN least(deadline_at, clock_timestamp())
                            ELSE clock_timestamp() END,
-           paused_seconds = paused_seconds + coalesce(
-               ceil(extract(epoch FROM clock_timestamp() - paused_at))::integer, 0),
+           paused_seconds = paused_seconds + greatest(0,
+               ceil(extract(epoch FROM clock_timestamp() - paused_at))::integer),
            paused_at = NULL,
            score = outcome.score, is_passed = outcome.is_passed,
            review_status = CASE
@@ -117,8 +118,8 @@ END_RETURNING = END + RETURNING
 REOPEN = """
     UPDATE attempts
        SET status = 'in_progress',
-           paused_seconds = paused_seconds
-               + ceil(extract(epoch FROM clock_timestamp() - ended_at))::integer,
+           paused_seconds = paused_seconds + greatest(0,
+               ceil(extract(epoch FROM clock_timestamp() - ended_at))::integer),
            extended_seconds = extended_seconds + %(extra_seconds)s,
            ended_at = NULL, ended_by = NULL, end_reason = NULL,
            score = NULL, is_passed = NULL,

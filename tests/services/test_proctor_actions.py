@@ -10,6 +10,8 @@ from psycopg2.extensions import connection
 
 from models.attempt import Attempt, AttemptStatus, EndedBy, ReviewStatus
 from models.attempt_board import Connection
+from models.database import Database
+from models.exam import ExamStatus
 from models.principal import Principal, Role
 from services.access import ExamNotFoundError
 from services.attempt_errors import (
@@ -19,7 +21,10 @@ from services.attempt_errors import (
     ExtensionTooLongError,
 )
 from services.attempt_service import AttemptService, SentAnswer
+from services.exam_service import ExamService
 from services.proctor_actions import ManagedAttempt, ProctorActions
+from services.versions import ANY_VERSION
+from tests.audit_trail import run
 from tests.exam_room import ExamRoom
 from utils.instants import rfc3339
 
@@ -278,3 +283,42 @@ def test_the_board_shows_who_is_heard_of(
         bob, room.exam_id, status=AttemptStatus.VOIDED, before=None, limit=2
     )
     assert nobody.items == []
+
+
+PUT_CLOCK_BACK = """
+    UPDATE attempts SET paused_at = paused_at + interval '1 hour',
+                        ended_at = ended_at + interval '1 hour'
+     WHERE id = %s
+"""
+
+
+@pytest.mark.parametrize("then", ["resume", "terminate", "close", "reopen"])
+def test_a_pause_that_a_clock_put_back_made_end_before_it_began_took_no_time(
+    sql: connection,
+    room: ExamRoom,
+    running: Attempt,
+    actions: ProctorActions,
+    database: Database,
+    then: str,
+) -> None:
+    """The database's clock was an hour ahead, and somebody has put it right."""
+    if then == "reopen":
+        actions.terminate_attempt(room.admin, running.id, "a phone")
+    else:
+        actions.pause_attempt(room.admin, running.id, "fire alarm")
+    run(sql, PUT_CLOCK_BACK, running.id)
+
+    match then:
+        case "resume":
+            actions.resume_attempt(room.admin, running.id, "it was none")
+        case "terminate":
+            actions.terminate_attempt(room.admin, running.id, "a phone")
+        case "close":
+            ExamService(database).change_status(
+                ExamStatus.COMPLETED, ANY_VERSION, room.admin, room.exam_id
+            )
+        case "reopen":
+            actions.reopen_attempt(room.admin, running.id, 0, "it was none")
+
+    clock = "SELECT paused_seconds, deadline_at FROM attempts WHERE id = %s"
+    assert run(sql, clock, running.id) == [(0, running.deadline_at)]
