@@ -422,6 +422,22 @@ INSERT INTO schema_migrations (version, name, sha256) VALUES
 COMMIT;
 \endif
 
+SELECT NOT EXISTS (SELECT FROM schema_migrations WHERE version = 26)
+    AS is_pending \gset
+\if :is_pending
+\echo applying 0026_long_erasures.sql
+BEGIN;
+-- What its queries return is of no interest here.
+\o /dev/null
+\ir migrations/0026_long_erasures.sql
+\o
+RESET ROLE;
+INSERT INTO schema_migrations (version, name, sha256) VALUES
+    (26, 'long_erasures',
+     'd99b9619f3f5ada9c71338b4d1d8646bca0cad7089ca3968f0b6b531d634de79');
+COMMIT;
+\endif
+
 DO $$ BEGIN PERFORM pg_advisory_unlock(31651020127104882); END $$;
 RESET lock_timeout;
 RESET search_path;

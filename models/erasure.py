@@ -181,7 +181,7 @@ ERASE: LiteralString = """
     SELECT data_erase(
         %(user_id)s::uuid, %(session_ids)s::uuid[], %(attempt_ids)s::uuid[],
         %(classes)s::text[], %(pattern)s, %(mentioned_in)s::uuid[], %(entity_type)s,
-        %(entity_id)s, %(actor_id)s, %(payload)s)
+        %(entity_id)s, %(actor_id)s, %(payloads)s::text[])
 """
 
 IS_OTHER_ADMIN: LiteralString = """
@@ -189,12 +189,13 @@ IS_OTHER_ADMIN: LiteralString = """
                     WHERE role = 'admin' AND is_active AND id <> %(id)s)
 """
 
-GET_OF_USER: LiteralString = """
+# Several, if one entry could not list all that was emptied.
+LIST_OF_USER: LiteralString = """
     SELECT seq, recorded_at, entity_type, entity_id, actor_id, payload
       FROM audit_log
      WHERE entity_type = 'user' AND entity_id = %(user_id)s::text
        AND event_type = 'data.erased'
-     ORDER BY seq LIMIT 1
+     ORDER BY seq
 """
 
 LIST_PAGE: LiteralString = """
@@ -263,12 +264,12 @@ def erase(
     entity_type: str,
     entity_id: str,
     actor_id: str,
-    payload: str,
+    payloads: Sequence[str],
 ) -> int:
-    """Erase the target and what the entries say that `payload` names, and commit.
+    """Erase the target and what the entries say that `payloads` name, and commit.
 
-    Returns the number of the entry with this payload. Raises ConstraintError
-    erasure_held, erasure_ungraded and erasure_rows_deviate.
+    Appends an entry for each payload, and returns the number of the last. Raises
+    ConstraintError erasure_held, erasure_ungraded and erasure_rows_deviate.
     """
     names = {
         "user_id": target.user_id,
@@ -280,7 +281,7 @@ def erase(
         "entity_type": entity_type,
         "entity_id": entity_id,
         "actor_id": actor_id,
-        "payload": payload,
+        "payloads": list(payloads),
     }
     seq = tx.finish_with(ERASE, names).first_seq
     if seq is None:
@@ -288,8 +289,9 @@ def erase(
     return seq
 
 
-def get_of_user(tx: Transaction, user_id: UUID) -> RecordedErasure | None:
-    return tx.one_or_none(RecordedErasure, GET_OF_USER, {"user_id": user_id})
+def list_of_user(tx: Transaction, user_id: UUID) -> Sequence[RecordedErasure]:
+    """Read the entries of a person's erasure, the first of them first."""
+    return tx.all(RecordedErasure, LIST_OF_USER, {"user_id": user_id})
 
 
 def list_page(

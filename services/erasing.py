@@ -14,6 +14,8 @@ from models.erasure import Counts, DataClass, RecordedErasure, Target
 from services.erasure_errors import LegalHoldError, RowsDeviateError, UngradedError
 from utils.blockchain_hasher import canonical_json
 
+# So many ranges fit into the payload of an entry twice, whatever the numbers.
+RANGES_AT_ONCE: Final = 15_000
 USER: Final = "user"
 RETENTION: Final = "retention"
 
@@ -23,7 +25,8 @@ class ErasureFacts(BaseModel):
 
     `classes` counts rows; `entries` are the ranges of the entries that were emptied;
     `mentions` of them, in the ranges `mention_entries`, are about somebody else, and
-    `mentions_left` were left as they are.
+    `mentions_left` were left as they are. An erasure of many entries is recorded by
+    several, of which only the first counts.
     """
 
     legal_basis: str
@@ -64,7 +67,10 @@ def erase(tx: Transaction, target: Target, planned: Erasure, *, actor_id: str) -
         entity_type=planned.subject_type,
         entity_id=planned.subject_id,
         actor_id=actor_id,
-        payload=canonical_json(planned.facts.model_dump(mode="json")),
+        payloads=[
+            canonical_json(each.model_dump(mode="json"))
+            for each in _parts(planned.facts)
+        ],
     )
 
 
@@ -95,11 +101,35 @@ def counted(classes: Sequence[DataClass], counts: Counts) -> Mapping[str, int]:
 
 
 def from_record(row: RecordedErasure) -> Erasure:
+    return from_records([row])
+
+
+def from_records(rows: Sequence[RecordedErasure]) -> Erasure:
+    """Return what the entries of one erasure say, the first of them first."""
+    first, *others = rows
+    facts = ErasureFacts.model_validate_json(first.payload)
+    for row in others:
+        more = ErasureFacts.model_validate_json(row.payload)
+        facts.entries += more.entries
+        facts.mention_entries += more.mention_entries
     return Erasure(
-        seq=row.seq,
-        erased_at=row.recorded_at,
-        erased_by=row.actor_id,
-        subject_type=row.entity_type,
-        subject_id=row.entity_id,
-        facts=ErasureFacts.model_validate_json(row.payload),
+        seq=first.seq,
+        erased_at=first.recorded_at,
+        erased_by=first.actor_id,
+        subject_type=first.entity_type,
+        subject_id=first.entity_id,
+        facts=facts,
     )
+
+
+def _parts(facts: ErasureFacts) -> Iterator[ErasureFacts]:
+    """Divide what one entry can not list. The first part has all the counts."""
+    longest = max(len(facts.entries), len(facts.mention_entries), 1)
+    for start in range(0, longest, RANGES_AT_ONCE):
+        end = start + RANGES_AT_ONCE
+        listed = {
+            "entries": facts.entries[start:end],
+            "mention_entries": facts.mention_entries[start:end],
+        }
+        counts = {"classes": {}, "mentions": 0, "mentions_left": 0} if start > 0 else {}
+        yield facts.model_copy(update=listed | counts)

@@ -20,6 +20,7 @@ from services.erasing import (
     counted,
     erase,
     from_record,
+    from_records,
     refused,
 )
 from services.erasure_errors import ReasonNamesPersonError, refuse_if_obstructed
@@ -83,10 +84,10 @@ class ErasureService:
     def get_erasure(self, user_id: UUID) -> Erasure:
         """Return the report of a person who was erased. Raises UserNotFoundError."""
         with self._database.read() as tx:
-            found = erasure.get_of_user(tx, user_id)
-        if found is None:
+            found = erasure.list_of_user(tx, user_id)
+        if not found:
             raise UserNotFoundError(user_id)
-        return from_record(found)
+        return from_records(found)
 
     def list_erasures(self, *, before: int | None, limit: int) -> Page[Erasure]:
         """Return what was erased, the newest first: people, and by retention."""
@@ -124,9 +125,8 @@ def _plan(
     person = erasure.get_person(tx, user_id)
     if person is None:
         raise UserNotFoundError(user_id)
-    done = erasure.get_of_user(tx, user_id)
-    if done is not None:
-        return from_record(done), None
+    if done := erasure.list_of_user(tx, user_id):
+        return from_records(done), None
     pattern = mention_pattern(person)
     for field in ("legal_basis", "reason") if data_class is None else ():
         if is_mentioned(person, getattr(wanted, field)):

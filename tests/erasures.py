@@ -24,7 +24,9 @@ def erase_entries(
             entity_type="user",
             entity_id="somebody",
             actor_id="system",
-            payload=canonical_json(
-                {"entries": ranges, "legal_basis": legal_basis, "reason": "a test"}
-            ),
+            payloads=[
+                canonical_json(
+                    {"entries": ranges, "legal_basis": legal_basis, "reason": "a test"}
+                )
+            ],
         )

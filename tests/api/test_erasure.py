@@ -17,6 +17,7 @@ from models import erasure
 from models.database import ConnectionSettings, ConstraintError, Database
 from services.analysis_job import AnalysisJob
 from services.audit_verification import verify
+from services.erasing import RANGES_AT_ONCE
 from tests.at_once import at_once
 from tests.audit_trail import run, scalar
 from tests.exams import ONE_OF_EACH, Json, active, body, entries, start, watch
@@ -52,6 +53,28 @@ IN_TEXT = """
 READABLE = "SELECT count(*) FROM audit_log WHERE payload IS NOT NULL"
 STILL_SAID = """
     SELECT event_type FROM audit_log WHERE actor_id = %s AND payload IS NOT NULL
+"""
+
+# Every other entry is about the person.
+DENIALS = """
+    SELECT audit_append(
+        array_agg('access.denied'::text), array_agg('access'::text),
+        array_agg('GET /'::text),
+        array_agg(CASE WHEN number %% 2 = 0 THEN %s ELSE 'system' END),
+        array_agg(NULL::uuid), array_agg('{}'::text))
+      FROM generate_series(1, 2 * %s) AS numbers(number)
+"""
+ENDED_TOGETHER = """
+    BEGIN;
+    UPDATE attempts SET end_reason = 'closed' WHERE id IN (%(one)s, %(other)s);
+    INSERT INTO proctoring_events (id, attempt_id, batch_id, client_event_id,
+                                   event_type, event_class, severity, occurred_at,
+                                   payload)
+    VALUES (gen_random_uuid(), %(other)s, gen_random_uuid(), gen_random_uuid(),
+            'session.submitted', 'lifecycle', 'info', clock_timestamp(), '{}');
+    SELECT audit_append_one('attempt.ended', 'attempt', %(one)s, 'system', %(one)s,
+                            '{"reason":"closed"}');
+    COMMIT
 """
 
 
@@ -227,6 +250,44 @@ def test_no_digest_of_his_answers_is_left_with_who_sat_beside_him(
         erase(who)
 
     assert [digests_of_answers(sql, each) for each in papers] == [[], []]
+
+
+@pytest.mark.usefixtures("case")
+def test_what_one_entry_can_not_list_several_do(
+    api: Api, ada: Persona, alice: Persona, sql: connection, erase: Callable[..., Json]
+) -> None:
+    run(sql, DENIALS, str(alice.id), RANGES_AT_ONCE)
+    planned = erase(query="?dry_run=true")
+
+    done = erase()
+
+    parts = entries(sql, "data.erased")
+    assert [len(each["entries"]) for each in parts] == [
+        RANGES_AT_ONCE,
+        len(done["entries"]) - RANGES_AT_ONCE,
+    ]
+    assert [each["mentions"] for each in parts] == [1, 0]
+    assert [bool(each["classes"]) for each in parts] == [True, False]
+    own = body(api.as_(ada).get(f"/api/users/{alice.id}/erasure"))
+    assert done["entries"] == planned["entries"] == own["entries"]
+    assert done["entry_count"] == scalar(
+        sql, "SELECT count(*) FROM audit_log WHERE payload IS NULL"
+    )
+
+
+def test_an_entry_that_speaks_of_others_too_can_be_erased(
+    api: Api, ada: Persona, alice: Persona, sql: connection, case: Case
+) -> None:
+    ids = {"one": case.attempt["id"], "other": case.other["id"]}
+    with sql.cursor() as cursor:
+        # So it was when several ended together.
+        cursor.execute(ENDED_TOGETHER, ids)
+
+    why = WHY | {"erase_mentions": False}
+    body(api.as_(ada).post(f"/api/users/{alice.id}/erasure", json=why))
+
+    text = 'SELECT payload FROM audit_log WHERE payload = \'{"reason":"closed"}\''
+    assert run(sql, text) == []
 
 
 @pytest.mark.usefixtures("case")
@@ -510,7 +571,7 @@ def test_the_database_refuses_by_itself_what_a_hold_keeps(
             entity_type="user",
             entity_id=str(alice.id),
             actor_id="system",
-            payload='{"entries":[],"legal_basis":"none"}',
+            payloads=['{"entries":[],"legal_basis":"none"}'],
         )
 
 

@@ -23,6 +23,7 @@ from services.background import jobs
 from tests.audit_trail import run, scalar
 from tests.by_hand import stated
 from tests.exams import ONE_OF_EACH, Json, active, body, entries, start
+from tests.logins import log_in
 from tests.personas import Api, Persona
 from tests.reports import observed, record
 
@@ -329,10 +330,42 @@ def test_the_database_keeps_answers_that_have_yet_to_be_graded(
             entity_type="retention",
             entity_id="answers",
             actor_id="system",
-            payload='{"entries":[],"legal_basis":"none"}',
+            payloads=['{"entries":[],"legal_basis":"none"}'],
         )
 
     assert refused.value.constraint == "erasure_ungraded"
+
+
+@pytest.mark.parametrize("held", ["user", "attempt", "exam"])
+def test_the_database_keeps_what_is_said_of_a_login_while_there_is_a_hold(
+    *,
+    api: Api,
+    ada: Persona,
+    alice: Persona,
+    database: Database,
+    sql: connection,
+    old: Json,
+    held: str,
+) -> None:
+    log_in(api, alice.email)
+    login = scalar(sql, "SELECT max(seq) FROM audit_log")
+    ids = {"user": alice.id, "attempt": old["id"], "exam": old["exam_id"]}
+    hold = {f"{held}_id": str(ids[held]), "reason": "lawsuit 3 O 17/26"}
+    # Placed when it had been decided already what is old.
+    body(api.as_(ada).post("/api/legal-holds", json=hold), 201)
+
+    with (
+        pytest.raises(ConstraintError, match="erasure_held"),
+        database.transaction() as tx,
+    ):
+        erasure.erase(
+            tx,
+            Target(classes=[DataClass.NETWORK_ADDRESSES]),
+            entity_type="retention",
+            entity_id="network_addresses",
+            actor_id="system",
+            payloads=[f'{{"entries":[[{login},{login}]],"legal_basis":"none"}}'],
+        )
 
 
 @pytest.mark.parametrize("data_class", ["answers", "event_payloads"])
@@ -384,7 +417,6 @@ def test_an_analysis_under_way_keeps_nothing_of_what_is_erased(
         store(tx, judge(prepared, attempt_id), audit.SYSTEM)
 
 
-@pytest.mark.usefixtures("old")
 def test_what_an_analysis_rests_on_can_not_be_guessed_once_it_is_erased(
     database: Database, sql: connection, old: Json, rule: Callable[..., None]
 ) -> None:
@@ -418,6 +450,7 @@ def test_what_was_erased_before_is_not_reported_again(
     assert erased["classes"]["analyses"] == 0
 
 
+@pytest.mark.usefixtures("old")
 def test_an_analysis_that_comes_too_late_is_left(
     *,
     database: Database,
