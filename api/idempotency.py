@@ -7,6 +7,7 @@ says so.
 """
 
 import hmac
+import logging
 import re
 from collections.abc import Callable
 from hashlib import sha256
@@ -14,9 +15,16 @@ from hashlib import sha256
 from flask import Flask, Response, current_app, g, request
 
 from models import idempotency_key
-from models.database import Database, Transaction, before_commit
+from models.database import (
+    Database,
+    DatabaseUnavailableError,
+    Transaction,
+    before_commit,
+)
 from services import errors
 from utils.addresses import caller_at
+
+logger = logging.getLogger(__name__)
 
 # What an answer says beside its body that is true of the work, not of this request.
 KEPT_HEADERS = ("ETag", "Location")
@@ -93,20 +101,24 @@ def answered_once(key: str, carry_out: Callable[[], Response]) -> Response:
         response = carry_out()
     finally:
         before_commit.reset(token)
-    with database.bookkeeping() as tx:
-        idempotency_key.keep(
-            tx,
-            scope,
-            route,
-            key,
-            status=response.status_code,
-            body=response.get_data(as_text=True),
-            headers={
-                name: response.headers[name]
-                for name in KEPT_HEADERS
-                if name in response.headers
-            },
-        )
+    try:
+        with database.bookkeeping() as tx:
+            idempotency_key.keep(
+                tx,
+                scope,
+                route,
+                key,
+                status=response.status_code,
+                body=response.get_data(as_text=True),
+                headers={
+                    name: response.headers[name]
+                    for name in KEPT_HEADERS
+                    if name in response.headers
+                },
+            )
+    except DatabaseUnavailableError:
+        # The work is done: a 503 would say to send it again, which gives nothing.
+        logger.warning("an answer could not be kept")
     return response
 
 

@@ -16,6 +16,11 @@ from tests.personas import Api, Enrol, Persona
 
 KEY = {"Idempotency-Key": "exam-1"}
 EXAM: Json = new_exam(title="Once")
+AWAY = """
+    CREATE FUNCTION away() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE EXCEPTION 'away' USING ERRCODE = 'admin_shutdown'; END $$;
+    CREATE TRIGGER away BEFORE UPDATE ON idempotency_keys EXECUTE FUNCTION away()
+"""
 SNOW = b"Snow is white.{T}\n"
 
 
@@ -110,6 +115,19 @@ def test_work_whose_answer_was_never_kept_is_not_done_again(
     again = create(api, ada)
 
     assert again.status_code == 409
+    assert slug_of(again) == "request-already-carried-out"
+    assert titles(sql) == ["Once"]
+
+
+def test_an_answer_that_can_not_be_kept_is_given_all_the_same(
+    api: Api, ada: Persona, sql: connection
+) -> None:
+    """The database is lost right after the commit, or all connections are busy."""
+    run(sql, AWAY)
+
+    first, again = create(api, ada), create(api, ada)
+
+    assert body(first, 201)["title"] == "Once"
     assert slug_of(again) == "request-already-carried-out"
     assert titles(sql) == ["Once"]
 
