@@ -438,6 +438,22 @@ INSERT INTO schema_migrations (version, name, sha256) VALUES
 COMMIT;
 \endif
 
+SELECT NOT EXISTS (SELECT FROM schema_migrations WHERE version = 27)
+    AS is_pending \gset
+\if :is_pending
+\echo applying 0027_attempts_of_users.sql
+BEGIN;
+-- What its queries return is of no interest here.
+\o /dev/null
+\ir migrations/0027_attempts_of_users.sql
+\o
+RESET ROLE;
+INSERT INTO schema_migrations (version, name, sha256) VALUES
+    (27, 'attempts_of_users',
+     '360f1e1810a7a4d865ed21a03908b33a5448ae60a471992d03f8fa16c07550c5');
+COMMIT;
+\endif
+
 DO $$ BEGIN PERFORM pg_advisory_unlock(31651020127104882); END $$;
 RESET lock_timeout;
 RESET search_path;

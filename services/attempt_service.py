@@ -43,6 +43,7 @@ from services.exam_session_security import require_hold
 from services.open_questions import OpenQuestions
 from services.paper import Paper, Sheet
 from services.server_events import record_server_event
+from services.tokens import InvalidTokenError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,8 @@ class AttemptService:
     ) -> Started:
         """Start an attempt, or give the running one again to the login that holds it.
 
-        Raises what `attempt_start.start` raises.
+        Raises what `attempt_start.start` raises, and InvalidTokenError if the account
+        has been erased or disabled meanwhile.
         """
         try:
             with self._database.transaction() as tx:
@@ -92,6 +94,8 @@ class AttemptService:
                     tx, student, exam_id, self._questions, take_over=take_over
                 )
         except ConstraintError as error:
+            if error.constraint == "attempts_student_active":
+                raise InvalidTokenError from error
             if error.constraint != "attempts_deadline_check":
                 raise
             raise ExamClosedMeanwhileError from error

@@ -805,6 +805,31 @@ def test_a_hold_that_comes_during_an_erasure_waits_for_it(
         body(placed.result(), 201)
 
 
+def test_who_is_being_erased_starts_no_attempt(
+    api: Api,
+    ada: Persona,
+    mallory: Persona,
+    erase: Callable[..., Json],
+    sql: connection,
+    dsn: str,
+) -> None:
+    exam = active(api.as_(ada), mallory.id)
+    begin = partial(api.as_(mallory).post, f"/api/exams/{exam['id']}/start")
+
+    with closing(psycopg2.connect(dsn)) as other, ThreadPoolExecutor(2) as pool:
+        # An erasure comes to this when it has locked the account; a start never does.
+        run(other, "LOCK TABLE legal_holds")
+        erased = pool.submit(erase, mallory)
+        until_somebody_waits_for_a_lock(sql)
+        begun = pool.submit(begin)
+        until_somebody_waits_for_a_lock(sql, waiters=2)
+        other.rollback()
+
+        assert erased.result()["classes"]["account"] == 1
+        body(begun.result(), 401)
+    assert run(sql, "SELECT FROM attempts") == []
+
+
 @pytest.mark.usefixtures("case")
 def test_of_two_who_erase_at_once_both_get_the_report(
     app: Flask, ada: Persona, alice: Persona, sql: connection
