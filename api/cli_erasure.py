@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from api.context import services
 from api.schemas.erasure import ErasureResponse, HoldResponse
+from models.database import DatabaseUnavailableError
 from models.wire import problems_of
 from services.erasure_service import NewErasure
 from services.errors import DomainError
@@ -31,6 +32,10 @@ def _refusals() -> Iterator[None]:
         raise click.ClickException("\n".join(lines)) from error
     except DomainError as error:
         raise click.ClickException(str(error)) from error
+    except DatabaseUnavailableError as error:
+        raise click.ClickException(
+            "The database is busy or away. Try it again."
+        ) from error
 
 
 @erasure.command("user")
@@ -108,4 +113,6 @@ def run_command() -> None:
     with _refusals():
         while done := services().retention.run():
             steps += done
+            # The first run of a new rule takes minutes.
+            click.echo(f"{steps} transactions, and it goes on", err=True)
     click.echo(f"{steps} transactions")

@@ -1,9 +1,11 @@
 """What was kept long enough is erased in the background, and the log verifies."""
 
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from uuid import UUID
 
+import psycopg2
 import pytest
 from flask import Flask
 from psycopg2.extensions import connection
@@ -243,6 +245,34 @@ def test_the_terminal_is_told_of_a_row_that_somebody_changed(
     assert refused.exit_code == 1
     assert "is not what the audit log says" in refused.output
     assert responses(sql, old) == ["As my grandmother said."]
+
+
+def test_the_terminal_says_how_far_it_has_come(
+    app: Flask, sql: connection, old: Json, rule: Callable[..., None]
+) -> None:
+    rule(answers=30)
+
+    done = app.test_cli_runner().invoke(args=["retention", "run"])
+
+    # Once to erase, and once to find that there is no more.
+    assert done.stderr.splitlines() == [
+        f"{steps} transactions, and it goes on" for steps in (1, 2)
+    ]
+    assert done.stdout.splitlines() == ["2 transactions"]
+    assert responses(sql, old) == [None]
+
+
+def test_the_terminal_is_told_when_somebody_is_in_the_way(
+    app: Flask, dsn: str, old: Json, rule: Callable[..., None]
+) -> None:
+    rule(answers=30)
+
+    with closing(psycopg2.connect(dsn)) as other:
+        run(other, "SELECT FROM attempts WHERE id = %s FOR UPDATE", old["id"])
+        refused = app.test_cli_runner().invoke(args=["retention", "run"])
+
+    assert refused.exit_code == 1
+    assert "busy or away" in refused.stderr
 
 
 def test_answers_that_have_yet_to_be_graded_are_kept(
