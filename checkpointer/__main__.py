@@ -314,7 +314,9 @@ def _parser() -> argparse.ArgumentParser:
     signing[0].add_argument(
         "--interval", type=float, default=1.0, metavar="SECONDS", help="default: 1"
     )
-    add(keygen).add_argument("--name", help="default: the log's origin")
+    add(keygen).add_argument(
+        "--name", help="the log's origin; by default the database is asked for it"
+    )
     add(rotate)
     add(new_epoch)
     add(show)

@@ -93,6 +93,7 @@ class Checkpointer:
         with self._database.read() as tx:
             newest = checkpoint.get_newest(tx)
         self._compare_published(newest, news.origin)
+        self._check_name(news.origin)
         self._tree = self._resume(is_thorough=is_thorough)
         if state is not None and (newest is None or newest.size < state.size):
             self._publish(state)
@@ -236,6 +237,22 @@ class Checkpointer:
                 f"The checkpoint of {newest.size} entries in the database has another"
                 " root than the one that was signed."
             )
+
+    def _check_name(self, origin: str) -> None:
+        """See that the key is called as the log, by which everybody looks for it."""
+        name = read_keys(self._files.keys).signers[0].verifier.name
+        if name == origin:
+            return
+        why = (
+            f"The key in {self._files.keys} is called {name}, and the log {origin}:"
+            " no witness, receipt or policy would find its signatures."
+        )
+        if self._state is None:
+            raise CheckpointFileError(
+                f"{why} Move it away: `python -m checkpointer keygen` makes another."
+            )
+        # What was signed so far is not worth less if it goes on.
+        logger.error(why)
 
     def _is_over(self, published: str, origin: str) -> bool:
         """Say whether an epoch has ended, and its operator has been told (new-epoch).

@@ -17,6 +17,7 @@ from services import audit
 from services.checkpoint_files import (
     CheckpointFileError,
     Files,
+    make_keys,
     read_keys,
     rotate_keys,
 )
@@ -646,6 +647,38 @@ def test_keys_are_private_and_never_overwritten(
     done = program(connection_settings, elsewhere, "once")
     assert done.returncode == 1
     assert "keygen` makes one" in done.stderr
+
+
+def test_a_key_that_is_not_called_as_the_log_signs_nothing(
+    connection_settings: ConnectionSettings, sql: connection, tmp_path: Path
+) -> None:
+    """Witnesses, receipts and policies look for the log's key by the log's name."""
+    files = Files(keys=tmp_path / "keys.json", state=tmp_path / "state.json")
+    program(connection_settings, files, "keygen", "--name", "exams.example.edu/log")
+
+    done = program(connection_settings, files, "once")
+
+    assert done.returncode == 1
+    assert "is called exams.example.edu/log, and the log proctoring/" in done.stderr
+    assert published(sql) == {}
+
+
+def test_a_log_that_was_signed_under_another_name_goes_on(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    sql: connection,
+    files: Files,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sign(connection_settings, files)
+    files.keys.unlink()
+    make_keys(files.keys, "exams.example.edu/log")
+    append(database)
+
+    sign(connection_settings, files)
+
+    assert list(published(sql)) == [1, 2]
+    assert "is called exams.example.edu/log" in caplog.text
 
 
 def test_no_command_prints_the_private_key(
