@@ -46,7 +46,8 @@ class Due:
     note: str
 
 
-# The newest, if this authority has not stamped it, nor any within the interval.
+# The newest, if this authority has not stamped it, nor any within the interval. A row of
+# the future was stored while the clock was ahead: it says nothing of today.
 GET_DUE: LiteralString = """
     SELECT newest.size, coalesce(newest.cosigned_note, newest.note) AS note
       FROM (SELECT size, note, cosigned_note FROM checkpoints
@@ -55,8 +56,9 @@ GET_DUE: LiteralString = """
            SELECT FROM checkpoint_timestamps AS stamped
             WHERE stamped.tsa_url = %(tsa_url)s
               AND (stamped.size = newest.size
-                   OR stamped.received_at > clock_timestamp()
-                      - make_interval(secs => %(interval_seconds)s)))
+                   OR stamped.received_at BETWEEN clock_timestamp()
+                          - make_interval(secs => %(interval_seconds)s)
+                      AND clock_timestamp()))
 """
 
 INSERT: LiteralString = """

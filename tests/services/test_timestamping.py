@@ -125,6 +125,33 @@ def test_it_is_done_once_in_the_interval_and_for_news_only(
     assert len(authority.questions) == 2
 
 
+def test_a_clock_that_was_ahead_once_does_not_end_it(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    signing: Database,
+    sql: connection,
+    files: Files,
+    authority: Authority,
+) -> None:
+    daily = timestamping(signing, trusted(authority))
+    sign(connection_settings, files)
+    daily.stamp()
+    run(
+        sql,
+        "ALTER TABLE checkpoint_timestamps DISABLE TRIGGER ALL;"
+        " UPDATE checkpoint_timestamps SET received_at = '2090-01-01Z';"
+        " ALTER TABLE checkpoint_timestamps"
+        " ENABLE ALWAYS TRIGGER checkpoint_timestamps_no_change",
+    )
+    append(database)
+    sign(connection_settings, files)
+
+    assert [made.size for made in daily.stamp()] == [2]
+    append(database)
+    sign(connection_settings, files)
+    assert daily.stamp() == []
+
+
 def test_one_that_fails_is_left_alone_and_the_other_is_asked(
     connection_settings: ConnectionSettings,
     signing: Database,
