@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, LiteralString, TypeVar
@@ -493,6 +493,18 @@ class Database:
     def read(self) -> Iterator[Transaction]:
         """Read one snapshot. Nothing can be written, and nothing is flushed."""
         with self._connection() as connection:
+            tx = Transaction(connection, BEGIN_READING, self._patience_seconds)
+            yield tx
+            tx.finish_reading()
+
+    @contextmanager
+    def read_beside(self) -> Iterator[Transaction]:
+        """Read one snapshot on a connection of its own, which is no part of the pool.
+
+        For whoever looks how things stand when all others are lent out. Raises
+        DatabaseUnavailableError.
+        """
+        with _translated(), closing(self.settings.connect()) as connection:
             tx = Transaction(connection, BEGIN_READING, self._patience_seconds)
             yield tx
             tx.finish_reading()

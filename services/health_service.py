@@ -26,7 +26,8 @@ READY_FOR_SECONDS: Final = 1.0
 class Health:
     status: State | ReadOnly
     version: str
-    database: State
+    # `busy`: every connection of this process is lent out, so it was not asked.
+    database: State | Literal["busy"]
     # Whether entries can be appended: nothing is written without one.
     audit_log: State | ReadOnly
     # Whether it continues what was signed of it, as far as this process knows.
@@ -70,11 +71,11 @@ class HealthService:
         try:
             with self._database.read() as tx:
                 found = health.probe(tx)
-        except DatabaseUnavailableError:
+        except DatabaseUnavailableError as error:
             return Health(
                 status="unavailable",
                 version=VERSION,
-                database="unavailable",
+                database="busy" if isinstance(error, PoolBusyError) else "unavailable",
                 audit_log="unavailable",
                 log_check=LogCheck.NOT_CHECKED,
                 server_time=None,
@@ -130,7 +131,13 @@ class HealthService:
     def look(self) -> Operations | None:
         """Return how the work stands; None if the database does not say."""
         try:
-            with self._database.read() as tx:
-                return operations.look(tx)
+            try:
+                with self._database.read() as tx:
+                    return operations.look(tx)
+            except PoolBusyError:
+                # That is when somebody wants to know, and it is not the database that
+                # is away.
+                with self._database.read_beside() as tx:
+                    return operations.look(tx)
         except DatabaseUnavailableError:
             return None

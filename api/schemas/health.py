@@ -14,7 +14,9 @@ class HealthResponse(ResponseModel):
         " of it, so nothing is written until an admin has decided."
     )
     version: str
-    database: Literal["ok", "unavailable"]
+    database: Literal["ok", "busy", "unavailable"] = Field(
+        description="`busy`: all connections are in use, so it could not be asked."
+    )
     audit_log: Literal["ok", "read_only", "unavailable"]
     log_check: LogCheck = Field(
         description="Whether the log continues what witnesses have seen of it."

@@ -400,8 +400,13 @@ def test_a_busy_host_is_ready(app: Flask) -> None:
         for _ in range(database.settings.pool_size):
             held.enter_context(database.read())
         response = app.test_client().get("/health/ready")
+        health = app.test_client().get("/health")
 
     assert response.status_code == 200
+    # Nobody is to be woken for a failover.
+    assert health.status_code == 503
+    assert health.json is not None
+    assert health.json["database"] == "busy"
 
 
 def test_health_keeps_its_shape_when_the_database_is_away(settings: Settings) -> None:

@@ -191,6 +191,18 @@ def test_the_pool_says_who_has_and_who_waits(
     assert after("proctoring_pool_in_use") == before("proctoring_pool_in_use")
 
 
+def test_a_pool_that_is_lent_out_is_no_database_that_is_away(app: Flask) -> None:
+    """The alert of the one leads to more patience, that of the other to a failover."""
+    database: Database = app.extensions["database"]
+    with ExitStack() as held:
+        for _ in range(database.settings.pool_size):
+            held.enter_context(database.read())
+        meanwhile = scrape(app)
+
+    assert meanwhile("proctoring_database_up") == 1
+    assert meanwhile("proctoring_audit_entries_total") >= 1
+
+
 def test_the_bulkhead_says_who_hashes_waits_and_was_sent_away(app: Flask) -> None:
     before = scrape(app)
     hasher = PasswordHasher(rounds=4, concurrency=1, queue=1)
