@@ -19,7 +19,8 @@ EXAM: Json = new_exam(title="Once")
 AWAY = """
     CREATE FUNCTION away() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN RAISE EXCEPTION 'away' USING ERRCODE = 'admin_shutdown'; END $$;
-    CREATE TRIGGER away BEFORE UPDATE ON idempotency_keys EXECUTE FUNCTION away()
+    CREATE TRIGGER away BEFORE UPDATE ON idempotency_keys
+        FOR EACH ROW EXECUTE FUNCTION away()
 """
 SNOW = b"Snow is white.{T}\n"
 
