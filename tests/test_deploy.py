@@ -398,7 +398,8 @@ def test_the_standbys_login_gets_its_password_from_a_file(
     dsn: str, sql: connection, tmp_path: Path
 ) -> None:
     (tmp_path / "password").write_text(STRONG + "\n")
-    command = [program("psql"), "-f", DEPLOY / "two-hosts" / "replication.sql", dsn]
+    script = str(DEPLOY / "two-hosts" / "replication.sql")
+    command = [str(program("psql")), "-f", script, dsn]
     try:
         subprocess.run(
             command,

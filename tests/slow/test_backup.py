@@ -243,9 +243,9 @@ def test_a_backup_of_the_same_second_is_let_alone(
 
     class Stopped(datetime):
         @classmethod
-        def now(cls, tz: tzinfo | None = None) -> datetime:
+        def now(cls, tz: tzinfo | None = None) -> "Stopped":
             assert tz is UTC
-            return second
+            return cls(*second.timetuple()[:6], tzinfo=tz)
 
     monkeypatch.setattr(backup, "datetime", Stopped)
     others = tmp_path / f".proctoring-{second:%Y%m%dT%H%M%S}.draft"
