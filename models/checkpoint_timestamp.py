@@ -46,8 +46,8 @@ class Due:
     note: str
 
 
-# The newest, if this authority has not stamped it, nor any within the interval. A row of
-# the future was stored while the clock was ahead: it says nothing of today.
+# The newest, if this authority has not stamped it, nor any within the interval. A row
+# of the future was stored while the clock was ahead: it says nothing of today.
 GET_DUE: LiteralString = """
     SELECT newest.size, coalesce(newest.cosigned_note, newest.note) AS note
       FROM (SELECT size, note, cosigned_note FROM checkpoints
