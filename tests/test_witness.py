@@ -304,7 +304,9 @@ def test_an_answer_that_was_lost_is_given_again(witness: Running, log: Log) -> N
     assert witness.has_cosigned(log.note(20), witness.push(log, 20, 20))
 
 
-def test_cosignatures_do_not_go_back_in_time(state: Path, log: Log) -> None:
+def test_cosignatures_do_not_go_back_in_time(
+    state: Path, log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
     times = iter([NOON, NOON - 3600, NOON + 1])
     with serving(state, log, clock=lambda: next(times)) as witness:
         found = []
@@ -317,6 +319,10 @@ def test_cosignatures_do_not_go_back_in_time(state: Path, log: Log) -> None:
             found.append(checked.timestamp_seconds)
 
     assert found == [NOON, NOON, NOON + 1]
+    # An hour may have been the year 2090: who runs it has to hear of it.
+    assert [each.levelname for each in caplog.records if "future" in each.message] == [
+        "ERROR"
+    ]
 
 
 def test_the_state_refuses_to_go_back_by_itself(witness: Running, log: Log) -> None:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from utils.checkpoint import Checkpoint
 from utils.merkle import EMPTY_ROOT, verify_consistency
@@ -26,6 +27,9 @@ from witness.store import Fork, Seen, Store
 from witness.submission import Submission
 
 logger = logging.getLogger(__name__)
+
+# A clock that is put right goes back by less, and by itself.
+MAX_CLOCK_STEP_SECONDS: Final = 60
 
 # The keys that may sign for an origin. Two while one replaces the other.
 Logs = Mapping[str, Sequence[VerifierKey]]
@@ -111,7 +115,15 @@ class Witness:
         A cosignature says what was the largest tree at its time: with a clock that
         was set back, two of them would contradict each other.
         """
-        return max(1, self.clock(), 0 if seen is None else seen.cosigned_at)
+        now = self.clock()
+        last = 0 if seen is None else seen.cosigned_at
+        if last - now > MAX_CLOCK_STEP_SECONDS:
+            logger.error(
+                "the last cosignature is of the future: the clock is behind, or was"
+                ' ahead (docs/witness.md, "If the clock was ahead")',
+                extra={"last": last, "now": now},
+            )
+        return max(1, now, last)
 
 
 def _is_fork(checkpoint: Checkpoint, seen: Seen) -> bool:
