@@ -10,7 +10,7 @@ from flask.cli import AppGroup
 from api.context import services
 from api.schemas.blockchain import EntryResponse
 from models.audit_suspension import Suspension
-from models.database import DatabaseUnavailableError, LogSuspendedError
+from models.database_errors import DatabaseUnavailableError, LogSuspendedError
 from services.epochs import BrokenEpochsError
 from services.errors import DomainError
 

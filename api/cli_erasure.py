@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from api.context import services
 from api.schemas.erasure import ErasureResponse, HoldResponse
-from models.database import DatabaseUnavailableError
+from models.database_errors import DatabaseUnavailableError
 from models.wire import problems_of
 from services.erasure_service import NewErasure
 from services.errors import DomainError

@@ -7,7 +7,7 @@ from flask.cli import with_appcontext
 from pydantic import ValidationError
 
 from api.context import services
-from models.database import DatabaseUnavailableError, LogSuspendedError
+from models.database_errors import DatabaseUnavailableError, LogSuspendedError
 from models.wire import problems_of
 from services.account_fields import NewAdmin
 from services.errors import DomainError, UnprocessableError

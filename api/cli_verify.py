@@ -7,7 +7,7 @@ from flask.cli import with_appcontext
 
 from api.context import services
 from api.verifying import CannotVerifyError, Chosen, progress_bar, verifying
-from models.database import DatabaseUnavailableError
+from models.database_errors import DatabaseUnavailableError
 from services.audit_bookmark import BookmarkError
 from services.blockchain_service import BlockchainService
 

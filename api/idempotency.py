@@ -15,12 +15,9 @@ from hashlib import sha256
 from flask import Flask, Response, current_app, g, request
 
 from models import idempotency_key
-from models.database import (
-    Database,
-    DatabaseUnavailableError,
-    Transaction,
-    before_commit,
-)
+from models.database import Database
+from models.database_errors import DatabaseUnavailableError
+from models.transaction import Transaction, before_commit
 from services import errors
 from utils.addresses import caller_at
 

@@ -9,7 +9,7 @@ from flask_limiter import RateLimitExceeded
 from pydantic import JsonValue, ValidationError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from models.database import (
+from models.database_errors import (
     ConstraintError,
     DatabaseUnavailableError,
     LogSuspendedError,

@@ -21,7 +21,7 @@ import psycopg2
 from psycopg2.extensions import connection
 from psycopg2.extras import register_uuid
 
-from models.database import APPEND_ONE_AND_COMMIT, BEGIN_WRITING
+from models.transaction import APPEND_ONE_AND_COMMIT, BEGIN_WRITING
 
 PREPARE = """
     DROP TABLE IF EXISTS bench_events, bench_unchained;

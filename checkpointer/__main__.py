@@ -21,7 +21,8 @@ from checkpointer.loop import Loop, compare
 from config import ConfigError, database_from_env, read_policy
 from database.administration import environment
 from models import blockchain_log, checkpoint
-from models.database import Database, DatabaseUnavailableError
+from models.database import Database
+from models.database_errors import DatabaseUnavailableError
 from services.checkpoint_epoch import begin_epoch
 from services.checkpoint_files import (
     CheckpointFileError,

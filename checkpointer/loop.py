@@ -7,7 +7,7 @@ import time
 from types import FrameType
 from typing import Final
 
-from models.database import DatabaseUnavailableError
+from models.database_errors import DatabaseUnavailableError
 from services.checkpointer import Checkpointer, RefusedError
 from services.log_watch import LogWatch, Testimony
 from services.timestamping import Timestamping

@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from config.development import development_secret
-from models.database import ConnectionSettings
+from models.connection_settings import ConnectionSettings
 from services.witnessing import ConfiguredWitness
 from utils.addresses import IpNetwork, is_this_machine
 from utils.signed_note import NoteError, VerifierKey

@@ -18,7 +18,8 @@ from redis import RedisError
 
 from config.config import RateLimits
 from models import rate_limit
-from models.database import Database, DatabaseUnavailableError
+from models.database import Database
+from models.database_errors import DatabaseUnavailableError
 from models.rate_limit import Window
 from models.wire import canonical_email
 from services.account_service import WrongPasswordError

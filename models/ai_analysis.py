@@ -13,7 +13,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from models.attempt import AttemptStatus, ReviewStatus
-from models.database import Transaction, as_json
+from models.transaction import Transaction, as_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import LiteralString
 from uuid import UUID
 
-from models.database import Transaction
+from models.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

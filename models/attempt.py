@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from models.database import Transaction
+from models.transaction import Transaction
 
 
 class AttemptStatus(StrEnum):

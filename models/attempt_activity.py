@@ -9,7 +9,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from models.attempt import NETWORK_LEEWAY
-from models.database import Transaction
+from models.transaction import Transaction
 
 # How long a program may take, once its network is back, to send what it has kept.
 QUEUED_FOR = timedelta(seconds=60)

@@ -8,7 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from models.attempt import COLUMNS, Attempt, AttemptStatus
-from models.database import Transaction
+from models.transaction import Transaction
 
 ONLINE_FOR: Final = timedelta(seconds=20)
 LATE_FOR: Final = timedelta(seconds=45)

@@ -5,7 +5,7 @@ from typing import Final
 from uuid import UUID
 
 from models.attempt import RETURNING, Attempt
-from models.database import Transaction
+from models.transaction import Transaction
 
 # Who loses time that he counted on can still save what he has.
 NOTICE: Final = timedelta(seconds=60)

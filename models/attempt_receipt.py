@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
-from models.database import Transaction
+from models.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from typing import Final, LiteralString
 from uuid import UUID
 
 from models.attempt import RETURNING, Attempt, ReviewStatus
-from models.database import Transaction
+from models.transaction import Transaction
 
 # A verdict can be opened again, because it can be appealed against.
 NEXT_STATUSES: Final[dict[ReviewStatus, tuple[ReviewStatus, ...]]] = {

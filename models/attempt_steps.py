@@ -17,7 +17,7 @@ from models.attempt import (
     PlacedQuestion,
 )
 from models.attempt_deadline import OF_ATTEMPT, OF_ATTEMPTS
-from models.database import Transaction, as_json
+from models.transaction import Transaction, as_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,14 +33,9 @@ from models.audit_suspension import (
 )
 from models.audit_tree import StoredTree
 from models.blockchain_log import LIST_HEADS, Head
-from models.database import (
-    ConnectionSettings,
-    DatabaseUnavailableError,
-    Params,
-    Row,
-    RowError,
-    fetch_all,
-)
+from models.connection_settings import ConnectionSettings
+from models.database_errors import DatabaseUnavailableError, RowError
+from models.transaction import Params, Row, fetch_all
 
 # Three numbers of fixed size come as one field, just as an entry has them: a field less
 # is a tenth of a microsecond less, and a log has millions of entries. For the same

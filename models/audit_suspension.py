@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import LiteralString
 
 from models.audit_event import AuditEvent
-from models.database import Transaction
+from models.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
-from models.database import Params
+from models.transaction import Params
 
 
 @dataclass(frozen=True, slots=True)

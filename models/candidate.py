@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import LiteralString
 from uuid import UUID
 
-from models.database import Transaction
 from models.principal import Role
+from models.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import LiteralString
 
-from models.database import Transaction
+from models.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

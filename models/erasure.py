@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import Final, LiteralString
 from uuid import UUID
 
-from models.database import Transaction
 from models.principal import Role
+from models.transaction import Transaction
 
 
 class DataClass(StrEnum):

@@ -12,8 +12,8 @@ from uuid import UUID
 
 from models import ai_analysis
 from models.ai_analysis import AiAnalysis
-from models.database import Transaction
 from models.proctoring import ProctoringEvent
+from models.transaction import Transaction
 
 # More rows than any bundle has room for.
 ALL_ROWS: Final = 1_000_000

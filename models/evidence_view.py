@@ -10,8 +10,8 @@ from enum import StrEnum
 from typing import Final, LiteralString
 from uuid import UUID
 
-from models.database import Transaction
 from models.principal import Role
+from models.transaction import Transaction
 
 # Within this time the same look of the same viewer is one entry.
 NOTED_FOR: Final = timedelta(minutes=10)

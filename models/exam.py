@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from models.database import Transaction
+from models.transaction import Transaction
 
 
 class ExamStatus(StrEnum):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from models.database import Transaction
+from models.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

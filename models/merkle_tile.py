@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import LiteralString
 
-from models.database import Transaction
+from models.transaction import Transaction
 from utils.tiles import TileId
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import LiteralString
 
 from models.attempt import NETWORK_LEEWAY
-from models.database import Transaction
+from models.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from models.database import Transaction
+from models.transaction import Transaction
 
 
 # Not frozen, which would take three times as long, for a hundred of them at a time.

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from models.database import Transaction, as_json
 from models.question_types import QuestionKind
+from models.transaction import Transaction, as_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from models.database import Transaction
+from models.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

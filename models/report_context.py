@@ -6,7 +6,7 @@ from typing import LiteralString
 from uuid import UUID
 
 from models.attempt import AttemptClock
-from models.database import Transaction
+from models.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

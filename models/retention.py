@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import LiteralString
 from uuid import UUID
 
-from models.database import Transaction
+from models.transaction import Transaction
 
 
 class RetentionClass(StrEnum):

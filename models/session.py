@@ -7,8 +7,8 @@ from enum import StrEnum
 from typing import LiteralString
 from uuid import UUID
 
-from models.database import Transaction
 from models.principal import Principal
+from models.transaction import Transaction
 
 
 class EndedReason(StrEnum):

@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import LiteralString
 from uuid import UUID
 
-from models.database import Transaction
 from models.exam import ExamStatus
+from models.transaction import Transaction
 from utils import start_slots
 
 

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import LiteralString
 from uuid import UUID
 
-from models.database import Transaction
 from models.principal import Role
+from models.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

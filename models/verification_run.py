@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import LiteralString
 from uuid import UUID
 
-from models.database import Transaction
+from models.transaction import Transaction
 
 
 class RunState(StrEnum):

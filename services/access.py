@@ -3,9 +3,9 @@
 from uuid import UUID
 
 from models import exam, exam_proctor
-from models.database import Transaction
 from models.exam import Exam
 from models.principal import Principal, Role
+from models.transaction import Transaction
 from services import errors
 
 

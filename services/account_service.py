@@ -4,10 +4,12 @@ from uuid import UUID
 
 from models import session, user
 from models.audit_event import AuditEvent
-from models.database import ConstraintError, Database, Transaction
+from models.database import Database
+from models.database_errors import ConstraintError
 from models.page import Page, paged
 from models.principal import Principal, Role
 from models.session import EndedReason, Session
+from models.transaction import Transaction
 from models.user import Credentials, NewUser, User
 from models.wire import canonical_email
 from services import audit, errors

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from models.database import Transaction
+from models.transaction import Transaction
 from services.server_events import record_server_event
 from utils.addresses import has_moved, is_other_network
 

@@ -8,9 +8,9 @@ from typing import Final
 from uuid import UUID
 
 from models import exam, question, risk_subject
-from models.database import Transaction
 from models.question import Question
 from models.risk_subject import Subject
+from models.transaction import Transaction
 from services.access import ExamNotFoundError
 from services.analysis_inputs import read_inputs
 from services.proctoring_policy import ProctoringPolicy

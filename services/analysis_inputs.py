@@ -10,12 +10,12 @@ from uuid import UUID
 
 from models import answer, risk_subject
 from models.answer import Answer
-from models.database import Transaction
 from models.question import Question
 from models.question_response import Response, parse_response, response_to_json
 from models.question_storage import ChoiceBody, parse_body
 from models.question_types import QuestionKind
 from models.risk_subject import SeenEvent, Subject, Write
+from models.transaction import Transaction
 from services import grading
 from services.attempt_holds import Hold, Holds
 from services.event_catalogue import EVENT_TYPES, EventClass, Severity

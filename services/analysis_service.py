@@ -11,9 +11,11 @@ from uuid import UUID
 from models import ai_analysis
 from models.ai_analysis import RankedAttempt
 from models.audit_event import AuditEvent
-from models.database import ConstraintError, Database, Transaction
+from models.database import Database
+from models.database_errors import ConstraintError
 from models.page import Page, paged
 from models.principal import Principal, Role
+from models.transaction import Transaction
 from services import analysis_record, audit, errors
 from services.access import require_exam
 from services.analysis_cohort import Prepared, prepare_anew

@@ -11,10 +11,12 @@ from models import assignment, attempt, attempt_deadline, exam_proctor
 from models.assignment import ListedAssignment
 from models.attempt import Attempt
 from models.audit_event import AuditEvent
-from models.database import ConstraintError, Database, Transaction
+from models.database import Database
+from models.database_errors import ConstraintError
 from models.exam_proctor import ExamProctor
 from models.page import Page, paged
 from models.principal import Principal, Role
+from models.transaction import Transaction
 from models.wire import Integer, Number, WireModel
 from services import attempt_ending, audit, errors
 from services.access import require_exam

@@ -4,8 +4,8 @@ from uuid import UUID
 
 from models import attempt
 from models.attempt import Attempt
-from models.database import Transaction
 from models.principal import Principal
+from models.transaction import Transaction
 from services.access import ExamNotFoundError, require_exam
 from services.attempt_errors import AttemptNotFoundError, OwnAttemptError
 

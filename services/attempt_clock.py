@@ -10,8 +10,8 @@ from uuid import UUID
 
 from models.attempt import Attempt
 from models.audit_event import AuditEvent
-from models.database import Transaction
 from models.principal import Principal
+from models.transaction import Transaction
 from services import audit
 
 

@@ -15,10 +15,10 @@ from models.answer import Answer, Mark
 from models.attempt import Attempt, AttemptStatus, EndedBy
 from models.attempt_steps import Outcome
 from models.audit_event import AuditEvent
-from models.database import Transaction
 from models.exam import Exam
 from models.question import Question
 from models.question_response import parse_response
+from models.transaction import Transaction
 from services import audit, grading
 from services.attempt_clock import clock_of
 from services.server_events import record_server_events

@@ -12,9 +12,9 @@ from models import (
 )
 from models.attempt import Attempt
 from models.audit_event import AuditEvent
-from models.database import Transaction
 from models.exam import ExamStatus
 from models.principal import Principal
+from models.transaction import Transaction
 from services import audit
 from services.attempt_access import lock_attempt, require_attempt
 from services.attempt_clock import clock_of

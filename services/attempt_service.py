@@ -16,7 +16,8 @@ from models.answer import NewAnswer, SavedVersion, StoredVersion
 from models.attempt import NETWORK_LEEWAY, Attempt, AttemptStatus, EndedBy
 from models.attempt_activity import Refused
 from models.audit_event import AuditEvent
-from models.database import ConstraintError, Database, Transaction
+from models.database import Database
+from models.database_errors import ConstraintError
 from models.page import Page, paged
 from models.principal import Principal
 from models.question import OpenQuestion
@@ -25,6 +26,7 @@ from models.question_response import (
     parse_response,
     response_to_json,
 )
+from models.transaction import Transaction
 from services import attempt_ending, attempt_start, audit, paper
 from services.attempt_errors import (
     AnswersInvalidError,

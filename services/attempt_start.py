@@ -16,9 +16,9 @@ from models import (
 from models.attempt import Attempt
 from models.attempt_steps import NewAttempt
 from models.audit_event import AuditEvent
-from models.database import Transaction
 from models.exam import Exam, ExamStatus
 from models.principal import Principal
+from models.transaction import Transaction
 from services import attempt_ending, audit, paper
 from services.access import ExamNotFoundError
 from services.address_changes import note_if_moved

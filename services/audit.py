@@ -6,7 +6,7 @@ from uuid import UUID
 
 from models.audit_entry import NewEntry, PendingEntry
 from models.audit_event import AuditEvent
-from models.database import Transaction
+from models.transaction import Transaction
 from utils.blockchain_hasher import CanonicalJson, canonical_json
 
 SYSTEM_ACTOR_ID: Final = "system"

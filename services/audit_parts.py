@@ -10,7 +10,7 @@ from typing import Final
 
 from models.audit_snapshot import EPOCH_US, ReadInterruptedError, fields_of, snapshot
 from models.audit_source import LogSource
-from models.database import ConnectionSettings
+from models.connection_settings import ConnectionSettings
 from services.audit_anchors import Anchors
 from services.audit_bookmark import Bookmark
 from services.audit_check import (

@@ -11,7 +11,7 @@ from typing import TypeVar
 from models.audit_source import LogSource
 from models.audit_suspension import OriginEntry, Suspension
 from models.blockchain_log import Head
-from models.database import RowError
+from models.database_errors import RowError
 from services.audit_findings import ErrorClass, Finding
 from services.epochs import Contradicted
 

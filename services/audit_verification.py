@@ -15,7 +15,7 @@ from models import protected_rows
 from models.audit_snapshot import ReadInterruptedError, snapshot
 from models.audit_source import LogSource
 from models.audit_surroundings import UnreadableTablesError
-from models.database import ConnectionSettings
+from models.connection_settings import ConnectionSettings
 from services.audit_anchors import NO_ANCHORS, Anchors
 from services.audit_bookmark import Bookmark
 from services.audit_check import MAX_FINDINGS, Progress, RangeResult

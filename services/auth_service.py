@@ -9,9 +9,11 @@ from hashlib import sha256
 from config import Settings
 from models import attempt, refresh_token, session, user
 from models.audit_event import AuditEvent
-from models.database import Database, DatabaseUnavailableError, Transaction
+from models.database import Database
+from models.database_errors import DatabaseUnavailableError
 from models.principal import Principal
 from models.session import Client, EndedReason, Session
+from models.transaction import Transaction
 from models.user import Credentials, User
 from models.wire import canonical_email
 from services import audit, errors

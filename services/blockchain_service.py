@@ -11,9 +11,10 @@ from models import audit_suspension, blockchain_log
 from models.audit_event import AuditEvent
 from models.audit_suspension import Suspension
 from models.blockchain_log import AuditEntry, EventCount, Head
-from models.database import Database, Transaction
+from models.database import Database
 from models.page import Page, paged
 from models.principal import Principal, Role
+from models.transaction import Transaction
 from services import audit, errors
 from services.access import ExamNotFoundError, require_exam
 from services.attempt_access import require_attempt

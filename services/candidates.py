@@ -7,8 +7,8 @@ from uuid import UUID
 from pydantic import Field
 
 from models import candidate
-from models.database import Transaction
 from models.principal import Role
+from models.transaction import Transaction
 from models.wire import Email, canonical_email
 from services import errors
 

@@ -13,7 +13,8 @@ from models import checkpoint, merkle_tile
 from models.audit_event import AuditEvent
 from models.audit_snapshot import ReadInterruptedError, snapshot
 from models.checkpoint import News, StoredCheckpoint
-from models.database import Database, DatabaseUnavailableError
+from models.database import Database
+from models.database_errors import DatabaseUnavailableError
 from models.merkle_tile import Tile
 from services.checkpoint_files import (
     CheckpointFileError,

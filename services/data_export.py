@@ -16,10 +16,11 @@ from uuid import UUID
 
 from models import blockchain_log, evidence_view, exam, personal_data, user
 from models.audit_event import AuditEvent
-from models.database import Database, Transaction
+from models.database import Database
 from models.page import FROM_THE_NEWEST
 from models.personal_data import HeldAttempt, Record
 from models.principal import Principal
+from models.transaction import Transaction
 from services import audit, data_export_rules, errors
 from services.data_export_sections import FORMAT, LEFT_OUT, NOTES, SECTIONS
 from services.pseudonyms import Pseudonyms

@@ -4,7 +4,8 @@ import random
 from uuid import UUID
 
 from models import attempt, exam
-from models.database import Database, DatabaseUnavailableError
+from models.database import Database
+from models.database_errors import DatabaseUnavailableError
 from models.exam import ExamStatus
 from services import attempt_ending, audit
 from services.exam_status import record_change

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from models import audit_suspension, checkpoint, user
 from models.audit_event import AuditEvent
 from models.audit_suspension import Contradiction, Suspension
-from models.database import Database, Transaction
+from models.database import Database
 from models.principal import Role
+from models.transaction import Transaction
 from models.user import User
 from models.wire import canonical_email
 from services import audit, errors

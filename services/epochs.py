@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models import audit_suspension
 from models.audit_suspension import OriginEntry, Suspension
-from models.database import Transaction
+from models.transaction import Transaction
 
 FIRST: Final = 1
 

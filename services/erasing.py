@@ -9,8 +9,9 @@ from typing import Annotated, Final
 from pydantic import BaseModel, Field
 
 from models import erasure
-from models.database import ConstraintError, Transaction
+from models.database_errors import ConstraintError
 from models.erasure import Counts, DataClass, RecordedErasure, Target
+from models.transaction import Transaction
 from services.erasure_errors import LegalHoldError, RowsDeviateError, UngradedError
 from utils.blockchain_hasher import canonical_json
 

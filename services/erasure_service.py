@@ -6,10 +6,11 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from models import erasure
-from models.database import Database, Transaction
+from models.database import Database
 from models.erasure import ConcernedEntry, DataClass, Person, Target
 from models.page import Page, paged
 from models.principal import Principal, Role
+from models.transaction import Transaction
 from models.wire import Line, Text, WireModel
 from services.audit import SYSTEM_ACTOR_ID
 from services.erased_entries import ranges_of

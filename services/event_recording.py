@@ -9,9 +9,9 @@ from pydantic import JsonValue
 from models import proctoring
 from models.audit_entry import PendingEntry
 from models.audit_event import AuditEvent
-from models.database import Transaction
 from models.principal import Principal
 from models.proctoring import Activity, ProctoringEvent, Progress, Recorded
+from models.transaction import Transaction
 from services import audit
 from services.event_catalogue import EventClass
 from services.risk.context import EXPLAINING

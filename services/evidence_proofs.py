@@ -7,8 +7,8 @@ from models import checkpoint, checkpoint_timestamp
 from models.audit_event import AuditEvent
 from models.checkpoint import StoredCheckpoint
 from models.checkpoint_timestamp import StoredTimestamp
-from models.database import Transaction
 from models.evidence import SealedEntry
+from models.transaction import Transaction
 from services.evidence_bundle import Anchor, EarlierCheckpoint, Stamp
 from services.merkle_service import prove_consistency, prove_inclusions
 from utils.witness_policy import WitnessPolicy, judge

@@ -11,9 +11,10 @@ from uuid import UUID
 from models import answer, attempt, blockchain_log, checkpoint, evidence, question
 from models.audit_entry import PendingEntry
 from models.audit_event import AuditEvent
-from models.database import Database, Transaction
+from models.database import Database
 from models.evidence import Extent
 from models.principal import Principal
+from models.transaction import Transaction
 from services import audit, errors
 from services.attempt_access import require_attempt
 from services.attempt_errors import AttemptNotFoundError

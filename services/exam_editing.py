@@ -9,11 +9,11 @@ from uuid import UUID, uuid4
 
 from models import exam, question
 from models.assignment import Assignment
-from models.database import Transaction
 from models.exam import NEXT_STATUSES, OPEN_STATUSES, Exam, ExamContent
 from models.question import Question
 from models.question_storage import QuestionView, from_storage, to_storage
 from models.question_types import NewQuestion, QuestionKind
+from models.transaction import Transaction
 from services import errors
 from services.access import ExamNotFoundError
 from services.grading import CENT

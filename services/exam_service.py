@@ -15,12 +15,13 @@ from models import (
 )
 from models.attempt import Attempt
 from models.audit_event import AuditEvent
-from models.database import Database, Transaction
+from models.database import Database
 from models.exam import NEXT_STATUSES, Exam, ExamContent, ExamStatus, ListedExam
 from models.page import Page, paged
 from models.principal import Principal, Role
 from models.question import Question
 from models.question_storage import salted
+from models.transaction import Transaction
 from services import attempt_ending, audit, errors
 from services.access import require_exam
 from services.attempt_clock import record_moved

@@ -5,8 +5,8 @@ from typing import Literal
 from uuid import UUID
 
 from models.audit_event import AuditEvent
-from models.database import Transaction
 from models.exam import Exam, ExamStatus
+from models.transaction import Transaction
 from services import audit
 
 

@@ -16,8 +16,10 @@ from pydantic import JsonValue
 from models import attempt, attempt_steps, exam, proctoring
 from models.attempt import Attempt, EndedBy
 from models.audit_event import AuditEvent
-from models.database import ConstraintError, Database, Transaction
+from models.database import Database
+from models.database_errors import ConstraintError
 from models.principal import Principal
+from models.transaction import Transaction
 from services import attempt_ending, audit, errors
 from services.attempt_clock import clock_of
 from services.attempt_errors import (

@@ -9,10 +9,11 @@ from models import answer, attempt_steps, exam, question
 from models.answer import Answer, HandMark, Mark
 from models.attempt import Attempt, AttemptStatus
 from models.audit_event import AuditEvent
-from models.database import Database, Transaction
+from models.database import Database
 from models.principal import Principal, Role
 from models.question import Question
 from models.question_storage import QuestionView, from_storage
+from models.transaction import Transaction
 from services import attempt_ending, audit
 from services.attempt_access import lock_attempt, require_attempt
 from services.attempt_errors import AttemptStepError, GradesInvalidError

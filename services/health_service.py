@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from models import health, operations
-from models.database import Database, DatabaseUnavailableError, PoolBusyError
+from models.database import Database
+from models.database_errors import DatabaseUnavailableError, PoolBusyError
 from models.operations import Operations
 from services.log_watch import LogCheck, LogWatch
 

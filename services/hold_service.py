@@ -7,10 +7,12 @@ from pydantic import Field, StringConstraints, model_validator
 
 from models import legal_hold
 from models.audit_event import AuditEvent
-from models.database import ConstraintError, Database, Transaction
+from models.database import Database
+from models.database_errors import ConstraintError
 from models.legal_hold import Hold
 from models.page import Page, paged
 from models.principal import Principal
+from models.transaction import Transaction
 from models.wire import Text, WireModel
 from services import audit
 from services.access import ExamNotFoundError

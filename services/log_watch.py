@@ -16,7 +16,8 @@ from typing import Final
 from models import audit_suspension, checkpoint
 from models.audit_snapshot import HASH_IN_ROW, ReadInterruptedError, row_of, snapshot
 from models.audit_suspension import Contradiction
-from models.database import Database, DatabaseUnavailableError
+from models.database import Database
+from models.database_errors import DatabaseUnavailableError
 from services import witness_client
 from services.epochs import BrokenEpochsError, read_epochs
 from services.merkle_service import ProofDoesNotHoldError, root_from_tiles

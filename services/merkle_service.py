@@ -13,8 +13,9 @@ from typing import Self, TypeVar
 
 from models import blockchain_log, checkpoint, merkle_tile
 from models.checkpoint import StoredCheckpoint
-from models.database import Database, Transaction
+from models.database import Database
 from models.page import FROM_THE_NEWEST, Page, paged
+from models.transaction import Transaction
 from services import errors
 from utils.merkle import (
     HASH_BYTES,

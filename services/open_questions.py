@@ -14,10 +14,10 @@ from typing import Final, TypeAlias
 from uuid import UUID
 
 from models import question
-from models.database import Transaction
 from models.question import OpenQuestion
 from models.question_storage import ChoiceBody, EssayBody, Option, parse_body
 from models.question_types import QuestionKind
+from models.transaction import Transaction
 
 # More exams than begin in the same morning. One has at most a mebibyte of questions.
 MAX_EXAMS: Final = 32

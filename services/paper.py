@@ -14,10 +14,10 @@ from models import answer, attempt_activity, attempt_seat
 from models.answer import Answer
 from models.attempt import Attempt, PlacedQuestion
 from models.attempt_seat import Seat
-from models.database import Transaction
 from models.exam import Exam
 from models.question_storage import Option
 from models.question_types import QuestionKind
+from models.transaction import Transaction
 from services.health_service import VERSION
 from services.open_questions import Asked, AskedQuestion, Edition, OpenQuestions
 

@@ -10,9 +10,11 @@ from models import attempt_activity, attempt_board, attempt_steps
 from models.attempt import Attempt, AttemptStatus, EndedBy
 from models.attempt_board import WatchedAttempt
 from models.audit_event import AuditEvent
-from models.database import ConstraintError, Database, Transaction
+from models.database import Database
+from models.database_errors import ConstraintError
 from models.page import Page, paged
 from models.principal import Principal, Role
+from models.transaction import Transaction
 from services import attempt_ending, audit
 from services.access import require_exam
 from services.attempt_access import lock_attempt

@@ -10,11 +10,12 @@ from uuid import UUID
 from models import ai_analysis, attempt, attempt_board, exam, proctoring
 from models.attempt import Attempt
 from models.attempt_board import WatchedAttempt
-from models.database import Database, Transaction
+from models.database import Database
 from models.exam import Exam
 from models.page import Page, paged
 from models.principal import Principal
 from models.proctoring import EventCount, EventFilter, StoredEvent
+from models.transaction import Transaction
 from services.analysis_record import RecordedAnalysis, StoredFactor, from_row
 from services.attempt_access import require_attempt
 from services.attempt_errors import AttemptNotFoundError

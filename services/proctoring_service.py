@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from models import proctoring, report_context
-from models.database import Database, Transaction
+from models.database import Database
 from models.principal import Principal
 from models.proctoring import ProctoringEvent, Progress, Recorded, StoredEvent
 from models.proctoring_report import (
@@ -21,6 +21,7 @@ from models.proctoring_report import (
     misfit,
 )
 from models.report_context import ReportContext
+from models.transaction import Transaction
 from services import errors, heartbeats
 from services.attempt_errors import AttemptNotFoundError
 from services.event_intake import Batch, parse_policy

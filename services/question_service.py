@@ -7,12 +7,13 @@ from uuid import UUID
 
 from models import exam, question
 from models.audit_event import AuditEvent
-from models.database import Database, Transaction
+from models.database import Database
 from models.exam import Exam, ExamStatus
 from models.principal import Principal
 from models.question import Question
 from models.question_storage import QuestionView, from_storage
 from models.question_types import NewQuestion
+from models.transaction import Transaction
 from services import audit, errors
 from services.access import require_exam
 from services.exam_editing import (

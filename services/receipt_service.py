@@ -17,9 +17,10 @@ from pydantic import Base64Bytes, BaseModel, ConfigDict, ValidationError
 
 from models import attempt, attempt_receipt, blockchain_log, checkpoint, evidence
 from models.checkpoint import StoredCheckpoint
-from models.database import Database, Transaction
+from models.database import Database
 from models.evidence import SealedEntry
 from models.principal import Principal
+from models.transaction import Transaction
 from services import errors
 from services.attempt_errors import AttemptNotFoundError, NoReceiptError
 from services.audit_findings import Check, CheckResult

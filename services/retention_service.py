@@ -9,10 +9,11 @@ from pydantic import Field
 
 from models import erasure, retention
 from models.audit_event import AuditEvent
-from models.database import Database, Transaction
+from models.database import Database
 from models.erasure import DataClass, Target
 from models.principal import Principal
 from models.retention import RetentionClass, RetentionRule
+from models.transaction import Transaction
 from models.wire import Integer, WireModel
 from services import audit
 from services.erased_entries import ranges_of

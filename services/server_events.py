@@ -10,9 +10,9 @@ from pydantic import JsonValue
 
 from models import report_context
 from models.audit_entry import PendingEntry
-from models.database import Transaction
 from models.proctoring import ProctoringEvent
 from models.report_context import PolicyNow
+from models.transaction import Transaction
 from services import audit
 from services.event_catalogue import EventType, resolve
 from services.event_intake import parse_policy

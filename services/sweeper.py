@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from models.database import DatabaseUnavailableError
+from models.database_errors import DatabaseUnavailableError
 
 logger = logging.getLogger(__name__)
 

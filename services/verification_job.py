@@ -8,7 +8,8 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from models import verification_run
-from models.database import Database, DatabaseUnavailableError
+from models.database import Database
+from models.database_errors import DatabaseUnavailableError
 from models.verification_run import RunState
 from services.audit_findings import Verification
 from services.blockchain_service import BlockchainService

@@ -20,7 +20,8 @@ from app import create_app
 from config import Settings
 from database import embedded
 from database.migrate import migrate, read_migrations
-from models.database import ConnectionSettings, Database
+from models.connection_settings import ConnectionSettings
+from models.database import Database
 from models.principal import Role
 from services.audit_verification import verify
 from tests.by_hand import ByHand

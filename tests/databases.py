@@ -12,7 +12,7 @@ from psycopg2.extensions import connection, make_dsn, parse_dsn
 
 from config import Settings
 from config.config import Environment, RateLimits
-from models.database import ConnectionSettings
+from models.connection_settings import ConnectionSettings
 
 # Nothing that a test writes has to survive a power cut, and all workers share a server.
 CARELESS = {

@@ -25,8 +25,9 @@ from models.audit_snapshot import (
     row_of,
     snapshot,
 )
+from models.connection_settings import ConnectionSettings
 from models.copy_text import DumpError, binary, time_us, values_of
-from models.database import ConnectionSettings, Database
+from models.database import Database
 from services.audit_findings import Verdict, Verification
 from services.audit_verification import verify, verify_log
 from services.checkpoint_files import Files, read_keys

@@ -14,7 +14,8 @@ import pytest
 from psycopg2.extensions import connection
 
 from models.audit_event import AuditEvent
-from models.database import ConnectionSettings, Database
+from models.connection_settings import ConnectionSettings
+from models.database import Database
 from models.principal import Role
 from services import audit
 from services.audit_findings import ErrorClass, Verdict

@@ -9,7 +9,7 @@ import pytest
 from psycopg2.extensions import connection
 
 from database.seed import seed_if_empty
-from models.database import ConnectionSettings
+from models.connection_settings import ConnectionSettings
 from tests.audit_trail import run
 from tests.personas import PASSWORD_HASH
 

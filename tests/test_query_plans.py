@@ -95,9 +95,10 @@ ALLOWED: Final = {
     # short statements, one behind the other.
     "personal_data.ENTRIES": {"audit_log"},
     # An erasure, by an admin or by a rule, looks for a person's name in every text that
-    # there is, and for what the log says last of each row.
+    # there is, and for what the log says last of each row; a rule also for the attempts
+    # of all whose logins are old, which may be most.
     "audit_redact()": {"audit_log"},
-    "data_erase()": {"audit_log"},
+    "data_erase()": {"attempts", "audit_log"},
     "erasure.LIST_ENTRIES": {"audit_log"},
     "erasure_empty()": {"idempotency_keys", "rate_limits"},
     "erasure_lines()": {"answers"},

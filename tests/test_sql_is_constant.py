@@ -104,7 +104,7 @@ def made_of_text(tree: ast.Module) -> Iterator[ast.expr]:
 # What takes its statement as an argument and puts a constant in front of it; those who
 # call it are looked at like all others.
 PASSED_ON = {
-    "models/database.py": {"begin + sql", "sql + COMMIT_AND_FLUSH_AND_RETURN"},
+    "models/transaction.py": {"begin + sql", "sql + COMMIT_AND_FLUSH_AND_RETURN"},
     "models/personal_data.py": {"DECLARE + sql"},
 }
 

@@ -14,7 +14,9 @@ from psycopg2.extensions import connection
 from psycopg2.sql import SQL, Identifier, Literal
 
 from models import erasure
-from models.database import ConnectionSettings, ConstraintError, Database
+from models.connection_settings import ConnectionSettings
+from models.database import Database
+from models.database_errors import ConstraintError
 from services.analysis_job import AnalysisJob
 from services.audit_verification import verify
 from services.erasing import RANGES_AT_ONCE

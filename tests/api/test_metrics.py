@@ -13,7 +13,9 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from config import Settings
-from models.database import ConnectionSettings, Database, PoolBusyError
+from models.connection_settings import ConnectionSettings
+from models.database import Database
+from models.database_errors import PoolBusyError
 from services.attempt_service import AttemptService
 from services.health_service import VERSION
 from services.passwords import HashingBusyError, PasswordHasher

@@ -13,7 +13,8 @@ from cryptography.x509 import load_pem_x509_certificates
 from psycopg2.extensions import connection
 
 from checkpointer.__main__ import ROLE
-from models.database import ConnectionSettings, Database
+from models.connection_settings import ConnectionSettings
+from models.database import Database
 from services import timestamp_client
 from services.checkpoint_files import Files
 from services.timestamping import Timestamping

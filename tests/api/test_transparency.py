@@ -11,7 +11,8 @@ from psycopg2.extensions import connection
 
 from app import create_app
 from config import Settings
-from models.database import ConnectionSettings, Database
+from models.connection_settings import ConnectionSettings
+from models.database import Database
 from services.checkpoint_files import Files, read_keys
 from tests.audit_trail import append_together, run
 from tests.checkpoints import files_in, leaves, sign

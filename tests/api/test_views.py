@@ -10,7 +10,8 @@ import pytest
 from flask import Flask
 from psycopg2.extensions import connection
 
-from models.database import ConnectionSettings, Database
+from models.connection_settings import ConnectionSettings
+from models.database import Database
 from models.evidence_view import Subject, SubjectType
 from models.principal import Principal
 from services.analysis_job import AnalysisJob

@@ -17,7 +17,7 @@ from flask import Flask
 from psycopg2.extensions import connection
 
 from config import Settings
-from models.database import ConnectionSettings
+from models.connection_settings import ConnectionSettings
 from services.checkpoint_files import Files, read_keys
 from tests.bundles import unzipped
 from tests.checkpoints import PROJECT, files_in

@@ -12,7 +12,8 @@ from psycopg2.extensions import connection
 
 from models import blockchain_log
 from models.audit_event import AuditEvent
-from models.database import ConnectionSettings, Database
+from models.connection_settings import ConnectionSettings
+from models.database import Database
 from services import audit
 from services.audit_verification import verify
 from tests.at_once import at_once

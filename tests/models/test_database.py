@@ -13,13 +13,10 @@ import pytest
 from psycopg2.extensions import connection
 
 from models.audit_entry import NewEntry
-from models.database import (
-    ConnectionSettings,
-    ConstraintError,
-    Database,
-    DatabaseUnavailableError,
-    Transaction,
-)
+from models.connection_settings import ConnectionSettings
+from models.database import Database
+from models.database_errors import ConstraintError, DatabaseUnavailableError
+from models.transaction import Transaction
 from tests.audit_trail import run
 from tests.waiting import until
 

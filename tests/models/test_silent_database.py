@@ -15,12 +15,10 @@ from weakref import ref
 import pytest
 from psycopg2.extensions import connection
 
-from models.database import (
-    ConnectionSettings,
-    Database,
-    DatabaseUnavailableError,
-    patience_for,
-)
+from models.connection_settings import ConnectionSettings
+from models.database import Database
+from models.database_errors import DatabaseUnavailableError
+from models.transaction import patience_for
 from models.watched_connection import LOOK_EVERY_SECONDS
 from tests.audit_trail import append, scalar
 from tests.fault_proxy import Line, line_to

@@ -22,6 +22,7 @@ from tests.at_once import at_once
 from tests.audit_trail import run, scalar
 from tests.exam_room import ExamRoom
 from tests.waiting import WAITERS, until
+from utils.instants import rfc3339
 
 
 def test_an_attempt_starts_with_its_paper(
@@ -67,6 +68,11 @@ def test_the_entry_of_a_start_says_what_was_begun_and_by_whom(
         "attempt_number": 1,
         "session_id": str(alice.session_id),
         "max_score": "5.00",
+        "clock": {
+            "deadline_at": rfc3339(own.deadline_at),
+            "paused_seconds": 0,
+            "extended_seconds": 0,
+        },
     }
     assert logged == [(str(own.id), str(alice.id), said)]
 

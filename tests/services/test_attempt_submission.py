@@ -12,7 +12,8 @@ import pytest
 from psycopg2.extensions import connection
 
 from models.attempt import AttemptStatus, EndedBy
-from models.database import Database, Transaction
+from models.database import Database
+from models.transaction import Transaction
 from services.attempt_errors import (
     AttemptHeldElsewhereError,
     AttemptOverError,
@@ -27,6 +28,7 @@ from tests.at_once import at_once
 from tests.audit_trail import run
 from tests.exam_room import CAPITAL, ESSAY, PRODUCT, ExamRoom
 from utils.blockchain_hasher import canonical_json
+from utils.instants import rfc3339
 
 
 def answers(room: ExamRoom, product: int = 42, version: int = 1) -> list[SentAnswer]:
@@ -102,6 +104,11 @@ def test_the_entry_of_an_end_says_what_was_handed_in_and_by_whom(
         "is_passed": False,
         "answered": 3,
         "answers_digest": receipt.answers_digest,
+        "clock": {
+            "deadline_at": rfc3339(own.deadline_at),
+            "paused_seconds": 0,
+            "extended_seconds": 0,
+        },
     }
     event = "SELECT payload FROM proctoring_events WHERE event_type = %s"
     assert room.scalar(event, "session.submitted") == {"ended_by": "student"}

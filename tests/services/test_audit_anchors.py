@@ -12,7 +12,8 @@ import pytest
 from psycopg2.extensions import connection
 
 from models.checkpoint import StoredCheckpoint
-from models.database import ConnectionSettings, Database
+from models.connection_settings import ConnectionSettings
+from models.database import Database
 from services.audit_anchors import NO_ANCHORS, Anchors, Trust
 from services.audit_findings import CheckResult, Verdict, Verification
 from services.audit_verification import Outside, verify

@@ -10,7 +10,8 @@ import pytest
 from psycopg2.extensions import connection
 
 from models.audit_snapshot import EPOCH_US, snapshot
-from models.database import ConnectionSettings, Database
+from models.connection_settings import ConnectionSettings
+from models.database import Database
 from models.protected_rows import Deviation
 from services.audit_anchors import Anchor, Anchors
 from services.audit_check import RangeCheck, RangeResult

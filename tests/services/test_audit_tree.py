@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from psycopg2.extensions import connection
 
-from models.database import ConnectionSettings, Database
+from models.connection_settings import ConnectionSettings
+from models.database import Database
 from services.audit_findings import CheckResult, Verdict, Verification
 from services.audit_verification import Outside, verify
 from services.checkpoint_files import Files, read_keys

@@ -14,7 +14,9 @@ from psycopg2.extensions import connection
 
 from models.audit_snapshot import Snapshot, row_of, snapshot
 from models.audit_surroundings import AUDIT_TABLES
-from models.database import ConnectionSettings, Database, DatabaseUnavailableError
+from models.connection_settings import ConnectionSettings
+from models.database import Database
+from models.database_errors import DatabaseUnavailableError
 from services.audit_findings import CheckResult, Verdict, Verification
 from services.audit_verification import verify
 from services.blockchain_service import BlockchainService

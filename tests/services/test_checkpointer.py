@@ -12,7 +12,8 @@ from psycopg2.extensions import connection
 from checkpointer.__main__ import ROLE
 from checkpointer.loop import Loop
 from models.audit_event import AuditEvent
-from models.database import ConnectionSettings, Database
+from models.connection_settings import ConnectionSettings
+from models.database import Database
 from services import audit
 from services.checkpoint_files import (
     CheckpointFileError,

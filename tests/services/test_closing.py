@@ -7,8 +7,9 @@ from psycopg2.extensions import connection
 
 from models import database as database_module
 from models.attempt import AttemptStatus, EndedBy
-from models.database import Database, Params, Transaction
+from models.database import Database
 from models.exam import ExamStatus
+from models.transaction import Params, Transaction
 from services.attempt_ending import AT_ONCE
 from services.attempt_service import AttemptService
 from services.exam_service import ExamService
@@ -16,6 +17,7 @@ from services.extra_time import ExtraTime, Incident
 from services.versions import ANY_VERSION, ExpectedVersions, VersionMismatchError
 from tests.audit_trail import run, scalar
 from tests.exam_room import ExamRoom, end_later
+from utils.instants import rfc3339
 
 VOIDED = """
     SELECT entity_type, entity_id, attempt_id::text, actor_id, payload::jsonb
@@ -93,6 +95,8 @@ def test_what_ran_in_a_cancelled_exam_says_why_it_is_void(
         "previous_status": "in_progress",
         "previous_score": None,
         "reason": "The exam was cancelled.",
+        "ended_at": voided.ended_at and rfc3339(voided.ended_at),
+        "ended_by": "exam_closed",
     }
     assert logged == [("attempt", str(own.id), str(own.id), str(room.admin.id), said)]
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from psycopg2.extensions import connection
 
-from models.database import ConnectionSettings, Database
+from models.connection_settings import ConnectionSettings
+from models.database import Database
 from services.audit_findings import CheckResult, Verdict
 from services.audit_verification import verify
 from tests.audit_trail import append, append_together, run

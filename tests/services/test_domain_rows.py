@@ -15,7 +15,7 @@ from psycopg2 import sql as composing
 from psycopg2.extensions import connection, make_dsn
 
 from database.migrate import MIGRATIONS, migrate
-from models.database import ConnectionSettings
+from models.connection_settings import ConnectionSettings
 from models.protected_rows import CATALOGUE
 from services.audit_findings import CheckResult, Verdict, Verification
 from services.audit_verification import verify

@@ -9,7 +9,8 @@ import pytest
 from psycopg2.extensions import connection
 
 from checkpointer.__main__ import ROLE
-from models.database import ConnectionSettings, Database
+from models.connection_settings import ConnectionSettings
+from models.database import Database
 from services.audit_findings import CheckResult, Verification
 from services.audit_verification import verify
 from services.blockchain_service import BlockchainService

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg2.extensions import connection
 
-from models.database import ConnectionSettings, Database, DatabaseUnavailableError
+from models.connection_settings import ConnectionSettings
+from models.database import Database
+from models.database_errors import DatabaseUnavailableError
 from services import audit_parts
 from services.audit_findings import Verification
 from services.audit_verification import verify

@@ -10,7 +10,9 @@ import pytest
 from psycopg2.extensions import connection
 
 from models import audit_suspension
-from models.database import ConnectionSettings, Database, LogSuspendedError
+from models.connection_settings import ConnectionSettings
+from models.database import Database
+from models.database_errors import LogSuspendedError
 from services.checkpoint_files import read_keys
 from services.log_watch import LogCheck, LogWatch
 from services.witnessing import ConfiguredWitness

@@ -9,7 +9,9 @@ import pytest
 from psycopg2.extensions import connection
 
 from models import exam
-from models.database import Database, DatabaseUnavailableError, Transaction
+from models.database import Database
+from models.database_errors import DatabaseUnavailableError
+from models.transaction import Transaction
 from services.attempt_service import AttemptService
 from services.open_questions import MAX_EXAMS, Asked, Edition, OpenQuestions
 from tests.audit_trail import run

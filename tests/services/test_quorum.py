@@ -11,7 +11,8 @@ import pytest
 from psycopg2.extensions import connection
 
 from checkpointer.__main__ import ROLE
-from models.database import ConnectionSettings, Database
+from models.connection_settings import ConnectionSettings
+from models.database import Database
 from services.checkpoint_files import Files
 from services.witness_client import Cosigned
 from services.witnessing import Witnessing

@@ -12,7 +12,9 @@ from psycopg2.extensions import connection
 
 from database.migrate import MIGRATIONS
 from models import analysis_queue, erasure
-from models.database import ConnectionSettings, ConstraintError, Database
+from models.connection_settings import ConnectionSettings
+from models.database import Database
+from models.database_errors import ConstraintError
 from models.erasure import DataClass, Target
 from services import audit
 from services.analysis_cohort import Cohorts, Prepared

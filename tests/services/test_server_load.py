@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from models.database import ConnectionSettings, Database
+from models.connection_settings import ConnectionSettings
+from models.database import Database
 from services.server_load import Load, ServerLoad
 from tests.at_once import at_once
 from tests.waiting import until

@@ -17,7 +17,8 @@ from psycopg2.extensions import connection
 from app import create_app
 from config import Settings
 from models.attempt import EndedBy
-from models.database import Database, DatabaseUnavailableError
+from models.database import Database
+from models.database_errors import DatabaseUnavailableError
 from models.principal import Principal
 from models.question_response import ResponseMismatchError
 from services.attempt_errors import AttemptStepError

@@ -13,7 +13,8 @@ from psycopg2.extensions import connection
 from checkpointer.__main__ import ROLE
 from models import checkpoint
 from models.checkpoint import StoredCheckpoint
-from models.database import ConnectionSettings, Database
+from models.connection_settings import ConnectionSettings
+from models.database import Database
 from services.checkpoint_files import Files, read_keys
 from services.checkpointer import Checkpointer, RefusedError
 from services.witnessing import ConfiguredWitness, Witnessing

@@ -11,7 +11,8 @@ import pytest
 from psycopg2.extensions import make_dsn, parse_dsn
 
 from database import embedded
-from models.database import Database, DatabaseUnavailableError, LogSuspendedError
+from models.database import Database
+from models.database_errors import DatabaseUnavailableError, LogSuspendedError
 from services.log_watch import LogCheck
 from tests.audit_trail import append, run, scalar
 from tests.databases import connection_to

@@ -20,7 +20,9 @@ from psycopg2.extensions import make_dsn
 
 from database import embedded
 from database.migrate import migrate
-from models.database import BEGIN_WRITING, Database, DatabaseUnavailableError
+from models.database import Database
+from models.database_errors import DatabaseUnavailableError
+from models.transaction import BEGIN_WRITING
 from services.audit_verification import verify
 from tests.audit_trail import append
 from tests.databases import connection_to

@@ -20,7 +20,9 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection, make_dsn, parse_dsn
 
-from models.database import ConnectionSettings, Database, SessionError
+from models.connection_settings import ConnectionSettings
+from models.database import Database
+from models.database_errors import SessionError
 from services.audit_verification import verify
 from tests.at_once import at_once
 from tests.audit_trail import append, run, scalar

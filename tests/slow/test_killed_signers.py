@@ -15,7 +15,8 @@ from typing import Final, Self
 import pytest
 
 from database import embedded
-from models.database import Database, DatabaseUnavailableError
+from models.database import Database
+from models.database_errors import DatabaseUnavailableError
 from services.audit_anchors import Trust
 from services.audit_findings import CheckResult, Verdict
 from services.audit_verification import Outside, verify

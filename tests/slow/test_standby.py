@@ -15,7 +15,8 @@ import pytest
 from psycopg2.extensions import connection, make_dsn, parse_dsn
 
 from database import embedded
-from models.database import Database, DatabaseUnavailableError
+from models.database import Database
+from models.database_errors import DatabaseUnavailableError
 from services.audit_verification import verify
 from tests.audit_trail import append, run, scalar
 from tests.databases import connection_to

@@ -19,7 +19,8 @@ from psycopg2.extensions import connection, parse_dsn
 from app import create_app
 from checkpointer.__main__ import ROLE
 from config import Settings
-from models.database import ConnectionSettings, Database
+from models.connection_settings import ConnectionSettings
+from models.database import Database
 from services.checkpoint_files import Files, read_keys
 from services.checkpointer import Checkpointer
 from services.witnessing import ConfiguredWitness, Witnessing
