@@ -28,6 +28,11 @@ PLACEHOLDER = re.compile(
 )
 
 
+# Where rate limits can be counted. What comes after it may hold a password.
+STORAGE_SCHEME = re.compile(r"postgresql://$|memory://$|redis(s|\+\w+)?://\S+$")
+# As in a Host header; with a dot in front, all below it.
+HOST_NAME = re.compile(r"\.?[\w-]+(\.[\w-]+)*(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\]")
+
 # Who may read /metrics unless somebody says otherwise: this machine.
 LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
@@ -46,7 +51,7 @@ class Environment(StrEnum):
 class RateLimits:
     """Hits a period, in the notation of the `limits` package: `5 per minute`."""
 
-    storage_uri: str = "postgresql://"
+    storage_uri: str = field(default="postgresql://", repr=False)
     default: str = "100 per minute"
     login_failures: str = "5 per minute"
     login_failures_address: str = "50 per minute"
@@ -169,7 +174,7 @@ class Settings:
             hashing_queue=read.integer("PASSWORD_HASHING_QUEUE", 4, 0, 1000),
             rate_limits=limits,
             trusted_proxies=trusted_proxies,
-            trusted_hosts=read.words("TRUSTED_HOSTS"),
+            trusted_hosts=read.hosts("TRUSTED_HOSTS"),
             cors_origins=read.origins("CORS_ORIGINS"),
             audit_log_vkeys=read.vkeys("AUDIT_LOG_VKEYS"),
             witness_policy=read.policy("WITNESS_POLICY_FILE"),
@@ -320,6 +325,16 @@ class _Reader:
     def words(self, name: str) -> tuple[str, ...]:
         return tuple(word.strip() for word in self.text(name, "").split(",") if word)
 
+    def hosts(self, name: str) -> tuple[str, ...]:
+        hosts = self.words(name)
+        for host in hosts:
+            if not HOST_NAME.fullmatch(host):
+                raise ConfigError(
+                    f"{name} takes names like exam.example.edu, separated by commas; "
+                    f"{host!r} is none, and nobody would be answered."
+                )
+        return hosts
+
     def origins(self, name: str) -> tuple[str, ...]:
         origins = self.words(name)
         for origin in origins:
@@ -395,6 +410,11 @@ class _Reader:
 
     def storage_uri(self, *, is_production: bool) -> str:
         value = self.text("RATELIMIT_STORAGE_URI", RateLimits.storage_uri)
+        if not STORAGE_SCHEME.match(value):
+            raise ConfigError(
+                "RATELIMIT_STORAGE_URI must be empty, postgresql:// (the database of "
+                "DB_HOST) or like redis://host:6379/0."
+            )
         if is_production and value.startswith("memory"):
             raise ConfigError(
                 "RATELIMIT_STORAGE_URI: memory:// counts in each process apart, so its "

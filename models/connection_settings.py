@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import LiteralString
 
 import psycopg2
@@ -46,7 +46,7 @@ class ConnectionSettings:
     port: int
     name: str
     user: str
-    password: str = ""
+    password: str = field(default="", repr=False)
     sslmode: str = "prefer"
     # What every connection becomes. None keeps the login role (for administration).
     role: str | None = "proctoring_app"

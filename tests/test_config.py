@@ -58,6 +58,13 @@ def test_production_starts_with_two_strong_secrets() -> None:
         ("DB_PORT", "70000"),
         ("DB_SSLMODE", "sometimes"),
         ("RATELIMIT_STORAGE_URI", "memory://"),
+        ("RATELIMIT_STORAGE_URI", "MEMORY://"),
+        ("RATELIMIT_STORAGE_URI", "10.0.0.2:6379"),
+        # It would be counted where DB_HOST is.
+        ("RATELIMIT_STORAGE_URI", "postgresql://other.example.edu/limits"),
+        ("TRUSTED_HOSTS", "https://exam.example.edu"),
+        ("TRUSTED_HOSTS", "exam.example.edu www.example.edu"),
+        ("TRUSTED_HOSTS", "*"),
         ("RATELIMIT_DEFAULT", "lots"),
         ("CORS_ORIGINS", "*"),
         ("CORS_ORIGINS", "null"),
@@ -151,6 +158,21 @@ def test_a_secret_never_shows_in_the_settings_or_the_refusal() -> None:
 
     assert weak not in str(refused.value)
     assert STRONG not in repr(Settings.from_env(PRODUCTION))
+    known = {"DB_PASSWORD": weak, "RATELIMIT_STORAGE_URI": f"redis://:{weak}@h:6379/0"}
+    assert weak not in repr(Settings.from_env(PRODUCTION | known))
+    # Slips of the pen: what does not start is in the log, with the reason.
+    misspelt = {"RATELIMIT_STORAGE_URI": f"reddis://:{weak}@h:6379/0"}
+    with pytest.raises(ConfigError) as refused:
+        Settings.from_env(PRODUCTION | misspelt)
+    assert weak not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["exam.example.edu", ".example.edu,10.0.0.1:5000, [::1]", "prüfung.eu"],
+)
+def test_hosts_are_names_as_browsers_send_them(given: str) -> None:
+    assert Settings.from_env(PRODUCTION | {"TRUSTED_HOSTS": given}).trusted_hosts
 
 
 def test_a_secret_can_come_from_a_file(tmp_path: Path) -> None:
