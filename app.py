@@ -277,4 +277,4 @@ def __getattr__(name: str) -> Flask:
 
 
 if __name__ == "__main__":
-    _configured_app().run(host="127.0.0.1", port=int(os.environ.get("PORT", "5000")))
+    _configured_app().run(host="127.0.0.1", port=int(os.environ.get("PORT") or "5000"))

@@ -209,7 +209,8 @@ def main() -> None:
             print("up to date")
     except psycopg2.errors.LockNotAvailable as error:
         sys.exit(f"migrate: {error}".strip() + "\nA table was in use: run it again.")
-    except (MigrationError, psycopg2.Error) as error:
+    # OSError: a file with a password that is not there.
+    except (MigrationError, OSError, psycopg2.Error) as error:
         sys.exit(f"migrate: {error}".strip())
 
 

@@ -95,7 +95,7 @@ def run(environ: Mapping[str, str]) -> None:
 
 
 def free_port(environ: Mapping[str, str]) -> int:
-    text = environ.get("PORT", "5000")
+    text = environ.get("PORT") or "5000"
     if not text.isdecimal() or not 0 < int(text) < 65536:  # noqa: PLR2004
         raise StartError(f"PORT must be a number from 1 to 65535, not {text!r}.")
     with socket.socket() as probe:

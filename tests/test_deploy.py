@@ -25,6 +25,7 @@ from psycopg2.extensions import connection, parse_dsn
 from checkpointer.__main__ import ROLE, STATEMENT_TIMEOUT_SECONDS
 from checkpointer.__main__ import _parser as checkpointer_parser
 from config import ConfigError, Settings
+from script.serve import StartError, free_port
 from tests.audit_trail import run, scalar
 from tests.databases import connection_to
 
@@ -479,3 +480,31 @@ def test_the_logins_may_become_one_role_each(
         with closing(psycopg2.connect(dsn, user=login, password=password)) as session:
             for name, value in asked.items():
                 assert scalar(session, "SELECT current_setting(%s)", name) == value
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "is_drained"),
+    [([], 0, True), (["--end"], 0, False), (["end"], 2, False), (["--stop"], 2, False)],
+)
+def test_a_host_is_drained_by_no_slip_of_the_hand(
+    tmp_path: Path, arguments: list[str], code: int, *, is_drained: bool
+) -> None:
+    file = tmp_path / "draining"
+
+    ended = subprocess.run(
+        [ROOT / "script" / "drain", *arguments],
+        env={**os.environ, "DRAIN_FILE": str(file), "DRAIN_SECONDS": "0"},
+        check=False,
+    )
+
+    assert (ended.returncode, file.exists()) == (code, is_drained)
+
+
+def test_an_empty_port_is_the_usual_one() -> None:
+    try:
+        port = free_port({"PORT": ""})
+    except StartError as error:
+        # Somebody else's server is there.
+        assert str(error).startswith("port 5000 ")
+    else:
+        assert port == 5000

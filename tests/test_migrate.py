@@ -278,3 +278,24 @@ def test_what_clients_had_reported_is_counted(empty: str, tmp_path: Path) -> Non
 
     counts = "SELECT reported_events FROM attempt_activity ORDER BY 1"
     assert query(empty, counts) == [(0,), (3,), (20000,)]
+
+
+def test_the_command_says_which_file_is_not_there(tmp_path: Path) -> None:
+    missing = tmp_path / "password"
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "database.migrate", "--status"],
+        cwd=PROJECT,
+        env={
+            **os.environ,
+            "DB_ADMIN_USER": "x",
+            "DB_ADMIN_PASSWORD_FILE": str(missing),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert str(missing) in ended.stderr
+    assert "Traceback" not in ended.stderr
