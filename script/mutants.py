@@ -76,10 +76,12 @@ GROUPS = {
             "middleware/rate_limit.py",
         ),
         tests=(
+            "tests/api/test_address_changes.py",
             "tests/api/test_auth_*.py",
             "tests/api/test_login_throttle.py",
             "tests/api/test_rate_limits.py",
             "tests/api/test_event_limit.py",
+            "tests/test_production_start.py",
         ),
     ),
     "hashing": Group(

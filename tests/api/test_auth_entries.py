@@ -130,3 +130,42 @@ def test_who_sends_no_token_is_told_how(api: Api, header: str) -> None:
     assert body(response, 401)["detail"] == (
         "Send an access token as `Authorization: Bearer <token>`."
     )
+
+
+def test_who_fails_to_log_in_is_logged_by_address_and_pseudonym(
+    api: Api, alice: Persona, sql: connection
+) -> None:
+    for email in (alice.email, "nobody@example.edu", "no-one@example.edu"):
+        refused = log_in(api, email, "not his", environ_overrides={"REMOTE_ADDR": HERE})
+        assert body(refused, 401)["detail"] == (
+            "The e-mail address or the password is wrong."
+        )
+
+    known, *others = logged(sql, "auth.login_failed")
+    assert known == {
+        "actor_id": None,
+        "entity_type": "user",
+        "entity_id": str(alice.id),
+        "payload": {"ip_address": HERE, "is_known": True},
+    }
+    assert [each["payload"] for each in others] == [
+        {"ip_address": HERE, "is_known": False}
+    ] * 2
+    # So that one can count how often each was tried.
+    assert len({each["entity_id"] for each in others}) == 2
+
+
+def test_who_has_a_password_of_somebody_else_is_told_to_choose_one(
+    api: Api, ada: Persona, alice: Persona
+) -> None:
+    new = "a password for one day"
+    path = f"/api/users/{alice.id}/reset-password"
+    api.as_(ada).post(path, json={"new_password": new})
+    session = tokens_of(api, alice, new)
+
+    refused = api.as_(session["access_token"]).get("/api/exams/available")
+
+    assert body(refused, 403)["detail"] == (
+        "This password was set by somebody else. Choose one of your own with "
+        "POST /api/auth/change-password first."
+    )
