@@ -111,15 +111,18 @@ IS_EVIDENCE_ERASED = """
 
 # NULL is no least; a time in the future belongs to an analysis that has not seen what
 # asks for this one.
+# In one order, so that two who end or void attempts of an exam can't deadlock.
 REQUEST_ANALYSIS = """
+    WITH wanted AS MATERIALIZED (
+        SELECT attempt_id FROM attempt_activity
+         WHERE attempt_id = ANY(%(attempt_ids)s)
+         ORDER BY attempt_id FOR UPDATE)
     UPDATE attempt_activity
        SET analysis_due_since = least(analysis_due_since, clock_timestamp())
-     WHERE attempt_id = ANY(%(attempt_ids)s)
+     WHERE attempt_id IN (SELECT attempt_id FROM wanted)
 """
 
-
-# In one order, so that two who void attempts of an exam can't deadlock. For one whose
-# evidence was erased nothing comes of it.
+# For one whose evidence was erased nothing comes of it.
 REQUEST_ANALYSIS_OF_EXAM = """
     WITH others AS MATERIALIZED (
         SELECT attempt_id FROM attempt_activity
