@@ -143,6 +143,7 @@ NOT_RUN: Final = {
     "proctoring.LIST_HOLES",
     "proctoring.LIST_KNOWN",
     "proctoring.LIST_SEQUENCES",
+    "proctoring.MARK_DUE",
     "rate_limit.CLEAR",
     "report_context.GET_END_NOTED_AT",
     "refresh_token.GET_RECENT_USE",
