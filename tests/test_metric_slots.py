@@ -6,7 +6,10 @@ What is counted where is decided once for a process, so each of these is a progr
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+
+import pytest
 
 from tests.scraped import Scraped
 
@@ -91,7 +94,11 @@ def test_who_comes_after_the_dead_goes_on_in_their_files(tmp_path: Path) -> None
     assert len(list(tmp_path.iterdir())) == files
 
 
-def test_without_a_directory_each_counts_for_itself(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unset", [{}, {"PROMETHEUS_MULTIPROC_DIR": ""}])
+def test_without_a_directory_each_counts_for_itself(
+    tmp_path: Path, unset: Mapping[str, str]
+) -> None:
+    """And nothing is left in the directory where a command was called."""
     program = (
         "metrics.HASHING_REFUSALS.inc()\n"
         "if os.fork() == 0:\n"
@@ -100,6 +107,7 @@ def test_without_a_directory_each_counts_for_itself(tmp_path: Path) -> None:
         "os.wait()\n"
         "scrape()\n"
     )
+    others = {k: v for k, v in os.environ.items() if k != "PROMETHEUS_MULTIPROC_DIR"}
     alone = subprocess.run(
         [
             *(sys.executable, "-c"),
@@ -108,8 +116,8 @@ def test_without_a_directory_each_counts_for_itself(tmp_path: Path) -> None:
             "def scrape():\n"
             "    print(generate_latest(metrics.registry()).decode())\n" + program,
         ],
-        cwd=PROJECT,
-        env={k: v for k, v in os.environ.items() if k != "PROMETHEUS_MULTIPROC_DIR"},
+        cwd=tmp_path,
+        env={**others, "PYTHONPATH": str(PROJECT), **unset},
         check=True,
         capture_output=True,
         text=True,

@@ -22,7 +22,7 @@ from prometheus_client import (
 )
 from prometheus_client import values as value_storage
 from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.values import MultiProcessValue
+from prometheus_client.values import MultiProcessValue, MutexValue
 
 from utils.metric_slots import Slots
 
@@ -31,6 +31,8 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _directory: Final = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
 _slots: Final = Slots(Path(_directory)) if _directory else None
+# The library takes an empty variable for the current directory.
+value_storage.ValueClass = MutexValue
 if _slots is not None:
     value_storage.ValueClass = MultiProcessValue(_slots.mine)  # type: ignore[no-untyped-call]
 
