@@ -31,8 +31,8 @@ ALTER ROLE proctoring_checkpoints PASSWORD :'checkpoints';
 GRANT proctoring_app TO proctoring_api;
 GRANT proctoring_checkpointer TO proctoring_checkpoints;
 
--- What models/database.py asks of each session, and checks: a pooler in transaction mode
--- passes none of it on, so here it is once more, as the logins' own.
+-- What models/connection_settings.py asks of each session, and checks: a pooler in
+-- transaction mode passes none of it on, so here it is once more, as the logins' own.
 ALTER ROLE proctoring_api SET role = proctoring_app;
 ALTER ROLE proctoring_checkpoints SET role = proctoring_checkpointer;
 ALTER ROLE proctoring_api SET statement_timeout = '5s';
