@@ -448,7 +448,8 @@ CLOSE, CANCEL = (
 )
 GIVE_TIME = ("ada", "extra-time", {"incident": "x", "reason": "x", "minutes": 5})
 GRANT = ("ada", "assignment", {"time_multiplier": 2})
-CLOSE_SOONER = ("ada", "window", {"ends_at": from_now(minutes=30)})
+# From when it happens: the modules are read long before.
+CLOSE_SOONER = ("ada", "window", {"minutes": 30})
 LIVES: dict[str, tuple[list[Step], set[str]]] = {
     "paused": ([PAUSE], set()),
     "paused and extended": ([PAUSE, EXTEND, RESUME, EXTEND, GIVE_TIME], set()),
@@ -510,7 +511,8 @@ class Stage:
             case "window":
                 path = f"/api/exams/{self.exam['id']}"
                 seen = body(speaker.get(path))
-                body(speaker.put(path, json=fields_of(seen, **sent), headers=tag(seen)))
+                changed = fields_of(seen, ends_at=from_now(**sent))
+                body(speaker.put(path, json=changed, headers=tag(seen)))
             case "review":
                 path = f"/api/proctoring/attempt/{attempt_id}/{what}"
                 body(speaker.put(path, json=sent))
