@@ -416,6 +416,29 @@ def test_the_standbys_login_gets_its_password_from_a_file(
         run(sql, "DROP ROLE proctoring_replication")
 
 
+@pytest.mark.parametrize("content", [None, "\n"])
+def test_the_standby_gets_no_login_if_there_is_no_password_to_give(
+    dsn: str, sql: connection, tmp_path: Path, content: str | None
+) -> None:
+    file = tmp_path / "password"
+    if content is not None:
+        file.write_text(content)
+    script = str(DEPLOY / "two-hosts" / "replication.sql")
+
+    done = subprocess.run(
+        [str(program("psql")), "-f", script, dsn],
+        env={**os.environ, "PASSWORD_FILE": str(file)},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 3
+    assert "PASSWORD_FILE is empty" in done.stderr
+    made = "SELECT count(*) FROM pg_roles WHERE rolname = 'proctoring_replication'"
+    assert scalar(sql, made) == 0
+
+
 @pytest.mark.parametrize("lost", LOGIN_SECRETS[1:])
 @pytest.mark.parametrize("content", [None, "\n"])
 def test_a_login_keeps_its_password_if_there_is_none_to_give(

@@ -4,7 +4,13 @@
 \set ON_ERROR_STOP 1
 \set password `cat "$PASSWORD_FILE"`
 SET log_statement = 'none';
+SET log_min_duration_statement = -1;
 SET log_min_error_statement = 'panic';
+-- Of what can not be read psql makes an empty one, with which nobody can log in.
+SELECT :'password' = '' AS is_empty \gset
+\if :is_empty
+    DO $$ BEGIN RAISE 'PASSWORD_FILE is empty, or can not be read'; END $$;
+\endif
 CREATE ROLE proctoring_replication LOGIN REPLICATION PASSWORD :'password';
 GRANT EXECUTE ON FUNCTION pg_ls_dir(text, boolean, boolean) TO proctoring_replication;
 GRANT EXECUTE ON FUNCTION pg_stat_file(text, boolean) TO proctoring_replication;
