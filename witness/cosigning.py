@@ -1,8 +1,9 @@
 """The rules of a witness: what it cosigns, and that it remembers before it answers."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from utils.checkpoint import Checkpoint
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 # A clock that is put right goes back by less, and by itself.
 MAX_CLOCK_STEP_SECONDS: Final = 60
+# A line a second for days is a flood.
+COMPLAIN_EVERY_SECONDS: Final = 600
 
 # The keys that may sign for an origin. Two while one replaces the other.
 Logs = Mapping[str, Sequence[VerifierKey]]
@@ -43,6 +46,8 @@ class Witness:
     signer: Signer
     logs: Logs
     clock: Callable[[], int]
+    # When it was last said that the clock is behind, by a clock that never is.
+    complained: list[float] = field(default_factory=list)
 
     def cosign(self, submission: Submission) -> Signature:
         """Cosign a checkpoint that extends what was seen. Raises RefusalError."""
@@ -118,12 +123,19 @@ class Witness:
         now = self.clock()
         last = 0 if seen is None else seen.cosigned_at
         if last - now > MAX_CLOCK_STEP_SECONDS:
-            logger.error(
-                "the last cosignature is of the future: the clock is behind, or was"
-                ' ahead (docs/witness.md, "If the clock was ahead")',
-                extra={"last": last, "now": now},
-            )
+            self._complain(last, now)
         return max(1, now, last)
+
+    def _complain(self, last: int, now: int) -> None:
+        at = time.monotonic()
+        if self.complained and at - self.complained[0] < COMPLAIN_EVERY_SECONDS:
+            return
+        self.complained[:] = [at]
+        logger.error(
+            "the last cosignature is of the future: the clock is behind, or was"
+            ' ahead (docs/witness.md, "If the clock was ahead")',
+            extra={"last": last, "now": now},
+        )
 
 
 def _is_fork(checkpoint: Checkpoint, seen: Seen) -> bool:

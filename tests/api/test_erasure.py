@@ -308,10 +308,16 @@ def test_nobody_keeps_another_from_being_erased_by_his_address(
     assert found_in(sql, *everything_of(alice)) == set()
 
 
+@pytest.mark.parametrize("written", [str.lower, str.upper])
 def test_no_answer_about_his_attempt_is_kept_for_who_asks_again(
-    api: Api, bob: Persona, sql: connection, case: Case, erase: Callable[..., Json]
+    api: Api,
+    bob: Persona,
+    sql: connection,
+    case: Case,
+    erase: Callable[..., Json],
+    written: Callable[[str], str],
 ) -> None:
-    path = f"/api/proctoring/attempt/{case.attempt['id']}/notes"
+    path = f"/api/proctoring/attempt/{written(case.attempt['id'])}/notes"
     said = {"text": "Was crying when the time was over."}
     key = {"Idempotency-Key": "once"}
     body(api.as_(bob).post(path, json=said, headers=key), 201)
