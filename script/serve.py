@@ -72,9 +72,10 @@ def main() -> None:
 
 
 def end_once(_number: int, _frame: FrameType | None) -> None:
-    # A second Ctrl-C must not interrupt the tidying up that the first one began.
+    # A second Ctrl-C must not interrupt the tidying up that the first one began. Of one
+    # that is on its way already Python would complain if it were SIG_IGN.
     for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, lambda *_: None)
     raise SystemExit(0)
 
 

@@ -4,11 +4,10 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from runpy import run_path
@@ -26,7 +25,6 @@ from psycopg2.extensions import connection, parse_dsn
 from checkpointer.__main__ import ROLE, STATEMENT_TIMEOUT_SECONDS
 from checkpointer.__main__ import _parser as checkpointer_parser
 from config import ConfigError, Settings
-from script.serve import StartError, free_port
 from tests.audit_trail import run, scalar
 from tests.databases import connection_to
 
@@ -522,14 +520,3 @@ def test_a_host_is_drained_by_no_slip_of_the_hand(
     )
 
     assert (ended.returncode, file.exists()) == (code, is_drained)
-
-
-def test_an_empty_port_is_the_usual_one() -> None:
-    with socket.socket() as other:
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with suppress(OSError):  # Somebody else's server is there.
-            other.bind(("127.0.0.1", 5000))
-            other.listen()
-
-        with pytest.raises(StartError, match="port 5000 is not free"):
-            free_port({"PORT": ""})
