@@ -17,6 +17,7 @@ from limits.storage import Storage
 from redis import RedisError
 
 from config.config import RateLimits
+from middleware.monitoring import MONITORING
 from models import rate_limit
 from models.database import Database
 from models.database_errors import DatabaseUnavailableError
@@ -31,10 +32,6 @@ logger = logging.getLogger(__name__)
 
 # The problems that say: somebody has tried a password.
 GUESSES = frozenset({LoginFailedError.slug, WrongPasswordError.slug})
-# Asked by machines, by everybody, or before anybody is known.
-UNLIMITED = frozenset(
-    {"health.live", "health.health", "health.ready", "metrics.metrics"}
-)
 
 REDIS_TIMEOUT_SECONDS = 0.5
 
@@ -196,7 +193,7 @@ def init_app(
     limiter = Limiter(
         caller,
         default_limits=[limits.default],
-        default_limits_exempt_when=lambda: request.endpoint in UNLIMITED,
+        default_limits_exempt_when=lambda: request.endpoint in MONITORING,
         storage_uri=limits.storage_uri,
         storage_options=_storage_options(limits.storage_uri, database),
         strategy="fixed-window",

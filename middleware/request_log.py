@@ -7,6 +7,7 @@ import time
 
 from flask import Flask, Response, g, request
 
+from middleware.monitoring import MONITORING
 from utils import trace_context
 from utils.logger import log_context
 
@@ -14,8 +15,6 @@ logger = logging.getLogger("request")
 
 # What a caller may name his request; anything else could forge a log line or a header.
 SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-# Asked every few seconds by machines.
-QUIET = frozenset({"health.live", "health.health", "health.ready", "metrics.metrics"})
 
 
 def init_app(app: Flask) -> None:
@@ -42,7 +41,7 @@ def _begin() -> None:
 def _end(response: Response) -> Response:
     response.headers["X-Request-ID"] = g.get("request_id", "")
     response.headers["traceresponse"] = g.trace.header
-    quiet = request.endpoint in QUIET and response.status_code < 400  # noqa: PLR2004
+    quiet = request.endpoint in MONITORING and response.status_code < 400  # noqa: PLR2004
     principal = g.get("principal")
     logger.log(
         logging.DEBUG if quiet else logging.INFO,

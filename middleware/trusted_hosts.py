@@ -5,11 +5,7 @@ from collections.abc import Sequence
 from flask import Flask, request
 from werkzeug.wsgi import get_host
 
-# Asked by whatever name or number leads to this machine: by nginx's monitoring, the
-# image's health check, Prometheus. What they say depends on no name.
-ANY_HOST = frozenset(
-    {"health.live", "health.health", "health.ready", "metrics.metrics"}
-)
+from middleware.monitoring import MONITORING
 
 
 def init_app(app: Flask, hosts: Sequence[str]) -> None:
@@ -18,7 +14,7 @@ def init_app(app: Flask, hosts: Sequence[str]) -> None:
         return
 
     def check() -> None:
-        if request.endpoint not in ANY_HOST:
+        if request.endpoint not in MONITORING:
             get_host(request.environ, hosts)  # Raises SecurityError, a BadRequest.
 
     app.before_request(check)
