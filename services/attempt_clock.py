@@ -24,6 +24,14 @@ def clock_of(one: Attempt) -> dict[str, datetime | int]:
     }
 
 
+def moved(before: datetime, after: Attempt) -> dict[str, object]:
+    """Return what an entry says of a step that may have moved a deadline."""
+    return {
+        "deadline_at": {"from": before, "to": after.deadline_at},
+        "clock": clock_of(after),
+    }
+
+
 def record_moved(
     tx: Transaction,
     before: Mapping[UUID, datetime],
@@ -41,8 +49,5 @@ def record_moved(
             one.id,
             actor=admin.id,
             attempt_id=one.id,
-            payload={
-                "deadline_at": {"from": before[one.id], "to": one.deadline_at},
-                "clock": clock_of(one),
-            },
+            payload=moved(before[one.id], one),
         )

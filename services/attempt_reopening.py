@@ -17,7 +17,7 @@ from models.principal import Principal
 from models.transaction import Transaction
 from services import audit
 from services.attempt_access import lock_attempt, require_attempt
-from services.attempt_clock import clock_of
+from services.attempt_clock import moved
 from services.attempt_errors import (
     AttemptStepError,
     EvidenceErasedError,
@@ -77,7 +77,6 @@ def reopen(
             "reason": reason,
             "extra_seconds": extra_seconds,
             "status": {"from": ended.status, "to": reopened.status},
-            "deadline_at": {"from": ended.deadline_at, "to": reopened.deadline_at},
             "review_status": {
                 "from": ended.review_status,
                 "to": reopened.review_status,
@@ -86,7 +85,7 @@ def reopen(
             "ended_by": ended.ended_by,
             "end_reason": ended.end_reason,
             "score": ended.score,
-            "clock": clock_of(reopened),
+            **moved(ended.deadline_at, reopened),
         },
     )
     return reopened

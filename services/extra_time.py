@@ -21,7 +21,7 @@ from models.database_errors import ConstraintError
 from models.principal import Principal
 from models.transaction import Transaction
 from services import attempt_ending, audit, errors
-from services.attempt_clock import clock_of
+from services.attempt_clock import moved
 from services.attempt_errors import (
     MAX_EXTENDED_SECONDS,
     AttemptStepError,
@@ -217,8 +217,7 @@ def _extend(
             payload={
                 "reason": incident.reason,
                 "incident": incident.name,
-                "deadline_at": {"from": deadlines[one.id], "to": one.deadline_at},
-                "clock": clock_of(one),
+                **moved(deadlines[one.id], one),
             },
         )
     note = _note(incident, seconds)

@@ -18,7 +18,7 @@ from models.transaction import Transaction
 from services import attempt_ending, audit
 from services.access import require_exam
 from services.attempt_access import lock_attempt
-from services.attempt_clock import clock_of
+from services.attempt_clock import moved
 from services.attempt_errors import (
     MAX_EXTENDED_SECONDS,
     AttemptNotFoundError,
@@ -209,8 +209,7 @@ def _record(
         payload={
             "reason": reason,
             "status": {"from": before.status, "to": after.status},
-            "deadline_at": {"from": before.deadline_at, "to": after.deadline_at},
-            "clock": clock_of(after),
+            **moved(before.deadline_at, after),
         },
     )
 
