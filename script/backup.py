@@ -23,7 +23,8 @@ from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ, connection
 
 from database.administration import admin_dsn, environment
 from script import postgres_programs
-from script.postgres_programs import ProgramError, given_path
+from script.paths import given_path
+from script.postgres_programs import ProgramError
 from utils.safe_files import OWNER_ONLY
 
 TABLES = """

@@ -1,4 +1,4 @@
-"""Where pg_dump and its like are, in a version that suits the server; and files."""
+"""Where pg_dump and its like are, in a version that suits the server."""
 
 import os
 import re
@@ -9,11 +9,6 @@ from pathlib import Path
 from psycopg2.extensions import parse_dsn
 
 from database.embedded_home import EmbeddedServerError, installed_programs
-
-
-def given_path(text: str) -> Path:
-    """Read a path as whoever called the script means it, which has gone elsewhere."""
-    return Path(os.environ.get("STARTED_IN", ""), text)
 
 
 class ProgramError(Exception):

@@ -29,7 +29,8 @@ from database.migrate import MigrationError, migrate, read_migrations
 from models.database import Database
 from script import postgres_programs
 from script.backup import describe, description_of, digest
-from script.postgres_programs import ProgramError, given_path
+from script.paths import given_path
+from script.postgres_programs import ProgramError
 from services.health_service import HealthService
 from services.log_watch import LogWatch
 from utils.checkpoint import Checkpoint
