@@ -386,7 +386,7 @@ BEGIN;
 RESET ROLE;
 INSERT INTO schema_migrations (version, name, sha256) VALUES
     (23, 'erased_address',
-     '00705f922c5982b3de22d71fbd027f5cf15763ccb240ed6e0d54a33b6cf87da1');
+     '13e431494557d4555954e274ffba4b284c26b6b68134ae041507ff53b753c39d');
 COMMIT;
 \endif
 

@@ -21,6 +21,7 @@ from database.migrate import (
     MigrationError,
     migrate,
     pending,
+    read_migrations,
 )
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -100,6 +101,32 @@ def test_refuses_a_file_that_was_changed_after_it_was_applied(
         MigrationError, match=r"0001_first.sql is not the file.*restore"
     ):
         migrate(empty, silently, files)
+
+
+def test_no_file_has_changed_since_it_was_added() -> None:
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            pytest.skip(f"what was added is in git: {done.stderr}")
+        return done.stdout
+
+    changed = []
+    for file in read_migrations():
+        path = str(file.path.relative_to(PROJECT))
+        added = git("log", "-1", "--diff-filter=A", "--format=%H", "--", path).strip()
+        # Before, some were edited while no database had them but their author's.
+        if file.version < 23 or not added:
+            continue
+        if git("show", f"{added}:{path}").encode() != file.path.read_bytes():
+            changed.append(path)
+
+    assert not changed, "what is different goes into a new migration"
 
 
 def test_refuses_a_database_that_is_newer_than_the_files(

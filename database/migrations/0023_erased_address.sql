@@ -33,7 +33,7 @@ BEGIN
          WHERE scope LIKE p_user_id || ':%' OR body ~* p_pattern
             OR position(p_user_id::text IN body) > 0
             OR EXISTS (SELECT FROM unnest(p_attempt_ids) AS ids(id)
-                        WHERE position(id::text IN lower(route)) > 0);
+                        WHERE position(id::text IN route) > 0);
         UPDATE legal_holds
            SET reason = '(erased)',
                release_reason = CASE WHEN release_reason IS NOT NULL
