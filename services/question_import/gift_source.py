@@ -99,11 +99,13 @@ class Span:
     def prose(self, default_format: str = "moodle") -> str:
         r"""Return the text as it is to be read.
 
-        Lines are only the way in which the file is laid out, except in Markdown: they
-        become spaces, and `\n` a line. Raises RefusedError for HTML with a picture.
+        Lines are only the way in which the file is laid out, except in Markdown and in
+        a <pre> of HTML: they become spaces, and `\n` a line. Raises RefusedError for
+        HTML with a picture.
         """
         text_format = self.format(default_format)
-        text = self.text if text_format == "markdown" else self._in_one_line()
+        has_own_lines = text_format in ("markdown", "html")
+        text = self.text if has_own_lines else self._in_one_line()
         text = text.strip()
         if found := FORMAT.match(text):
             text = text[found.end() :].strip()

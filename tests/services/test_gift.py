@@ -127,6 +127,20 @@ def test_text_after_the_answers_leaves_a_gap(written: str, text: str) -> None:
         ("[markdown]- *a*\n- b {}", "- *a*\n- b"),
         ("[plain]a\n\\n b {}", "a \n b"),
         ("[html]<p>x<sup>2</sup> &lt; 3</p><P class\\='y'>y<br/>z</P> {}", None),
+        (
+            r"[html]<p>F\:</p><PRE>if x\:\n    y\n\nz\n</PRE><p>?\n!</p> {}",
+            "F:\nif x:\n    y\nz\n? !",
+        ),
+        ("[html]a\nb<pre>c\n  d</pre> {}", "a b\nc\n  d"),
+        (
+            "[html]e<sup>2x</sup> a<sub>i+1</sub> 10<sup>-3</sup> H<sub>2</sub>O {}",
+            "e^(2x) a_(i+1) 10^-3 H_2O",
+        ),
+        (
+            "[html]x<sup>2<sub><i>i</i></sub></sup> x<sup>2</sup>3 x<sup>n</sup>y {}",
+            "x^(2_i) x^(2)3 x^(n)y",
+        ),
+        ("[html]<dl><dt>a</dt><dd>b</dd></dl> {}", "a\nb"),
         ("[colour]red {}", "[colour]red"),
         ("a < b, c > d {}", "a < b, c > d"),
         ("// above\na\n// within\nb {}", "a b"),
