@@ -203,5 +203,6 @@ def request_analysis(tx: Transaction, attempt_ids: Sequence[UUID]) -> None:
 
 
 def request_analysis_of_exam(tx: Transaction, exam_id: UUID) -> None:
-    """Have all attempts of an exam analysed anew: one of those compared is void."""
+    """Have all attempts of an exam analysed anew, since one of those compared is not
+    what it was: it is void, or graded by hand."""
     tx.execute(REQUEST_ANALYSIS_OF_EXAM, {"exam_id": exam_id})

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import LiteralString
 from uuid import UUID
 
@@ -20,6 +21,7 @@ class Subject:
     started_at: datetime
     ended_at: datetime | None
     last_seen_at: datetime
+    score: Decimal | None
     is_voided: bool
     # How many events its clients have reported.
     reported_events: int
@@ -64,7 +66,7 @@ class ReportingLogin:
 # whose evidence was erased is no measure either, neither of others nor of itself.
 LIST_SUBJECTS: LiteralString = """
     SELECT attempts.id AS attempt_id, attempts.student_id, attempts.started_at,
-           attempts.ended_at, attempt_activity.last_seen_at,
+           attempts.ended_at, attempt_activity.last_seen_at, attempts.score,
            attempts.status = 'voided' AS is_voided, reported_events
       FROM attempts
       JOIN attempt_activity ON attempt_activity.attempt_id = attempts.id

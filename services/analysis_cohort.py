@@ -53,6 +53,9 @@ class _Measured:
     def is_outdated(self, subject: Subject, now: datetime) -> bool:
         if subject.ended_at != self.subject.ended_at:
             return True
+        # Somebody has graded what the key had judged wrongly.
+        if subject.score != self.subject.score:
+            return True
         return (
             subject.last_seen_at != self.subject.last_seen_at
             and now - self.at > STALE_AFTER

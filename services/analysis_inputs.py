@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from hashlib import sha256
 from typing import Final
 from uuid import UUID
@@ -257,16 +258,28 @@ def _answer(given: Answer, asked: Question) -> AnsweredQuestion | None:
     response = parse_response(asked.kind, asked.body, given.response)
     if response in (None, "", ()) or _is_placeholder(response):
         return None
-    points = grading.grade(asked, response)
     return AnsweredQuestion(
         question_id=asked.id,
         kind=asked.kind,
-        is_correct=None if points is None else points == asked.points,
+        is_correct=_is_correct(given, asked, grading.grade(asked, response)),
         response_digest=_digest(response),
         first_saved_at=given.first_saved_at,
         saved_at=given.saved_at,
         options_count=_options_count(asked),
     )
+
+
+def _is_correct(given: Answer, asked: Question, by_key: Decimal | None) -> bool | None:
+    """Judge by the key, or as a person did who knew better than it.
+
+    None: an essay, or what earned a part of the points, is neither right nor wrong.
+    """
+    if by_key is None:
+        return None
+    points = by_key if given.graded_by is None else given.points_awarded
+    if points == asked.points:
+        return True
+    return None if points else False
 
 
 def _is_placeholder(response: Response) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from models import answer, attempt_steps, exam, question
+from models import answer, attempt_activity, attempt_steps, exam, question
 from models.answer import Answer, HandMark, Mark
 from models.attempt import Attempt, AttemptStatus
 from models.audit_event import AuditEvent
@@ -13,6 +13,7 @@ from models.database import Database
 from models.principal import Principal, Role
 from models.question import Question
 from models.question_storage import QuestionView, from_storage
+from models.question_types import QuestionKind
 from models.transaction import Transaction
 from services import attempt_ending, audit
 from services.attempt_access import lock_attempt, require_attempt
@@ -71,8 +72,16 @@ class GradeService:
                 each.question_id: each
                 for each in answer.list_by_attempts(tx, [attempt_id])
             }
-            _check(grades, question.list_by_exam(tx, before.exam_id), given)
+            asked = {each.id: each for each in question.list_by_exam(tx, its_exam.id)}
+            _check(grades, asked, given)
             answer.mark_by_hand(tx, attempt_id, staff.id, grades)
+            # Nobody is accused of sharing wrong answers that are right.
+            if any(
+                asked[each.question_id].kind is not QuestionKind.ESSAY
+                and given[each.question_id].points_awarded != each.points
+                for each in grades
+            ):
+                attempt_activity.request_analysis_of_exam(tx, its_exam.id)
             awarded = {each.question_id: each.points for each in grades}
             marks = [
                 Mark(
@@ -92,10 +101,9 @@ class GradeService:
 
 def _check(
     grades: Sequence[HandMark],
-    questions: Sequence[Question],
+    asked: dict[UUID, Question],
     given: dict[UUID, Answer],
 ) -> None:
-    asked = {each.id: each for each in questions}
     seen: set[UUID] = set()
     problems = []
     for index, each in enumerate(grades):

@@ -1,6 +1,8 @@
 """From what is stored to what is judged: nothing may be lost or made up on the way."""
 
+from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from uuid import UUID
 
 import pytest
@@ -8,6 +10,7 @@ from psycopg2.extensions import connection
 from psycopg2.extras import Json as JsonValue
 
 from models import analysis_queue
+from models.answer import HandMark
 from models.database import Database
 from models.principal import Principal
 from services.analysis_cohort import prepare_anew
@@ -15,6 +18,7 @@ from services.analysis_job import AnalysisJob
 from services.analysis_service import AnalysisService, judge
 from services.attempt_service import AttemptService, SentAnswer
 from services.deadlines import end_overdue_attempts, open_and_close_exams
+from services.grade_service import GradeService
 from services.proctor_actions import ProctorActions
 from services.proctoring_policy import ProctoringPolicy
 from services.risk import MODEL_VERSION
@@ -47,6 +51,15 @@ def analyse(database: Database) -> None:
     job = AnalysisJob(database, spacing=NOW)
     while job.run():
         pass
+
+
+def request(sql: connection, attempt_id: UUID) -> None:
+    run(
+        sql,
+        "UPDATE attempt_activity SET analysis_due_since = clock_timestamp()"
+        " WHERE attempt_id = %s",
+        attempt_id,
+    )
 
 
 @pytest.mark.parametrize("minutes_behind", [0, 10])
@@ -129,15 +142,52 @@ def test_nobody_is_accused_of_being_like_what_never_took_place(
     assert min(risk(sql, each) for each in ids[:2]) > 10
 
     actions.void_attempt(room.admin, ids[1], "she was given the wrong paper")
-    run(
-        sql,
-        "UPDATE attempt_activity SET analysis_due_since = clock_timestamp()"
-        " WHERE attempt_id = %s",
-        ids[1],
-    )
+    request(sql, ids[1])
     analyse(database)
 
     assert risk(sql, ids[0]) == 0
+
+
+def test_nobody_is_accused_of_sharing_wrong_answers_that_are_right(
+    sql: connection, attempts: AttemptService, database: Database
+) -> None:
+    """The key did not know another word for it."""
+    room = ExamRoom(sql, questions=[SHORT_TEXT] * 8)
+    room.set_policy(SMALL_COHORT)
+    students = [room.new_student() for _ in range(9)]
+    ids = [start(attempts, room, each) for each in students]
+    for number, (student, own) in enumerate(zip(students, ids, strict=True)):
+        said = "Transmission Control Protocol" if number < 2 else "TCP"
+        sent = [
+            SentAnswer(question_id=each.id, response=said, client_version=1)
+            for each in room.questions
+        ]
+        attempts.save_answers(student, own, sent)
+        attempts.submit_attempt(student, own)
+    one, another = (AnalysisJob(database, spacing=NOW) for _ in range(2))
+    one.run()
+    request(sql, ids[1])
+    another.run()
+    assert min(risk(sql, each) for each in ids[:2]) > 10
+
+    marks = [
+        HandMark(question_id=each.id, points=Decimal(1), comment=None)
+        for each in room.questions
+    ]
+    GradeService(database).grade_answers(room.admin, ids[0], marks)
+    one.run()
+    assert risk(sql, ids[0]) == risk(sql, ids[1]) == 0
+
+    # A process that knows both from before judges no other.
+    request(sql, ids[1])
+    another.run()
+    assert risk(sql, ids[1]) == 0
+
+    half = [replace(each, points=Decimal("0.5")) for each in marks]
+    for own in ids[:2]:
+        GradeService(database).grade_answers(room.admin, own, half)
+    one.run()
+    assert risk(sql, ids[0]) == risk(sql, ids[1]) == 0
 
 
 def test_what_a_deadline_ended_is_compared_with_all_once_more(
