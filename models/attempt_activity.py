@@ -203,6 +203,8 @@ def request_analysis(tx: Transaction, attempt_ids: Sequence[UUID]) -> None:
 
 
 def request_analysis_of_exam(tx: Transaction, exam_id: UUID) -> None:
-    """Have all attempts of an exam analysed anew, since one of those compared is not
-    what it was: it is void, or graded by hand."""
+    """Have all attempts of an exam analysed anew.
+
+    One of those compared is not what it was: it is void, or a person has graded it.
+    """
     tx.execute(REQUEST_ANALYSIS_OF_EXAM, {"exam_id": exam_id})
