@@ -75,7 +75,7 @@ class ImportRefusedError(errors.UnprocessableError):
     def __init__(self, problems: Sequence[LineProblem]) -> None:
         super().__init__(
             "Nothing was imported. Correct the lines below, or leave their questions "
-            "out with skip_bad=true.",
+            "out with skip_bad=true, if there are others.",
             [(f"#/line/{problem.line}", _sentence(problem)) for problem in problems],
         )
 
@@ -228,12 +228,12 @@ class QuestionService:
         """Add the questions of a file, or put them in the place of the present ones.
 
         Raises ImportRefusedError, which names the lines, unless told to leave the bad
-        questions out. A dry run reports them instead.
+        questions out and some are good. A dry run reports them instead.
         """
         parse = parse_gift if file.format is ImportFormat.GIFT else parse_csv
         result = parse(file.text)
         if not file.is_dry_run:
-            if result.problems and not file.is_skipping_bad:
+            if result.problems and not (file.is_skipping_bad and result.questions):
                 raise ImportRefusedError(result.problems)
             if not result.questions:
                 raise NothingToImportError

@@ -296,14 +296,22 @@ def test_csv_is_known_by_its_type_or_by_name(admin: Speaker) -> None:
     assert texts(admin, exam) == ["Snow is white."] * 2
 
 
+@pytest.mark.parametrize(
+    ("file", "query"),
+    [(BAD_GIFT, ""), ("// one\n\nWhich? {=a =b ~c}", "?skip_bad=true")],
+)
 def test_a_file_with_mistakes_is_refused_by_line(
-    admin: Speaker, sql: connection
+    admin: Speaker, sql: connection, file: str, query: str
 ) -> None:
     exam = create(admin)
     before = count_entries(sql)
 
     refused = body(
-        admin.post(f"{path_of(exam)}/import", data=BAD_GIFT, content_type="text/plain"),
+        admin.post(
+            f"{path_of(exam)}/import{query}",
+            data=file,
+            content_type="text/plain",
+        ),
         422,
     )
 
