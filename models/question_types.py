@@ -131,7 +131,7 @@ def _refuse_doubles(options: tuple[NewOption, ...]) -> None:
 class _Question(WireModel):
     text: QuestionText
     points: Points
-    # Shown to no student before the results are.
+    # For staff, beside the answers that are to be graded; no student sees it.
     feedback: Feedback = ""
 
 

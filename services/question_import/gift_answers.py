@@ -51,7 +51,7 @@ class Stem:
     def feedback_with(self, comments: Iterable[tuple[str, str]]) -> str:
         """Return the general feedback and each answer's own, labelled by the answer.
 
-        A question of ours has one feedback, which a student reads with his result.
+        A question of ours has one feedback, which staff reads beside an answer.
         """
         lines = [f"{label}: {comment}" for label, comment in comments if comment]
         return "\n".join(([self.feedback] if self.feedback else []) + lines)
