@@ -11,6 +11,8 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     model_validator,
 )
 
@@ -58,6 +60,16 @@ def _code(name: str) -> str:
 
 def _sorted_codes(codes: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(set(codes)))
+
+
+def _each_once(
+    given: object, read: ValidatorFunctionWrapHandler
+) -> dict[str, Severity]:
+    # Of two aliases of one type, one would be lost in silence.
+    by_code: dict[str, Severity] = read(given)
+    if isinstance(given, dict) and len(given) > len(by_code):
+        raise ValueError("names an event type twice, by its code or its aliases")
+    return by_code
 
 
 def _known_factors(weights: dict[str, float]) -> dict[str, float]:
@@ -109,9 +121,9 @@ class ProctoringPolicy(BaseModel):
     # off. Either way such an event is stored with severity info and never scored.
     allowed_events: Codes = ()
     ignored_events: Codes = ()
-    severity_overrides: Annotated[dict[Code, Severity], Field(max_length=100)] = Field(
-        default_factory=dict
-    )
+    severity_overrides: Annotated[
+        dict[Code, Severity], Field(max_length=100), WrapValidator(_each_once)
+    ] = Field(default_factory=dict)
     # Replaces the model's own weight of a factor; 0 turns the factor off.
     factor_weights: Annotated[
         dict[Name, Share], Field(max_length=50), AfterValidator(_known_factors)

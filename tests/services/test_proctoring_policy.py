@@ -52,6 +52,7 @@ def test_a_policy_survives_json() -> None:
         {"repeat_count": 1},
         {"allowed_events": ["no.such"]},
         {"severity_overrides": {"focus.lost": "fatal"}},
+        {"severity_overrides": {"focus.lost": "low", "tab_switch": "high"}},
         {"factor_weights": {"gaze": 1.5}},
         {"factor_weights": {"colour": 0.5}},
         {"risk_levels": {"low": 50, "medium": 20}},
