@@ -82,7 +82,7 @@ def read_by_kind(stem: Stem, answers: Span, findings: Findings) -> NewQuestion:
     if not verdict:
         return _numeric(stem, answers.cut(answers.shape.index("#") + 1))
     if "~" in shape:
-        return _choice(stem, _read_answers(answers, stem.text_format), findings)
+        return _choice(stem, _read_answers(answers, stem, stem.text_format), findings)
     if "=" in shape and "->" in shape:
         raise RefusedError(
             answers.line,
@@ -91,10 +91,11 @@ def read_by_kind(stem: Stem, answers: Span, findings: Findings) -> NewQuestion:
         )
     if verdict.strip().upper() in TRUE | FALSE:
         return _true_false(stem, answers, is_true=verdict.strip().upper() in TRUE)
-    return _short_text(stem, _read_answers(answers, stem.text_format))
+    # Moodle has no HTML in what is typed: List<String> is all of it.
+    return _short_text(stem, _read_answers(answers, stem, "plain"))
 
 
-def _read_answers(answers: Span, text_format: str) -> list[Answer]:
+def _read_answers(answers: Span, stem: Stem, text_format: str) -> list[Answer]:
     if len(MARKS.findall(answers.shape)) > MAX_ACCEPTED_ANSWERS:
         raise RefusedError(
             answers.line,
@@ -108,10 +109,10 @@ def _read_answers(answers: Span, text_format: str) -> list[Answer]:
             "Text stands before the first answer. Begin a right answer with = and a "
             "wrong one with ~.",
         )
-    return [_read_answer(mark, piece, text_format) for mark, piece in pieces]
+    return [_read_answer(mark, piece, stem, text_format) for mark, piece in pieces]
 
 
-def _read_answer(mark: str, piece: Span, text_format: str) -> Answer:
+def _read_answer(mark: str, piece: Span, stem: Stem, text_format: str) -> Answer:
     weight: Decimal | None = None
     if found := WEIGHT.match(piece.text):
         weight = Decimal(found[1])
@@ -123,7 +124,7 @@ def _read_answer(mark: str, piece: Span, text_format: str) -> Answer:
         weight=weight,
         text=span.prose(text_format),
         span=span,
-        comment=comment.prose(text_format) if comment else "",
+        comment=comment.prose(stem.text_format) if comment else "",
     )
     if not answer.text:
         raise RefusedError(
@@ -237,7 +238,7 @@ def _numeric(stem: Stem, answers: Span) -> NewQuestion:
             "Several numeric answers to one question are not supported. Leave one, "
             "with a tolerance (3.14:0.01) or as a range (3.13..3.15).",
         )
-    answer = _read_answer("#", marked[0][1] if marked else single, stem.text_format)
+    answer = _read_answer("#", marked[0][1] if marked else single, stem, "plain")
     if answer.weight not in (None, ALL):
         raise RefusedError(
             answer.line, "Part marks for a number (=%50%) are not supported."

@@ -157,6 +157,14 @@ def test_escaped_marks_are_part_of_an_answer() -> None:
     assert question.feedback == "= 2 + 3: #1~"
 
 
+def test_a_short_answer_is_what_is_typed() -> None:
+    question = gift("[html]<p>Q</p> {=%100%List<String>#<b>Yes</b> =<p> =R&amp;D}")
+
+    assert isinstance(question, ShortText)
+    assert question.accepted_answers == ("List<String>", "<p>", "R&amp;D")
+    assert question.feedback == "List<String>: Yes"
+
+
 def test_feedback_names_the_answer_that_it_is_about() -> None:
     choice = gift("Q {=a#good ~b ~c#[html]<b>bad</b>\n#### In\n general. }")
     right = gift("Q {T#no#yes}")
