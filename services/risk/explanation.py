@@ -8,12 +8,15 @@ from services.risk.observations import Evidence, Observation
 from services.risk.similarity import SimilarAttempt
 from services.risk.spans import total
 from services.risk.timing import FastAnswers
+from services.risk.weighting import Weighting
 
 _FAR_ABOVE = 3.0
 _ABOVE = 1.0
 
 
-def of_events(evidence: Evidence, deviation: Deviation | None) -> str:
+def of_events(
+    evidence: Evidence, deviation: Deviation | None, weighting: Weighting
+) -> str:
     """Explain a factor that rests on events."""
     if not evidence.counted:
         return (
@@ -23,8 +26,8 @@ def of_events(evidence: Evidence, deviation: Deviation | None) -> str:
     asides = [
         each
         for each in (
-            _usual(deviation),
-            _excused(evidence.counted),
+            _usual(deviation, weighting),
+            _excused(evidence.counted, weighting),
             _left_out(evidence.uncounted),
         )
         if each
@@ -77,19 +80,20 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if rest else f"{minutes} min"
 
 
-def _usual(deviation: Deviation | None) -> str:
+def _usual(deviation: Deviation | None, weighting: Weighting) -> str:
     if deviation is None:
         return ""
     if deviation.robust_z >= _FAR_ABOVE:
         return "that is far more than is usual in this exam"
     if deviation.robust_z >= _ABOVE:
         return "that is more than is usual in this exam"
+    weighs_less = ", so it weighs less" if weighting.typical_share < 1 else ""
     if deviation.robust_z <= -_ABOVE:
-        return "that is less than is usual in this exam, so it weighs less"
-    return "that is about what is usual in this exam, so it weighs less"
+        return f"that is less than is usual in this exam{weighs_less}"
+    return f"that is about what is usual in this exam{weighs_less}"
 
 
-def _excused(observations: Sequence[Observation]) -> str:
+def _excused(observations: Sequence[Observation], weighting: Weighting) -> str:
     excused = [each for each in observations if each.explained_by]
     if not excused:
         return ""
@@ -97,7 +101,8 @@ def _excused(observations: Sequence[Observation]) -> str:
         {EVENT_TYPES[each.explained_by].label for each in excused if each.explained_by}
     )
     count = sum(each.count for each in excused)
-    return f"{count} of it fell into {' or '.join(causes)}, and weighs less"
+    weighs_less = ", and weighs less" if weighting.explained_share < 1 else ""
+    return f"{count} of it fell into {' or '.join(causes)}{weighs_less}"
 
 
 def _left_out(observations: Sequence[Observation]) -> str:

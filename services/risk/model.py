@@ -189,7 +189,7 @@ def _from_events(
         probability=weight * strength,
         evidence=tuple(each.event_id for each in shown),
         questions=(),
-        explanation=explanation.of_events(evidence, found),
+        explanation=explanation.of_events(evidence, found, weighting),
     )
 
 

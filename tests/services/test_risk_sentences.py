@@ -10,7 +10,12 @@ from services.risk.explanation import of_events, of_similarity, of_timing
 from services.risk.observations import Evidence, gather
 from services.risk.similarity import SimilarAttempt
 from services.risk.timing import FastAnswers
-from services.risk.weighting import CURRENT
+from services.risk.weighting import (
+    CURRENT,
+    WITHOUT_COHORT,
+    WITHOUT_CONTEXT,
+    Weighting,
+)
 from tests.risk_inputs import POLICY, attempt, event
 
 
@@ -19,13 +24,17 @@ def evidence(*events: ObservedEvent) -> Evidence:
     return found
 
 
-def said(*events: ObservedEvent, robust_z: float | None = None) -> str:
+def said(
+    *events: ObservedEvent,
+    robust_z: float | None = None,
+    weighting: Weighting = CURRENT,
+) -> str:
     compared = (
         None
         if robust_z is None
         else Deviation(median=0.0, spread=1.0, robust_z=robust_z)
     )
-    return of_events(evidence(*events), compared)
+    return of_events(evidence(*events), compared, weighting)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +108,22 @@ def test_what_is_excused_and_what_is_left_out() -> None:
         " more than is usual in this exam; 2 of it fell into poor picture or sound or"
         " the webcam being off, and weighs less; 1 more too short, too rare or too"
         " slight to count."
+    )
+
+
+def test_a_trial_says_of_nothing_that_it_weighs_less_if_it_does_not() -> None:
+    lost = event("focus.lost", 605)
+    outage = event("client.disconnected", 600, 15)
+    told = (
+        "Noticed: leaving the exam window (once); that is about what is usual in this"
+        " exam{usual}; 1 of it fell into a lost connection{excused}."
+    )
+
+    assert said(lost, outage, robust_z=0, weighting=WITHOUT_COHORT) == told.format(
+        usual="", excused=", and weighs less"
+    )
+    assert said(lost, outage, robust_z=0, weighting=WITHOUT_CONTEXT) == told.format(
+        usual=", so it weighs less", excused=""
     )
 
 
