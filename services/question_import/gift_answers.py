@@ -31,6 +31,8 @@ TRUE: Final = frozenset(("T", "TRUE"))
 FALSE: Final = frozenset(("F", "FALSE"))
 MARKS: Final = re.compile(r"[~=]")
 WEIGHT: Final = re.compile(r"\s*%(-?\d{1,3}(?:\.\d{1,10})?)%", re.ASCII)
+# To take it for a part of the answer would make a right one wrong in silence.
+LIKE_A_WEIGHT: Final = re.compile(r"\s*%\s*-?\d[\d.,\s]*%", re.ASCII)
 ALL: Final = Decimal(100)
 # In a short answer Moodle takes a bare asterisk for "anything".
 WILDCARD: Final = re.compile(r"(?<!\\)\*")
@@ -117,6 +119,12 @@ def _read_answer(mark: str, piece: Span, stem: Stem, text_format: str) -> Answer
     if found := WEIGHT.match(piece.text):
         weight = Decimal(found[1])
         piece = piece.cut(found.end())
+    elif LIKE_A_WEIGHT.match(piece.text):
+        raise RefusedError(
+            piece.line,
+            "What stands between % and % is no weight: write it as 50 or 33.333, with "
+            "a point and without spaces.",
+        )
     span, comment = piece.split_once("#")
     answer = Answer(
         line=span.line,
