@@ -59,8 +59,10 @@ GIVE_BACK: LiteralString = """
 
 # What an attempt is compared with is complete once all attempts have ended, and that is
 # known when the exam is completed: that the deadline has ended an attempt may have been
-# noted later. OFFSET 0 keeps the last of an exam from being looked for among those of
-# all exams, by when they ended: for an exam that nobody has sat that is all there are.
+# noted later. It may be archived at once; but nobody is judged anew, maybe years later
+# and by another model, for being archived. OFFSET 0 keeps the last of an exam from
+# being looked for among those of all exams, by when they ended: for an exam that nobody
+# has sat that is all there are.
 REQUEST_FINAL: LiteralString = """
     UPDATE attempt_activity SET analysis_due_since = clock_timestamp()
      WHERE analysis_due_since IS NULL AND NOT is_evidence_erased AND attempt_id IN (
@@ -71,9 +73,11 @@ REQUEST_FINAL: LiteralString = """
                     FROM (SELECT ended_at FROM attempts
                            WHERE exam_id = exams.id OFFSET 0) AS its) AS last
              JOIN attempt_risk ON attempt_risk.exam_id = exams.id
-            WHERE exams.status = 'completed'
+            WHERE exams.status IN ('completed', 'archived')
               AND exams.updated_at > statement_timestamp() - interval '1 day'
-              AND checked_at < greatest(exams.updated_at, last.ended_at))
+              AND checked_at < CASE exams.status
+                  WHEN 'completed' THEN greatest(exams.updated_at, last.ended_at)
+                  ELSE last.ended_at END)
 """
 
 
@@ -100,5 +104,5 @@ def give_back(tx: Transaction, claims: Sequence[Claim]) -> None:
 
 
 def request_final(tx: Transaction) -> int:
-    """Have the attempts of completed exams analysed against all others once more."""
+    """Have the attempts of exams that are over analysed against all others again."""
     return tx.execute(REQUEST_FINAL)

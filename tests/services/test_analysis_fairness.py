@@ -12,16 +12,19 @@ from psycopg2.extras import Json as JsonValue
 from models import analysis_queue
 from models.answer import HandMark
 from models.database import Database
+from models.exam import ExamStatus
 from models.principal import Principal
 from services.analysis_cohort import prepare_anew
 from services.analysis_job import AnalysisJob
 from services.analysis_service import AnalysisService, judge
 from services.attempt_service import AttemptService, SentAnswer
 from services.deadlines import end_overdue_attempts, open_and_close_exams
+from services.exam_service import ExamService
 from services.grade_service import GradeService
 from services.proctor_actions import ProctorActions
 from services.proctoring_policy import ProctoringPolicy
 from services.risk import MODEL_VERSION
+from services.versions import ANY_VERSION
 from tests.audit_trail import run, scalar
 from tests.by_hand import stated
 from tests.exam_room import ExamRoom
@@ -214,6 +217,28 @@ def test_what_a_deadline_ended_is_compared_with_all_once_more(
 
     checked = "SELECT count(*) FROM attempt_risk, exams WHERE checked_at > updated_at"
     assert scalar(sql, checked) == 2
+    with database.bookkeeping() as tx:
+        assert analysis_queue.request_final(tx) == 0
+
+
+def test_an_exam_that_is_archived_at_once_is_compared_as_a_whole(
+    room: ExamRoom, attempts: AttemptService, database: Database, sql: connection
+) -> None:
+    alice, bert = room.new_student(), room.new_student()
+    attempts.submit_attempt(alice, start(attempts, room, alice))
+    start(attempts, room, bert)
+    analyse(database)
+    for status in (ExamStatus.COMPLETED, ExamStatus.ARCHIVED):
+        ExamService(database).change_status(
+            status, ANY_VERSION, room.admin, room.exam_id
+        )
+
+    analyse(database)
+
+    checked = "SELECT count(*) FROM attempt_risk, attempts WHERE checked_at > ended_at"
+    assert scalar(sql, checked) == 4
+    # Nobody is judged anew, by a later model, for having been archived a year later.
+    run(sql, "UPDATE exams SET updated_at = clock_timestamp()")
     with database.bookkeeping() as tx:
         assert analysis_queue.request_final(tx) == 0
 
