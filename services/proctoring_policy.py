@@ -146,7 +146,7 @@ class ProctoringPolicy(BaseModel):
     # A device that was displaced, and takes the attempt back from one that was heard of
     # within this time, means that two were at work.
     concurrent_device_within_seconds: Seconds = 60
-    # How far from a technical failure an event may begin to be explained by it.
+    # By how much a technical failure is widened; it explains what lies wholly within.
     explained_within_seconds: Seconds = 15
 
     # A report vouches for this much time before it.

@@ -54,7 +54,7 @@ GROUPED: Final = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}", re.ASCII)
 
 
 def parse_csv(text: str) -> ImportResult:
-    """Read the questions of a CSV file of at most 1 MB and 1000 questions.
+    """Read the questions of a CSV file of at most 1 MB and 500 questions.
 
     Raises nothing: what can't be imported is in the result's problems. A record's
     line is the one on which it begins.

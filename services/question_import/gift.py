@@ -26,7 +26,7 @@ MAX_POINTS: Final = 1_000
 
 
 def parse_gift(text: str) -> ImportResult:
-    """Read the questions of a GIFT file of at most 1 MB and 1000 questions.
+    """Read the questions of a GIFT file of at most 1 MB and 500 questions.
 
     Raises nothing: what can't be imported is in the result's problems.
     """
