@@ -85,6 +85,9 @@ def _step(name: str | int) -> str:
 
 def _sentence(message: str) -> str:
     message = message.removeprefix("Value error, ")
+    # Of a text that was trimmed pydantic says that it has items.
+    if message.startswith("Value should have"):
+        message = message.replace(" item", " character")
     return message[:1].upper() + message[1:]
 
 

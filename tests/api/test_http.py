@@ -128,6 +128,21 @@ def test_control_characters_are_refused_in_a_line(
     assert_problem(response, 422, "invalid-request")
 
 
+def test_a_text_that_is_too_long_has_too_many_characters(client: FlaskClient) -> None:
+    new = {"email": "new@example.edu", "password": "x" * 20, "full_name": "x" * 201}
+    response = client.post("/api/auth/register", json=new)
+
+    assert_problem(response, 422, "invalid-request")
+    assert response.json is not None
+    assert response.json["errors"] == [
+        {
+            "pointer": "#/full_name",
+            "detail": "Value should have at most 200 characters after validation,"
+            " not 201",
+        }
+    ]
+
+
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/x-www-form-urlencoded", ""]
 )
