@@ -258,6 +258,18 @@ def test_a_configured_origin_and_no_other_is_allowed(settings: Settings) -> None
     assert "Access-Control-Allow-Origin" not in foreign.headers
 
 
+def test_no_limit_counts_what_a_browser_asks_beforehand(settings: Settings) -> None:
+    """It asks without a login: a lecture hall would have used up its address's."""
+    exam = "https://exam.example.edu"
+    limits = replace(settings.rate_limits, default="2 per hour")
+    app = create_app(replace(settings, cors_origins=(exam,), rate_limits=limits))
+    path = "/api/exams/00000000-0000-7000-8000-000000000000/start"
+
+    asked = [app.test_client().options(path, headers={"Origin": exam}) for _ in "abc"]
+
+    assert [answer.status_code for answer in asked] == [200, 200, 200]
+
+
 def test_a_host_that_is_not_ours_is_refused(settings: Settings) -> None:
     app = create_app(replace(settings, trusted_hosts=("exam.example.edu",)))
     client = app.test_client()
