@@ -158,7 +158,15 @@ class _Schemas:
             waiting = {
                 name for known in waiting for name in _names_in(self.definitions[known])
             } - used
-        return {name: self.definitions[name] for name in sorted(used)}
+        # The title is the class's name, which an input and an output may share.
+        return {
+            name: {
+                word: value
+                for word, value in self.definitions[name].items()
+                if word != "title"
+            }
+            for name in sorted(used)
+        }
 
     def of(self, schema: Any, mode: JsonSchemaMode) -> Json:
         return self._refs[schema, mode]

@@ -83,6 +83,32 @@ def test_it_says_who_has_to_log_in(app: Flask, document: Json) -> None:
             assert {"401", "403"} <= set(operation["responses"]), name
 
 
+def test_a_model_has_the_name_under_which_it_stands_and_no_other(
+    document: Json,
+) -> None:
+    """Generators of clients prefer a title, and drop what has that of another."""
+    titled = [
+        name
+        for name, model in document["components"]["schemas"].items()
+        if "title" in model
+    ]
+
+    assert titled == []
+
+
+@pytest.mark.parametrize(
+    "operation_id", ["users.reset_password", "analysis.compute_analysis"]
+)
+def test_what_was_erased_is_a_conflict(document: Json, operation_id: str) -> None:
+    (responses,) = [
+        operation["responses"]
+        for _, operation in operations(document)
+        if operation["operationId"] == operation_id
+    ]
+
+    assert "409" in responses
+
+
 def test_bounds_are_said_in_the_words_of_json_schema(document: Json) -> None:
     for schema in schemas(document):
         is_a_property_map = not isinstance(schema["type"], str)

@@ -55,7 +55,7 @@ risk_key: TypeAdapter[RiskKey] = TypeAdapter(RiskKey)
 
 @bp.post("/attempt/<uuid:attempt_id>/ai-analysis")
 @returns(AnalysisResponse, 201, or_status=(200,))
-@may_fail(404)
+@may_fail(404, 409)
 @authenticated(Role.ADMIN)
 @may_accept(AnalysisRequest)
 # What there was already is shown without an entry of its own.

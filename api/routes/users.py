@@ -68,6 +68,7 @@ def change_user(change: AccountChange, admin: Principal, user_id: UUID) -> User:
 
 
 @bp.post("/<uuid:user_id>/reset-password")
+@may_fail(409)
 @returns(None, 204)
 @authenticated(Role.ADMIN)
 @accepts(PasswordReset)
