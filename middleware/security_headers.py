@@ -12,7 +12,10 @@ CORS_HEADERS = (
     "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match,"
     " X-Request-ID"
 )
-CORS_EXPOSED = "Backoff, ETag, Location, Retry-After, X-Request-ID"
+CORS_EXPOSED = (
+    "Backoff, Content-Disposition, ETag, Idempotency-Replayed, Location, Retry-After,"
+    " X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID"
+)
 
 
 def init_app(app: Flask, cors_origins: Sequence[str]) -> None:

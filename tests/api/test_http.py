@@ -258,6 +258,26 @@ def test_a_configured_origin_and_no_other_is_allowed(settings: Settings) -> None
     assert "Access-Control-Allow-Origin" not in foreign.headers
 
 
+def test_a_page_of_a_configured_origin_can_read_what_it_is_told(
+    settings: Settings,
+) -> None:
+    exam = "https://exam.example.edu"
+    client = create_app(replace(settings, cors_origins=(exam,))).test_client()
+    new = {"email": "a@example.edu", "password": "quiet tin horse", "full_name": "A"}
+    key = {"Origin": exam, "Idempotency-Key": "1"}
+
+    registered = client.post("/api/auth/register", json=new, headers=key)
+    again = client.post("/api/auth/register", json=new, headers=key)
+
+    assert (registered.status_code, again.status_code) == (201, 201)
+    exposed = again.headers["Access-Control-Expose-Headers"].split(", ")
+    assert "Idempotency-Replayed" in again.headers
+    told = {name for name in again.headers.keys() if name.startswith(("Idem", "X-R"))}
+    assert told <= set(exposed)
+    # Of files: what they are called.
+    assert "Content-Disposition" in exposed
+
+
 def test_no_limit_counts_what_a_browser_asks_beforehand(settings: Settings) -> None:
     """It asks without a login: a lecture hall would have used up its address's."""
     exam = "https://exam.example.edu"
