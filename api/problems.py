@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 from flask import Flask, Response, g, request
 from flask_limiter import RateLimitExceeded
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from pydantic import JsonValue, ValidationError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
@@ -136,6 +137,11 @@ def malformed_request(error: MalformedRequestError) -> Response:
     return problem(400, "bad-request", "Bad request", error.detail)
 
 
+def unreadable_body(_: ParseException) -> Response:
+    # gunicorn reads a body in chunks while we do.
+    return problem(400, *HTTP_PROBLEMS[400])
+
+
 def invalid_request(error: InvalidRequestError) -> Response:
     return problem(
         422,
@@ -219,6 +225,7 @@ def unexpected(error: Exception) -> Response:
 def init_app(app: Flask) -> None:
     app.register_error_handler(errors.DomainError, domain_error)
     app.register_error_handler(MalformedRequestError, malformed_request)
+    app.register_error_handler(ParseException, unreadable_body)
     app.register_error_handler(InvalidRequestError, invalid_request)
     app.register_error_handler(RateLimitExceeded, too_many_requests)
     app.register_error_handler(DatabaseUnavailableError, unavailable)

@@ -13,6 +13,11 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from gunicorn.http.body import (  # type: ignore[import-untyped]
+    Body,
+    ChunkedReader,
+)
+from gunicorn.http.unreader import IterUnreader  # type: ignore[import-untyped]
 from psycopg2.extensions import connection
 from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
@@ -199,6 +204,22 @@ def test_a_chunked_body_that_is_too_large_is_refused_and_not_cut_off(
         status_line = raw.makefile("rb").readline()
 
     assert b" 413 " in status_line
+
+
+@pytest.mark.parametrize("sent", [b"zz\r\n{}", b"2\r\n{}zz0\r\n\r\n"])
+def test_a_body_whose_chunks_can_not_be_told_apart_is_refused(
+    client: FlaskClient, sent: bytes
+) -> None:
+    body = Body(ChunkedReader(None, IterUnreader([sent])))
+
+    response = client.post(
+        LOGIN,
+        content_type="application/json",
+        headers={"Transfer-Encoding": "chunked"},
+        environ_overrides={"wsgi.input": body, "wsgi.input_terminated": True},
+    )
+
+    assert_problem(response, 400, "bad-request")
 
 
 def test_a_sane_request_id_is_kept_and_another_replaced(client: FlaskClient) -> None:
