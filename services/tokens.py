@@ -34,7 +34,9 @@ class InvalidTokenError(errors.UnauthenticatedError):
 
     def __init__(self) -> None:
         # One sentence for every reason: whoever forges tokens learns nothing.
-        super().__init__("The token is not valid, or not any more. Log in again.")
+        super().__init__(
+            "The token is not valid, or not any more. Refresh it, or log in again."
+        )
 
 
 @dataclass(frozen=True, slots=True)

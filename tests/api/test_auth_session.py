@@ -89,6 +89,19 @@ def test_a_token_lasts_fifteen_minutes(
     assert is_let_in(api, token) is is_good
 
 
+def test_whose_token_has_run_out_is_told_to_refresh_it(
+    api: Api, settings: Settings, alice: Persona, sql: connection
+) -> None:
+    """Who logs in instead is another device to his running attempt."""
+    now = scalar(sql, "SELECT floor(extract(epoch FROM clock_timestamp()))::bigint")
+    old = access_token(settings, alice.id, alice.session_id, now - 901)
+
+    response = api.as_(old).get("/api/auth/me")
+
+    assert slug_of(response) == "invalid-token"
+    assert "Refresh" in body(response)["detail"]
+
+
 def test_logging_out_ends_both_tokens_at_once(
     api: Api, alice: Persona, sql: connection
 ) -> None:
