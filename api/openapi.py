@@ -75,8 +75,9 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
-    instance: str
     request_id: str
+    # nginx can not write it into JSON, whatever it contains.
+    instance: str | None = None
     errors: list[ProblemError] | None = None
     current_status: str | None = None
     allowed_actions: list[str] | None = None

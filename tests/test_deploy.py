@@ -22,6 +22,7 @@ from dotenv import dotenv_values
 from gunicorn.config import Config as GunicornConfig  # type: ignore[import-untyped]
 from psycopg2.extensions import connection, parse_dsn
 
+from api.openapi import Problem
 from checkpointer.__main__ import ROLE, STATEMENT_TIMEOUT_SECONDS
 from checkpointer.__main__ import _parser as checkpointer_parser
 from config import ConfigError, Settings
@@ -170,6 +171,16 @@ def test_the_application_is_told_how_many_threads_it_has(
     gunicorn.post_fork(None, SimpleNamespace(cfg=gunicorn, sockets=[]))
 
     assert os.environ["SERVER_THREADS"] == "5"
+
+
+def test_what_nginx_says_fits_the_schema_of_problems() -> None:
+    answers = re.findall(
+        r"return (\d+) '(\{.*\})\\n';", (DEPLOY / "nginx.conf").read_text()
+    )
+
+    assert len(answers) > 10
+    for status, answer in answers:
+        assert Problem.model_validate_json(answer).status == int(status)
 
 
 def test_nginx_and_the_socket_agree() -> None:
