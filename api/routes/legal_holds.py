@@ -6,7 +6,14 @@ from flask import Blueprint
 from pydantic import TypeAdapter
 
 from api.context import services
-from api.contract import accepts, authenticated, may_fail, queries, returns
+from api.contract import (
+    accepts,
+    authenticated,
+    idempotent,
+    may_fail,
+    queries,
+    returns,
+)
 from api.paging import PageResponse
 from api.schemas.erasure import HoldQuery, HoldResponse
 from models.legal_hold import Hold
@@ -20,6 +27,7 @@ KEY = TypeAdapter(tuple[UUID])
 
 
 @bp.post("")
+@idempotent
 @may_fail(404)
 @returns(HoldResponse, 201)
 @authenticated(Role.ADMIN)

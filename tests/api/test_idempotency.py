@@ -87,6 +87,19 @@ def test_a_key_is_not_good_for_another_body(
     assert titles(sql) == ["Once"]
 
 
+def test_a_hold_that_is_ordered_again_is_placed_once(
+    api: Api, ada: Persona, alice: Persona, sql: connection
+) -> None:
+    """Of two, one would go on when the case is closed and the other released."""
+    new = {"user_id": str(alice.id), "reason": "lawsuit 3 O 17/26"}
+    sent = [
+        api.as_(ada).post("/api/legal-holds", json=new, headers=KEY) for _ in range(2)
+    ]
+
+    assert body(sent[0], 201) == body(sent[1], 201)
+    assert len(entries(sql, "hold.placed")) == 1
+
+
 @pytest.mark.parametrize("other", ["?mode=replace", "", "?mode=append&dry_run=true"])
 def test_a_key_is_not_good_for_another_query(
     api: Api, ada: Persona, other: str
