@@ -336,6 +336,18 @@ def test_who_asks_for_health_too_often_is_told_when_to_come_back(
 
 
 @pytest.mark.usefixtures("api")
+def test_what_a_browser_asks_before_a_login_is_no_login(browser: Browser) -> None:
+    """It could not tell its page that it was turned away, nor until when."""
+    preflight = f"OPTIONS {LOGIN} HTTP/1.1\r\nHost: {HOST}\r\n".encode()
+
+    received = browser.send_bytes(
+        200 * (preflight + b"\r\n"), preflight + b"Connection: close\r\n\r\n"
+    )
+
+    assert received.count(b"HTTP/1.1 200 ") == 201
+
+
+@pytest.mark.usefixtures("api")
 def test_a_tile_is_asked_for_once(
     browser: Browser,
     proxy: RunningProxy,
