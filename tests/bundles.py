@@ -223,6 +223,7 @@ ENDED = {
 # The attempt's row as the two leave it.
 ROW = {
     **CLOCK,
+    "id": ATTEMPT_ID,
     "student_id": STUDENT_ID,
     "exam_id": EXAM_ID,
     "attempt_number": 1,

@@ -854,7 +854,7 @@ LIVES = {
         unknown=tuple(
             name
             for name in verifier.COLUMNS
-            if name not in ("status", "student_id", "reviewed_by")
+            if name not in ("id", "status", "student_id", "reviewed_by")
         ),
     ),
     # What there was to earn its start has said.
@@ -937,7 +937,7 @@ LIVES = {
         ],
         row={"score": "7.25", "is_passed": True},
         unknown=(
-            *("student_id", "exam_id", "attempt_number", "started_at"),
+            *("id", "student_id", "exam_id", "attempt_number", "started_at"),
             *("review_status", "review_note", "reviewed_by"),
             *("deadline_at", "extended_seconds"),
         ),
@@ -1017,6 +1017,7 @@ def test_whatever_it_went_through_an_edit_of_its_row_is_found(
 @pytest.mark.parametrize(
     ("column", "entry"),
     [
+        ("id", 1),
         ("student_id", 1),
         ("max_score", 1),
         ("status", 5),

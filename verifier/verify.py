@@ -114,9 +114,9 @@ TERMINATED = "attempt.terminated"
 VOIDED = "attempt.voided"
 
 # What each step of an attempt leaves in its row: a value, or, as a tuple, where the
-# payload of the entry has it, or whoever took the step, which outlives the payload.
-# What is not named here stays as it was.
-ACTOR = object()
+# payload of the entry has it, or whoever took the step and with which attempt, which
+# outlive the payload. What is not named here stays as it was.
+ACTOR, SUBJECT = object(), object()
 _DEADLINE = {"deadline_at": ("clock", "deadline_at")}
 _PAUSES = {"paused_seconds": ("clock", "paused_seconds")}
 _EXTENSIONS = {"extended_seconds": ("clock", "extended_seconds")}
@@ -132,6 +132,7 @@ _LEFT_BY_END = {
 }
 STEPS: dict[str, dict[str, Any]] = {
     STARTED: {
+        "id": SUBJECT,
         "student_id": ACTOR,
         "exam_id": ("exam_id",),
         "attempt_number": ("attempt_number",),
@@ -1982,6 +1983,8 @@ def _read_cell(entry: Entry, payload: dict[str, Any] | None, left: Any) -> Cell:
     """Return what a step leaves in a column, which STEPS says."""
     if left is ACTOR:
         return Cell(entry.seq, entry.actor_id)
+    if left is SUBJECT:
+        return Cell(entry.seq, entry.attempt_id)
     if not isinstance(left, tuple):
         return Cell(entry.seq, left)
     if payload is None:
