@@ -23,6 +23,7 @@ from tests.audit_trail import run, scalar
 from tests.databases import connection_to, copy_of
 from tests.scene import Scene
 
+DOCUMENT: Final = Path(__file__).resolve().parents[2] / "docs" / "audit-log.md"
 PROTECTED: Final = {table.name: table for table in CATALOGUE}
 # What no entry covers, and why that is no loss. A table or a column that is neither
 # here nor in the catalogue fails: somebody has to say which it is.
@@ -160,6 +161,15 @@ def test_who_covers_and_who_checks_have_one_catalogue(sql: connection) -> None:
         )
         for table in CATALOGUE
     ]
+
+
+def test_the_document_says_what_is_hashed_of_each_row() -> None:
+    listed = [
+        f"| `{table.name}` | `{' '.join(table.key)}` | `{table.columns}` |\n"
+        for table in CATALOGUE
+    ]
+
+    assert "|---|---|---|\n" + "".join(listed) in DOCUMENT.read_text(encoding="utf-8")
 
 
 def test_somebody_has_said_of_every_column_whether_it_is_covered(
