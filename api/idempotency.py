@@ -64,8 +64,7 @@ def answered_once(key: str, carry_out: Callable[[], Response]) -> Response:
     if not re.fullmatch(r"[\x21-\x7e]{1,255}", key):
         raise KeyInvalidError
     database: Database = current_app.extensions["database"]
-    # An id may be written in capitals, and an erasure looks for it as it is kept.
-    route = f"{request.method} {request.path.lower()}"
+    route = f"{request.method} {request.path}"
     # A body may contain a password. Whoever got hold of the table could try passwords
     # against a bare digest of it, and a list of addresses says who was where.
     # What an import does with its body stands in the query.

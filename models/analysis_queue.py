@@ -22,6 +22,11 @@ class Claim:
     until: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attempt:
+    attempt_id: UUID
+
+
 # A claim is a time in the future: who dies with it leaves the attempt due by then, and
 # an event that comes meanwhile puts its own time in place of the claim.
 CLAIM: LiteralString = """
@@ -63,21 +68,21 @@ GIVE_BACK: LiteralString = """
 # and by another model, for being archived. OFFSET 0 keeps the last of an exam from
 # being looked for among those of all exams, by when they ended: for an exam that nobody
 # has sat that is all there are.
-REQUEST_FINAL: LiteralString = """
-    UPDATE attempt_activity SET analysis_due_since = clock_timestamp()
-     WHERE analysis_due_since IS NULL AND NOT is_evidence_erased AND attempt_id IN (
-           SELECT attempt_risk.attempt_id
-             FROM exams
-            CROSS JOIN LATERAL (
-                  SELECT max(ended_at) AS ended_at
-                    FROM (SELECT ended_at FROM attempts
-                           WHERE exam_id = exams.id OFFSET 0) AS its) AS last
-             JOIN attempt_risk ON attempt_risk.exam_id = exams.id
-            WHERE exams.status IN ('completed', 'archived')
-              AND exams.updated_at > statement_timestamp() - interval '1 day'
-              AND checked_at < CASE exams.status
-                  WHEN 'completed' THEN greatest(exams.updated_at, last.ended_at)
-                  ELSE last.ended_at END)
+LIST_FINAL: LiteralString = """
+    SELECT attempt_activity.attempt_id
+      FROM exams
+     CROSS JOIN LATERAL (
+           SELECT max(ended_at) AS ended_at
+             FROM (SELECT ended_at FROM attempts
+                    WHERE exam_id = exams.id OFFSET 0) AS its) AS last
+      JOIN attempt_risk ON attempt_risk.exam_id = exams.id
+      JOIN attempt_activity ON attempt_activity.attempt_id = attempt_risk.attempt_id
+     WHERE exams.status IN ('completed', 'archived')
+       AND exams.updated_at > statement_timestamp() - interval '1 day'
+       AND checked_at < CASE exams.status
+           WHEN 'completed' THEN greatest(exams.updated_at, last.ended_at)
+           ELSE last.ended_at END
+       AND analysis_due_since IS NULL AND NOT is_evidence_erased
 """
 
 
@@ -103,6 +108,6 @@ def give_back(tx: Transaction, claims: Sequence[Claim]) -> None:
     tx.execute(GIVE_BACK, names)
 
 
-def request_final(tx: Transaction) -> int:
-    """Have the attempts of exams that are over analysed against all others again."""
-    return tx.execute(REQUEST_FINAL)
+def list_final(tx: Transaction) -> list[UUID]:
+    """Return the attempts of exams that are over and not compared with all others."""
+    return [each.attempt_id for each in tx.all(_Attempt, LIST_FINAL)]

@@ -1,7 +1,8 @@
 """The idempotency_keys table: the first answer to a key, kept for a day."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from models.transaction import Transaction
 
@@ -34,6 +35,13 @@ KEEP = """
     UPDATE idempotency_keys
        SET status = %(status)s, body = %(body)s, headers = %(headers)s
      WHERE scope = %(scope)s AND route = %(route)s AND key = %(key)s
+"""
+
+# An address may have it in capitals.
+FORGET = """
+    DELETE FROM idempotency_keys
+     WHERE EXISTS (SELECT FROM unnest(%(attempt_ids)s::text[]) AS its(id)
+                    WHERE position(its.id IN lower(concat(route, body))) > 0)
 """
 
 # statement_timestamp() can be looked up in the index, which clock_timestamp() can't.
@@ -70,3 +78,8 @@ def keep(
 
 def prune(tx: Transaction) -> int:
     return tx.execute(PRUNE)
+
+
+def forget(tx: Transaction, attempt_ids: Sequence[UUID]) -> None:
+    """Drop all answers about attempts, and that there were such."""
+    tx.execute(FORGET, {"attempt_ids": [str(each) for each in attempt_ids]})

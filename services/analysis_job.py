@@ -50,7 +50,7 @@ class AnalysisJob:
         evidence was erased stands.
         """
         with self._database.bookkeeping() as tx:
-            analysis_queue.request_final(tx)
+            attempt_activity.request_analysis(tx, analysis_queue.list_final(tx))
         with self._database.bookkeeping() as tx:
             claims = analysis_queue.claim(
                 tx, limit=BATCH, lease=LEASE, spacing=self._spacing

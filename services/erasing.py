@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, Field
 
-from models import erasure
+from models import erasure, idempotency_key
 from models.database_errors import ConstraintError
 from models.erasure import Counts, DataClass, RecordedErasure, Target
 from models.transaction import Transaction
@@ -62,6 +62,9 @@ class Erasure:
 
 def erase(tx: Transaction, target: Target, planned: Erasure, *, actor_id: str) -> None:
     """Do what is planned, and commit. What is refused `refused` translates."""
+    if DataClass.ACCOUNT in target.classes:
+        # The database forgets what names him; this may name no more than his attempts.
+        idempotency_key.forget(tx, target.attempt_ids)
     erasure.erase(
         tx,
         target,

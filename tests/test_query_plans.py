@@ -102,6 +102,7 @@ ALLOWED: Final = {
     "erasure.LIST_ENTRIES": {"audit_log"},
     "erasure_empty()": {"idempotency_keys", "rate_limits"},
     "erasure_lines()": {"answers"},
+    "idempotency_key.FORGET": {"idempotency_keys"},
     # The rules of retention, once a day: whatever is older than the rule is asked
     # whether anything of it is left. What is old grows for ever, so this does too.
     "retention.LIST_IDLE_ACCOUNTS": {"sessions", "users"},

@@ -328,6 +328,21 @@ def test_no_answer_about_his_attempt_is_kept_for_who_asks_again(
     assert found_in(sql, said["text"]) == set()
 
 
+def test_no_answer_about_a_hold_of_his_attempt_is_kept(
+    api: Api, ada: Persona, sql: connection, case: Case, erase: Callable[..., Json]
+) -> None:
+    asked = {"attempt_id": case.attempt["id"], "reason": "Was seen with a phone."}
+    key = {"Idempotency-Key": "once"}
+    hold = body(api.as_(ada).post("/api/legal-holds", json=asked, headers=key), 201)
+    release = {"reason": "It was a calculator."}
+    path = f"/api/legal-holds/{hold['id']}/release"
+    body(api.as_(ada).post(path, json=release), 200)
+
+    erase()
+
+    assert found_in(sql, asked["reason"]) == set()
+
+
 @pytest.mark.usefixtures("case")
 def test_a_dry_run_says_the_same_and_changes_nothing(
     ada: Persona, sql: connection, erase: Callable[..., Json]

@@ -218,7 +218,7 @@ def test_what_a_deadline_ended_is_compared_with_all_once_more(
     checked = "SELECT count(*) FROM attempt_risk, exams WHERE checked_at > updated_at"
     assert scalar(sql, checked) == 2
     with database.bookkeeping() as tx:
-        assert analysis_queue.request_final(tx) == 0
+        assert analysis_queue.list_final(tx) == []
 
 
 def test_an_exam_that_is_archived_at_once_is_compared_as_a_whole(
@@ -240,7 +240,7 @@ def test_an_exam_that_is_archived_at_once_is_compared_as_a_whole(
     # Nobody is judged anew, by a later model, for having been archived a year later.
     run(sql, "UPDATE exams SET updated_at = clock_timestamp()")
     with database.bookkeeping() as tx:
-        assert analysis_queue.request_final(tx) == 0
+        assert analysis_queue.list_final(tx) == []
 
 
 def test_what_an_analysis_notes_does_not_outdate_it(

@@ -428,7 +428,7 @@ def test_of_whom_evidence_was_erased_is_not_judged_by_what_is_left(
     # Nobody has looked whether the score is still right.
     assert scalar(sql, "SELECT checked_at FROM attempt_risk") == checked
     with database.bookkeeping() as tx:
-        assert analysis_queue.request_final(tx) == 0
+        assert analysis_queue.list_final(tx) == []
 
 
 def test_an_analysis_under_way_keeps_nothing_of_what_is_erased(
