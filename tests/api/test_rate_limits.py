@@ -81,6 +81,26 @@ def test_a_clock_that_goes_back_makes_no_limit_longer(
     assert_two_are_let_through(answers)
 
 
+def test_a_window_ends_when_it_was_to_end_and_the_next_begins_at_nothing(
+    settings: Settings,
+) -> None:
+    """Who asks once in a while, for hours, would be refused in the end."""
+    with playing(settings) as app:
+        storage = PostgresStorage(database=app.extensions["database"])
+
+        def hit_after(seconds: int) -> int:
+            with app.extensions["database"].bookkeeping() as tx:
+                tx.execute(
+                    "UPDATE rate_limits"
+                    " SET expires_at = expires_at - make_interval(secs => %(seconds)s)",
+                    {"seconds": seconds},
+                )
+            with app.test_request_context():
+                return storage.incr("a", 60)
+
+        assert [hit_after(seconds) for seconds in (0, 40, 40, 40)] == [1, 2, 1, 2]
+
+
 @pytest.mark.parametrize("minutes", [-10, 10])
 def test_a_host_whose_clock_is_wrong_says_rightly_when_to_come_back(
     settings: Settings, scene: Scene, minutes: int
