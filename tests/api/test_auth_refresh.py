@@ -1,9 +1,12 @@
 """POST /api/auth/refresh."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from uuid import UUID
 
 import jwt
+import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
@@ -15,6 +18,7 @@ from tests.audit_trail import run, scalar
 from tests.exams import Json, body
 from tests.logins import is_let_in, logged, refresh, slug_of, tokens_of
 from tests.personas import Api, Persona
+from tests.waiting import until_somebody_waits_for_a_lock
 from utils.uuid7 import uuid7
 
 LIVE = "SELECT count(*) FROM refresh_tokens WHERE used_at IS NULL"
@@ -85,6 +89,22 @@ def test_a_refresh_gives_new_tokens_of_the_same_session(
     (entry,) = logged(sql, "auth.token_refreshed")
     assert entry["actor_id"] == str(alice.id)
     assert entry["entity_id"] == str(session_of(first))
+
+
+def test_who_refreshes_while_his_session_ends_is_out(
+    api: Api, alice: Persona, sql: connection, dsn: str
+) -> None:
+    """Tokens that nobody lets in would be given out, and logged after the end."""
+    given = tokens_of(api, alice)
+
+    with closing(psycopg2.connect(dsn)) as ending, ThreadPoolExecutor(1) as pool:
+        run(ending, "UPDATE sessions SET ended_at = now(), ended_reason = 'logout'")
+        refreshing = pool.submit(refresh, api, given["refresh_token"])
+        until_somebody_waits_for_a_lock(sql)
+        ending.commit()
+
+    assert slug_of(refreshing.result()) == "invalid-token"
+    assert logged(sql, "auth.token_refreshed") == []
 
 
 def test_each_kind_of_token_is_good_for_one_thing(api: Api, alice: Persona) -> None:

@@ -102,6 +102,16 @@ def test_whose_token_has_run_out_is_told_to_refresh_it(
     assert "Refresh it" in response.text
 
 
+def test_a_token_speaks_for_the_user_of_its_session_alone(
+    api: Api, settings: Settings, alice: Persona, ada: Persona, sql: connection
+) -> None:
+    """Even under the right key."""
+    now = scalar(sql, "SELECT floor(extract(epoch FROM clock_timestamp()))::bigint")
+
+    assert not is_let_in(api, access_token(settings, ada.id, alice.session_id, now))
+    assert is_let_in(api, access_token(settings, ada.id, ada.session_id, now))
+
+
 def test_logging_out_ends_both_tokens_at_once(
     api: Api, alice: Persona, sql: connection
 ) -> None:
@@ -178,6 +188,25 @@ def test_all_other_sessions_end_together(
     assert is_let_in(api, mallory.token)
     (entry,) = logged(sql, "auth.session_ended")
     assert entry["payload"] == {"ended_sessions": 2}
+
+
+def test_a_session_that_has_expired_is_over_without_anybody_ending_it(
+    api: Api, alice: Persona, sql: connection
+) -> None:
+    given = [tokens_of(api, alice) for _ in range(2)]
+    run(
+        sql,
+        "UPDATE sessions SET created_at = created_at - interval '8 days',"
+        " expires_at = expires_at - interval '8 days' WHERE id = %s",
+        str(alice.session_id),
+    )
+    speaker = api.as_(given[0]["access_token"])
+
+    assert len(body(speaker.get(SESSIONS))["items"]) == 2
+    assert speaker.delete(f"{SESSIONS}/{alice.session_id}").status_code == 404
+    assert speaker.delete(SESSIONS).status_code == 204
+    (entry,) = logged(sql, "auth.session_ended")
+    assert entry["payload"] == {"ended_sessions": 1}
 
 
 def test_a_role_comes_from_the_database(
