@@ -146,18 +146,25 @@ def test_signatures_of_unknown_keys_are_ignored(witness: Running, log: Log) -> N
     assert len(served(witness).signatures) == 2
 
 
-def test_either_key_will_do_while_one_replaces_the_other(
-    tmp_path: Path, log: Log
+def test_either_key_will_do_while_one_replaces_the_other(state: Path, log: Log) -> None:
+    successor = Log(signer=Signer.generate("new", ED25519), leaves=log.leaves)
+
+    with serving(state, log, successor) as witness:
+        assert isinstance(witness.push(log, 0, 7), Cosigned)
+        assert isinstance(witness.push(successor, 7, 8), Cosigned)
+    with serving(state, successor) as witness:
+        assert witness.post(log.body(8, 9)).status == 403
+
+
+def test_neither_key_makes_up_for_a_false_signature_of_the_other(
+    state: Path, log: Log
 ) -> None:
     successor = Log(signer=Signer.generate("new", ED25519), leaves=log.leaves)
-    trusting = tmp_path / "state"
-    store.create(trusting)
+    false = Note.parse(successor.note(8).encode()).signatures
+    note = Note.parse(log.note(7).encode()).with_signatures(*false)
 
-    with serving(trusting, log) as witness:
-        assert isinstance(witness.push(log, 0, 7), Cosigned)
-    with serving(trusting, successor) as witness:
-        assert isinstance(witness.push(successor, 7, 8), Cosigned)
-        assert witness.post(log.body(8, 9)).status == 403
+    with serving(state, log, successor) as witness:
+        assert witness.post(body(0, [], note.render())).status == 403
 
 
 def test_the_wrong_old_size_is_told_the_right_one(witness: Running, log: Log) -> None:

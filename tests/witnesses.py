@@ -148,7 +148,10 @@ def serving(
         store.create(state)
     signer = signer or Signer.generate(NAME, COSIGNATURE)
     with closing(store.Store(state)) as opened:
-        trusted = {log.origin: (log.key,) for log in logs}
+        trusted = {
+            log.origin: [each.key for each in logs if each.origin == log.origin]
+            for log in logs
+        }
         app = create_app(
             Witness(store=opened, signer=signer, logs=trusted, clock=clock)
         )
