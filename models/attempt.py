@@ -211,12 +211,6 @@ LIST_ENDED_BY_DEADLINE = """
      ORDER BY id
 """
 
-COUNT_USED = """
-    SELECT count(*) FROM attempts
-     WHERE exam_id = %(exam_id)s AND student_id = %(student_id)s
-       AND status <> 'voided'
-"""
-
 # statement_timestamp() can be looked up in the index, which clock_timestamp() can't.
 LIST_OVERDUE = """
     SELECT id FROM attempts
@@ -297,12 +291,6 @@ def list_ended_by_deadline(
     """List the attempts of an exam whose time ran out after `since`."""
     names = {"exam_id": exam_id, "since": since}
     return [row.id for row in tx.all(_Id, LIST_ENDED_BY_DEADLINE, names)]
-
-
-def count_used(tx: Transaction, exam_id: UUID, student_id: UUID) -> int:
-    """Count the attempts that use up one of max_attempts: all that are not voided."""
-    names = {"exam_id": exam_id, "student_id": student_id}
-    return int(tx.scalar(COUNT_USED, names))
 
 
 def list_overdue(tx: Transaction, limit: int) -> list[UUID]:

@@ -72,7 +72,8 @@ def start(
         begun = _begin(tx, student, its_exam, questions)
         if begun is not None:
             return Started(begun, is_new=True)
-        # He has started it elsewhere at this very moment, and that is committed now.
+        # None is left, or he has started it elsewhere at this very moment, and that is
+        # committed now.
         running = attempt.get_running_for_update(tx, student.id)
         if running is None:
             raise NoAttemptsLeftError(its_exam)
@@ -135,8 +136,6 @@ def _begin(
     now = exam.now(tx)
     if not _is_open(its_exam, now):
         raise ExamNotOpenError(its_exam, now, _slot(tx, student, its_exam, now))
-    if attempt.count_used(tx, its_exam.id, student.id) >= its_exam.max_attempts:
-        raise NoAttemptsLeftError(its_exam)
     # Locked, so these are the questions of this version and of no other.
     edition = Edition(
         exam_id=its_exam.id, version=its_exam.version, frozen_at=its_exam.frozen_at
