@@ -1,5 +1,6 @@
 """What the database itself refuses of an attempt, whatever any code believes."""
 
+from contextlib import closing
 from uuid import UUID
 
 import psycopg2
@@ -20,6 +21,11 @@ BEGIN = """
     INSERT INTO attempts (id, exam_id, student_id, attempt_number, deadline_at, layout,
                           max_score)
     VALUES (%s, %s, %s, 1, clock_timestamp() + interval '1 hour', '[]', 5)
+"""
+GO_ON = """
+    UPDATE attempts
+       SET status = 'in_progress', ended_at = NULL, ended_by = NULL,
+           score = NULL, is_passed = NULL
 """
 FREEZE = "UPDATE exams SET frozen_at = clock_timestamp() WHERE id = %s"
 
@@ -77,6 +83,26 @@ def test_an_attempt_begins_only_in_an_exam_that_is_open(
     assert constraint == "attempts_exam_open"
 
 
+@pytest.mark.parametrize(
+    "lock",
+    [
+        # What whoever closes or cancels the exam takes, and who erases the student.
+        "SELECT FROM exams FOR NO KEY UPDATE NOWAIT",
+        "SELECT FROM users WHERE role = 'student' FOR UPDATE NOWAIT",
+    ],
+)
+def test_exam_and_account_stay_as_they_are_while_an_attempt_begins(
+    room: ExamRoom, sql: connection, dsn: str, lock: str
+) -> None:
+    alice = room.new_student()
+    run(sql, FREEZE, room.exam_id)
+    with closing(psycopg2.connect(dsn)) as starting:
+        run(starting, BEGIN, uuid7(), room.exam_id, alice.id)
+
+        with pytest.raises(psycopg2.errors.LockNotAvailable):
+            run(sql, lock)
+
+
 @pytest.mark.parametrize("step", [None, "paused", "voided"])
 def test_only_what_has_ended_has_a_score(
     room: ExamRoom, actions: ProctorActions, own: UUID, sql: connection, step: str
@@ -92,8 +118,22 @@ def test_only_what_has_ended_has_a_score(
 
 
 @pytest.mark.usefixtures("own")
-def test_what_can_be_reached_does_not_change(sql: connection) -> None:
-    assert refused(sql, "UPDATE attempts SET max_score = 100") == "attempts_identity"
+@pytest.mark.parametrize(
+    "change",
+    [
+        "id = gen_random_uuid()",
+        "exam_id = gen_random_uuid()",
+        "student_id = gen_random_uuid()",
+        "attempt_number = 2",
+        "started_at = started_at - interval '1 minute'",
+        "layout = '[]'",
+        "max_score = 100",
+    ],
+)
+def test_what_an_attempt_is_does_not_change(sql: connection, change: str) -> None:
+    statement = f"UPDATE attempts SET {change}"  # noqa: S608 - constants.
+
+    assert refused(sql, statement) == "attempts_identity"
 
 
 @pytest.mark.usefixtures("own")
@@ -115,10 +155,15 @@ def test_nothing_goes_on_in_an_archived_exam(
     for status in ("completed", "archived"):
         run(sql, "UPDATE exams SET status = %s", status)
 
-    constraint = refused(
-        sql,
-        "UPDATE attempts SET status = 'in_progress', ended_at = NULL, ended_by = NULL,"
-        " score = NULL, is_passed = NULL",
-    )
+    assert refused(sql, GO_ON) == "attempts_exam_archived"
 
-    assert constraint == "attempts_exam_archived"
+
+def test_no_exam_is_archived_while_an_attempt_is_reopened(
+    room: ExamRoom, actions: ProctorActions, own: UUID, sql: connection, dsn: str
+) -> None:
+    actions.terminate_attempt(room.admin, own, "an alarm")
+    with closing(psycopg2.connect(dsn)) as reopening:
+        run(reopening, GO_ON)
+
+        with pytest.raises(psycopg2.errors.LockNotAvailable):
+            run(sql, "SELECT FROM exams FOR NO KEY UPDATE NOWAIT")

@@ -1,7 +1,10 @@
 """Saving answers: AttemptService.save_answers."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from uuid import UUID
 
+import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
@@ -15,7 +18,9 @@ from services.attempt_errors import (
 from services.attempt_service import AttemptService, SentAnswer
 from services.proctor_actions import ProctorActions
 from tests.audit_trail import run
+from tests.by_hand import stated
 from tests.exam_room import ExamRoom
+from tests.waiting import until_somebody_waits_for_a_lock
 
 
 def sent(question_id: UUID, response: object, version: int = 1) -> SentAnswer:
@@ -182,6 +187,44 @@ def test_a_paused_attempt_takes_no_answers(
 
     with pytest.raises(AttemptPausedError):
         attempts.save_answers(alice, own.id, [sent(room.questions[1].id, 42)])
+
+
+@pytest.mark.parametrize(
+    ("step", "refusal"),
+    [
+        (
+            "UPDATE attempts SET status = 'paused', paused_at = now()",
+            AttemptPausedError,
+        ),
+        (
+            (
+                "UPDATE attempts SET status = 'terminated', ended_at = now(),"
+                " ended_by = 'proctor'"
+            ),
+            AttemptOverError,
+        ),
+    ],
+)
+def test_a_save_that_comes_while_a_step_is_taken_is_told_so(
+    room: ExamRoom,
+    attempts: AttemptService,
+    sql: connection,
+    dsn: str,
+    step: str,
+    refusal: type[Exception],
+) -> None:
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    answers = [sent(room.questions[1].id, 42)]
+
+    with closing(psycopg2.connect(dsn)) as staff, ThreadPoolExecutor(1) as pool:
+        run(staff, stated(step))
+        saving = pool.submit(attempts.save_answers, alice, own.id, answers)
+        until_somebody_waits_for_a_lock(sql)
+        staff.commit()
+
+    with pytest.raises(refusal):
+        saving.result()
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from services.attempt_errors import (
 from services.attempt_service import AttemptService
 from tests.at_once import at_once
 from tests.audit_trail import run, scalar
+from tests.by_hand import stated
 from tests.exam_room import ExamRoom
 from tests.waiting import WAITERS, until
 from utils.instants import rfc3339
@@ -167,6 +168,24 @@ def test_who_starts_while_an_admin_opens_the_exam_freezes_it(
 
     assert starting.result().is_new
     assert room.scalar("SELECT count(*) FROM exams WHERE frozen_at IS NOT NULL") == 1
+
+
+def test_who_starts_while_the_rules_change_is_held_to_the_new_ones(
+    sql: connection, dsn: str, attempts: AttemptService
+) -> None:
+    room = ExamRoom(sql, max_attempts=2)
+    alice = room.new_student()
+    start = partial(attempts.start_attempt, alice, room.exam_id, take_over=False)
+    attempts.submit_attempt(alice, start().paper.attempt.id)
+
+    with closing(psycopg2.connect(dsn)) as admin, ThreadPoolExecutor(1) as pool:
+        run(admin, stated("UPDATE exams SET max_attempts = 1"))
+        starting = pool.submit(start)
+        until(lambda: starting.done() or bool(scalar(sql, WAITERS)))
+        admin.commit()
+
+    with pytest.raises(NoAttemptsLeftError):
+        starting.result()
 
 
 @pytest.mark.parametrize(
