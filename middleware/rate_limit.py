@@ -23,15 +23,11 @@ from models.database import Database
 from models.database_errors import DatabaseUnavailableError
 from models.rate_limit import Window
 from models.wire import canonical_email
-from services.account_service import WrongPasswordError
 from services.auth_service import LoginFailedError
 from services.tokens import REFRESH, InvalidTokenError, Tokens
 from utils.addresses import caller_at
 
 logger = logging.getLogger(__name__)
-
-# The problems that say: somebody has tried a password.
-GUESSES = frozenset({LoginFailedError.slug, WrongPasswordError.slug})
 
 REDIS_TIMEOUT_SECONDS = 0.5
 
@@ -148,7 +144,7 @@ def is_exempt() -> bool:
 
 def is_wrong_guess(_: Response) -> bool:
     """Say whether a password was wrong. Whatever else is refused was no guess."""
-    return g.get("problem_slug") in GUESSES
+    return bool(g.get("problem_slug") == LoginFailedError.slug)
 
 
 def is_success(response: Response) -> bool:

@@ -10,10 +10,12 @@ from typing import Literal
 
 import psycopg2
 import pytest
+from flask import Flask
 from psycopg2.extensions import connection
 
 from app import create_app
 from config import Settings
+from middleware.rate_limit import address_and_account
 from tests.audit_trail import run
 from tests.exams import body
 from tests.logins import is_let_in, log_in_from, logged, slug_of
@@ -104,6 +106,16 @@ def test_neighbours_of_a_guesser_log_in(
     guess(api, HERE, alice.email, 7)
 
     assert log_in_from(api, HERE, mallory.email).status_code == 200
+
+
+def test_no_two_accounts_share_a_count(app: Flask) -> None:
+    counted = set()
+    for number in range(1000):
+        sent = {"email": f"student{number}@example.edu"}
+        with app.test_request_context(json=sent):
+            counted.add(address_and_account())
+
+    assert len(counted) == 1000
 
 
 def test_who_knows_his_password_is_not_counted(api: Api, alice: Persona) -> None:

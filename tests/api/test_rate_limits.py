@@ -1,5 +1,6 @@
 """Each kind of request has the limit that its setting names (S70)."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -62,6 +63,35 @@ def test_of_three_the_third_is_refused(
         answers = [WRITES[endpoint].send(app, scene.cast) for _ in range(3)]
 
     assert_two_are_let_through(answers)
+
+
+def test_who_is_logged_in_is_counted_by_himself(
+    settings: Settings, scene: Scene
+) -> None:
+    """Two thousand students may sit behind one address."""
+    limits = replace(settings.rate_limits, default="1 per hour")
+    with playing(replace(settings, rate_limits=limits)) as app:
+        ask = {
+            who: partial(Speaker(app, scene.cast.tokens[who]).get, "/api/auth/me")
+            for who in ("alice", "ada")
+        }
+        answers = [ask[who]().status_code for who in ("alice", "alice", "ada")]
+
+    assert answers == [200, 429, 200]
+
+
+def test_nobody_is_told_to_come_back_at_once(
+    settings: Settings, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The window may end while he is being refused."""
+    monkeypatch.setattr(PostgresStorage, "get_expiry", lambda *_: time.time() - 0.5)
+    limits = replace(settings.rate_limits, default="1 per hour")
+    with playing(replace(settings, rate_limits=limits)) as app:
+        ask = partial(Speaker(app, scene.cast.tokens["ada"]).get, "/api/exams")
+        answers = [ask() for _ in range(2)]
+
+    assert answers[1].status_code == 429
+    assert answers[1].headers["Retry-After"] == "1"
 
 
 def test_a_clock_that_goes_back_makes_no_limit_longer(
