@@ -7,11 +7,12 @@ import pytest
 from psycopg2.extensions import connection
 from werkzeug.test import TestResponse
 
+from models import idempotency_key
 from models.principal import Role
 from tests.at_once import at_once
 from tests.audit_trail import run, scalar
 from tests.exams import Json, body, entries, new_exam
-from tests.logins import slug_of
+from tests.logins import slug_of, tokens_of
 from tests.personas import Api, Enrol, Persona
 
 KEY = {"Idempotency-Key": "exam-1"}
@@ -171,6 +172,33 @@ def test_a_key_is_remembered_for_a_day(
     body(create(api, ada), 201)
 
     assert scalar(sql, "SELECT count(*) FROM exams") == made
+
+
+def test_after_a_day_a_key_is_as_new(
+    api: Api, ada: Persona, sql: connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of what came with it before is left, until there is another answer."""
+    body(create(api, ada), 201)
+    run(sql, "UPDATE idempotency_keys SET created_at = created_at - interval '25 h'")
+    other = new_exam(title="Twice")
+
+    with monkeypatch.context() as lost:
+        lost.setattr(idempotency_key, "keep", lambda *_, **__: None)
+        body(create(api, ada, other), 201)
+
+    assert slug_of(create(api, ada)) == "idempotency-key-reused"
+    assert slug_of(create(api, ada, other)) == "request-already-carried-out"
+    assert titles(sql) == ["Once", "Twice"]
+
+
+def test_a_key_is_of_one_login(api: Api, ada: Persona) -> None:
+    """What one device was given is not handed to another."""
+    first = body(create(api, ada), 201)
+
+    elsewhere = api.as_(tokens_of(api, ada)["access_token"])
+    second = elsewhere.post("/api/exams", json=EXAM, headers=KEY)
+
+    assert body(second, 201)["id"] != first["id"]
 
 
 def test_a_key_is_of_one_user(

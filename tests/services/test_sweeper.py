@@ -23,6 +23,7 @@ from models.principal import Principal
 from models.question_response import ResponseMismatchError
 from services.attempt_errors import AttemptStepError
 from services.attempt_service import AttemptService, SentAnswer
+from services.background import prune
 from services.deadlines import end_overdue_attempts, open_and_close_exams
 from services.proctor_actions import ProctorActions
 from services.sweeper import Job, Sweeper
@@ -425,3 +426,24 @@ def test_it_stops_before_the_next_job() -> None:
     stopper.join(timedelta(seconds=PATIENCE_SECONDS).total_seconds())
 
     assert done == ["slow"]
+
+
+def test_what_still_counts_is_not_forgotten(
+    database: Database, sql: connection
+) -> None:
+    run(
+        sql,
+        "INSERT INTO rate_limits (key, hits, expires_at, seconds) VALUES"
+        " ('over', 5, now(), 60), ('runs', 5, now() + interval '1 minute', 60)",
+    )
+    run(
+        sql,
+        "INSERT INTO idempotency_keys (scope, route, key, body_hash, created_at) VALUES"
+        " ('', '', 'of yesterday', sha256(''), now() - interval '25 h'),"
+        " ('', '', 'of today', sha256(''), now() - interval '23 h')",
+    )
+
+    assert prune(database) == 2
+
+    assert run(sql, "SELECT key FROM rate_limits") == [("runs",)]
+    assert run(sql, "SELECT key FROM idempotency_keys") == [("of today",)]
