@@ -27,6 +27,7 @@ GO_ON = """
        SET status = 'in_progress', ended_at = NULL, ended_by = NULL,
            score = NULL, is_passed = NULL
 """
+LOCK_EXAM = "SELECT FROM exams FOR NO KEY UPDATE NOWAIT"
 FREEZE = "UPDATE exams SET frozen_at = clock_timestamp() WHERE id = %s"
 
 
@@ -83,11 +84,69 @@ def test_an_attempt_begins_only_in_an_exam_that_is_open(
     assert constraint == "attempts_exam_open"
 
 
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize(
+    "change",
+    [
+        "frozen_at = NULL",
+        "proctoring = '{\"anything\": 1}'",
+        "duration_minutes = 90",
+        "passing_score_percent = 1",
+        "shuffle_questions = NOT shuffle_questions",
+        "shuffle_options = NOT shuffle_options",
+    ],
+)
+def test_the_rules_of_an_exam_that_was_begun_do_not_change(
+    sql: connection, change: str
+) -> None:
+    statement = f"UPDATE exams SET {change}"  # noqa: S608 - constants.
+
+    assert refused(sql, statement) == "exams_frozen"
+
+
+@pytest.mark.usefixtures("own")
+def test_its_questions_do_not_change(sql: connection) -> None:
+    assert refused(sql, "UPDATE questions SET points = 9") == "exams_frozen"
+
+
+@pytest.mark.usefixtures("room")
+def test_nobody_begins_an_exam_while_a_question_changes(
+    sql: connection, dsn: str
+) -> None:
+    with closing(psycopg2.connect(dsn)) as editing:
+        run(editing, "UPDATE questions SET points = 9")
+
+        with pytest.raises(psycopg2.errors.LockNotAvailable):
+            run(sql, LOCK_EXAM)
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize("status", ["in_progress", "paused"])
+def test_an_exam_that_is_sat_is_not_archived(sql: connection, status: str) -> None:
+    if status == "paused":
+        run(sql, "UPDATE attempts SET status = 'paused', paused_at = now()")
+    run(sql, "UPDATE exams SET status = 'completed'")
+
+    constraint = refused(sql, "UPDATE exams SET status = 'archived'")
+
+    assert constraint == "exams_archived_unsat"
+
+
+def test_no_attempt_ends_while_an_answer_is_saved(
+    room: ExamRoom, own: UUID, sql: connection, dsn: str
+) -> None:
+    with closing(psycopg2.connect(dsn)) as saving:
+        run(saving, ANSWER, own, room.exam_id, room.questions[0].id)
+
+        with pytest.raises(psycopg2.errors.LockNotAvailable):
+            run(sql, "SELECT FROM attempts FOR NO KEY UPDATE NOWAIT")
+
+
 @pytest.mark.parametrize(
     "lock",
     [
         # What whoever closes or cancels the exam takes, and who erases the student.
-        "SELECT FROM exams FOR NO KEY UPDATE NOWAIT",
+        LOCK_EXAM,
         "SELECT FROM users WHERE role = 'student' FOR UPDATE NOWAIT",
     ],
 )
@@ -148,6 +207,16 @@ def test_no_answer_is_worth_more_than_its_question(
     assert constraint == "answers_points_of_question"
 
 
+def test_nobody_gets_more_than_can_be_reached(
+    room: ExamRoom, actions: ProctorActions, own: UUID, sql: connection
+) -> None:
+    actions.terminate_attempt(room.admin, own, "an alarm")
+
+    constraint = refused(sql, "UPDATE attempts SET score = 5.01, is_passed = true")
+
+    assert constraint == "attempts_score_check"
+
+
 def test_nothing_goes_on_in_an_archived_exam(
     room: ExamRoom, actions: ProctorActions, own: UUID, sql: connection
 ) -> None:
@@ -166,4 +235,4 @@ def test_no_exam_is_archived_while_an_attempt_is_reopened(
         run(reopening, GO_ON)
 
         with pytest.raises(psycopg2.errors.LockNotAvailable):
-            run(sql, "SELECT FROM exams FOR NO KEY UPDATE NOWAIT")
+            run(sql, LOCK_EXAM)

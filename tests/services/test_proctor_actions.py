@@ -94,6 +94,16 @@ def test_a_pause_costs_no_time(
     ]
 
 
+def test_a_begun_second_of_a_pause_is_given_back(
+    room: ExamRoom, running: Attempt, actions: ProctorActions
+) -> None:
+    actions.pause_attempt(room.admin, running.id, "fire alarm")
+
+    resumed = actions.resume_attempt(room.admin, running.id, "all clear").attempt
+
+    assert resumed.paused_seconds >= 1
+
+
 def test_a_paused_attempt_can_be_submitted(
     room: ExamRoom,
     alice: Principal,
