@@ -1,5 +1,7 @@
 """What the log says of who came, went, and was turned away; and what they are told."""
 
+from hashlib import sha256
+
 import pytest
 from psycopg2.extensions import connection
 
@@ -152,7 +154,10 @@ def test_who_fails_to_log_in_is_logged_by_address_and_pseudonym(
         {"ip_address": HERE, "is_known": False}
     ] * 2
     # So that one can count how often each was tried.
-    assert len({each["entity_id"] for each in others}) == 2
+    pseudonyms = {each["entity_id"] for each in others}
+    assert len(pseudonyms) == 2
+    # And nobody who has the log alone can try out whose they are.
+    assert sha256(b"nobody@example.edu").hexdigest() not in pseudonyms
 
 
 def test_who_has_a_password_of_somebody_else_is_told_to_choose_one(

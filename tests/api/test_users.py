@@ -1,7 +1,10 @@
 """/api/users: what an admin does with accounts."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 
+import psycopg2
 import pytest
 from psycopg2.extensions import connection
 from werkzeug.test import TestResponse
@@ -12,6 +15,7 @@ from tests.audit_trail import run, scalar
 from tests.exams import Json, body
 from tests.logins import is_let_in, log_in, logged, refresh, slug_of, tokens_of
 from tests.personas import PASSWORD, Api, Enrol, Persona
+from tests.waiting import until_somebody_waits_for_a_lock
 from utils.uuid7 import uuid7
 
 PATH = "/api/users"
@@ -235,6 +239,23 @@ def test_admins_who_demote_each_other_leave_one(
     assert left == len(admins) - answers.count(200) >= 1
     # 401: he was demoted before he was let in.
     assert set(answers) <= {200, 401, 409}
+
+
+def test_of_two_who_demote_each_other_the_second_waits_for_the_first(
+    api: Api, ada: Persona, enrol_as: Enrol, sql: connection, dsn: str
+) -> None:
+    """S25: both are let in, and neither sees yet what the other one has done."""
+    eve = enrol_as("eve", Role.ADMIN)
+    pairs = [(ada, eve), (eve, ada)]
+    demoting = []
+
+    with ThreadPoolExecutor(2) as pool, closing(psycopg2.connect(dsn)) as log:
+        run(log, "SELECT next_seq FROM audit_head FOR UPDATE")
+        for waiters, pair in enumerate(pairs, 1):
+            demoting.append(pool.submit(change, api, *pair, role="proctor"))
+            until_somebody_waits_for_a_lock(sql, waiters)
+
+    assert sorted(each.result().status_code for each in demoting) == [200, 409]
 
 
 def test_an_admin_resets_a_password(

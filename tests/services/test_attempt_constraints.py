@@ -59,6 +59,16 @@ def test_no_answer_is_taken_when_the_time_is_over(
         assert refused(sql, statement, *given) == "answers_attempt_running"
 
 
+def test_no_answer_is_taken_during_a_pause(
+    room: ExamRoom, own: UUID, sql: connection
+) -> None:
+    run(sql, "UPDATE attempts SET status = 'paused', paused_at = now()")
+
+    constraint = refused(sql, ANSWER, own, room.exam_id, room.questions[0].id)
+
+    assert constraint == "answers_attempt_running"
+
+
 def test_what_was_on_its_way_at_the_deadline_is_taken(
     room: ExamRoom, own: UUID, sql: connection
 ) -> None:

@@ -10,6 +10,7 @@ from psycopg2.extensions import connection
 
 from models.attempt import Attempt, AttemptStatus, EndedBy, ReviewStatus
 from models.attempt_board import Connection
+from models.attempt_review import Review
 from models.database import Database
 from models.exam import ExamStatus
 from models.principal import Principal, Role
@@ -23,6 +24,7 @@ from services.attempt_errors import (
 from services.attempt_service import AttemptService, SentAnswer
 from services.exam_service import ExamService
 from services.proctor_actions import ManagedAttempt, ProctorActions
+from services.review_service import ReviewService
 from services.versions import ANY_VERSION
 from tests.audit_trail import run
 from tests.exam_room import ExamRoom
@@ -173,6 +175,17 @@ def test_a_terminated_attempt_is_graded_and_queued_for_review(
         attempts.save_answers(alice, running.id, [answer])
 
 
+def test_a_review_that_has_begun_goes_on_after_a_termination(
+    room: ExamRoom, running: Attempt, actions: ProctorActions, database: Database
+) -> None:
+    begun = Review(status=ReviewStatus.IN_REVIEW, note="Two voices.")
+    ReviewService(database).review_attempt(room.admin, running.id, begun)
+
+    ended = actions.terminate_attempt(room.admin, running.id, "a second person").attempt
+
+    assert ended.review_status is ReviewStatus.IN_REVIEW
+
+
 def test_a_voided_attempt_is_worth_nothing_and_uses_up_none(
     room: ExamRoom,
     alice: Principal,
@@ -180,13 +193,13 @@ def test_a_voided_attempt_is_worth_nothing_and_uses_up_none(
     attempts: AttemptService,
     actions: ProctorActions,
 ) -> None:
-    attempts.submit_attempt(alice, running.id)
+    ended = attempts.submit_attempt(alice, running.id).attempt
 
     voided = actions.void_attempt(room.admin, running.id, "the paper leaked").attempt
 
     assert voided.status is AttemptStatus.VOIDED
     assert (voided.score, voided.is_passed) == (None, None)
-    assert voided.ended_by is EndedBy.STUDENT
+    assert (voided.ended_by, voided.ended_at) == (EndedBy.STUDENT, ended.ended_at)
     logged = """
         SELECT payload::jsonb FROM audit_log WHERE event_type = 'attempt.voided'
     """

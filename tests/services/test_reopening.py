@@ -90,6 +90,16 @@ def test_the_clock_stood_still_between_end_and_reopening(
     assert reopened.paused_seconds in range(2700, 2720)
 
 
+def test_a_begun_second_of_it_is_given_back(
+    room: ExamRoom, own: Attempt, actions: ProctorActions
+) -> None:
+    actions.terminate_attempt(room.admin, own.id, "an alarm")
+
+    reopened = actions.reopen_attempt(room.admin, own.id, 0, REASON).attempt
+
+    assert reopened.paused_seconds >= 1
+
+
 def test_its_student_goes_on_and_gets_a_new_receipt(
     room: ExamRoom,
     alice: Principal,
