@@ -8,10 +8,12 @@ from uuid import UUID
 import jwt
 import psycopg2
 import pytest
+from flask import Flask
 from psycopg2.extensions import connection
 
 from app import create_app
 from config import Settings
+from models.session import Client
 from services.tokens import REFRESH, Tokens
 from tests.at_once import at_once
 from tests.audit_trail import run, scalar
@@ -105,6 +107,18 @@ def test_who_refreshes_while_his_session_ends_is_out(
 
     assert slug_of(refreshing.result()) == "invalid-token"
     assert logged(sql, "auth.token_refreshed") == []
+
+
+def test_who_comes_from_nowhere_is_still_where_he_was(
+    app: Flask, api: Api, alice: Persona, sql: connection
+) -> None:
+    """Behind a unix socket without a proxy nobody has an address."""
+    given = tokens_of(api, alice)
+
+    app.extensions["auth"].refresh(given["refresh_token"], Client())
+
+    query = "SELECT host(ip_address) FROM sessions WHERE id = %s"
+    assert scalar(sql, query, str(session_of(given))) == "127.0.0.1"
 
 
 def test_each_kind_of_token_is_good_for_one_thing(api: Api, alice: Persona) -> None:

@@ -22,7 +22,16 @@ from services.audit_verification import verify
 from services.erasing import RANGES_AT_ONCE
 from tests.at_once import at_once
 from tests.audit_trail import run, scalar
-from tests.exams import ONE_OF_EACH, Json, active, body, entries, start, watch
+from tests.exams import (
+    ONE_OF_EACH,
+    Json,
+    active,
+    body,
+    entries,
+    new_exam,
+    start,
+    watch,
+)
 from tests.logins import log_in
 from tests.personas import Api, Persona
 from tests.reports import observed, record
@@ -308,6 +317,32 @@ def test_nobody_keeps_another_from_being_erased_by_his_address(
     assert found_in(sql, *everything_of(alice)) == set()
 
 
+def test_no_token_of_his_and_no_answer_about_him_is_kept(
+    *,
+    api: Api,
+    ada: Persona,
+    alice: Persona,
+    mallory: Persona,
+    sql: connection,
+    erase: Callable[..., Json],
+) -> None:
+    admin, key = api.as_(ada), {"Idempotency-Key": "once"}
+    log_in(api, alice.email)
+    exam = new_exam(title="For Alice Example")
+    exam_id = body(admin.post("/api/exams", json=exam, headers=key), 201)["id"]
+    path, both = f"/api/exams/{exam_id}/assignments", [str(alice.id), str(mallory.id)]
+    body(admin.post(path, json={"student_ids": both[:1]}), 201)
+    # Of who was assigned before it has the id alone.
+    body(admin.post(path, json={"student_ids": both}, headers=key), 201)
+    assert scalar(sql, "SELECT count(*) FROM idempotency_keys") == 2
+    assert scalar(sql, "SELECT count(*) FROM refresh_tokens") == 1
+
+    erase()
+
+    assert scalar(sql, "SELECT count(*) FROM idempotency_keys") == 0
+    assert scalar(sql, "SELECT count(*) FROM refresh_tokens") == 0
+
+
 @pytest.mark.parametrize("written", [str.lower, str.upper])
 def test_no_answer_about_his_attempt_is_kept_for_who_asks_again(
     api: Api,
@@ -538,6 +573,23 @@ def test_a_hold_keeps_everything_until_it_is_released(
     assert len(body(admin.get("/api/legal-holds?is_active=false"))["items"]) == 1
     erase()
     assert len(entries(sql, "hold.placed")) == len(entries(sql, "hold.released")) == 1
+    left = ("lawsuit 3 O 17/26", "settled")
+    assert run(sql, "SELECT reason, release_reason FROM legal_holds") == [
+        left if held == "exam_id" else ("(erased)", "(erased)")
+    ]
+
+
+@pytest.mark.usefixtures("case")
+def test_a_hold_that_lasts_says_why(
+    api: Api, ada: Persona, bob: Persona, sql: connection, erase: Callable[..., Json]
+) -> None:
+    why = "Alice Example sues him."
+    new = {"user_id": str(bob.id), "reason": why}
+    body(api.as_(ada).post("/api/legal-holds", json=new), 201)
+
+    erase()
+
+    assert run(sql, "SELECT reason FROM legal_holds") == [(why,)]
 
 
 def test_a_hold_on_whom_the_mention_is_about_keeps_the_mention(
