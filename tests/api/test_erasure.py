@@ -580,6 +580,24 @@ def test_a_hold_keeps_everything_until_it_is_released(
 
 
 @pytest.mark.usefixtures("case")
+@pytest.mark.parametrize(
+    "change",
+    [
+        "proctoring_events SET payload = jsonb_build_object('title', 'Another')",
+        "proctoring_events SET payload = '{}', severity = 'info'",
+        "ai_analyses SET result = result - 'factors'",
+        "ai_analyses SET result = erased_result(result), risk_score = 0",
+    ],
+)
+def test_evidence_is_emptied_and_never_another(sql: connection, change: str) -> None:
+    """Not even by who may empty it."""
+    run(sql, "SET ROLE proctoring_owner")
+
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="never changed"):
+        run(sql, f"UPDATE {change}")
+
+
+@pytest.mark.usefixtures("case")
 def test_a_hold_that_lasts_says_why(
     api: Api, ada: Persona, bob: Persona, sql: connection, erase: Callable[..., Json]
 ) -> None:

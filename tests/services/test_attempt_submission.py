@@ -200,6 +200,18 @@ def test_a_program_does_not_end_an_attempt_that_was_given_more_time(
     assert mine.attempt.ended_by is EndedBy.STUDENT
 
 
+def test_a_program_whose_clock_is_fast_ends_nothing(
+    room: ExamRoom, attempts: AttemptService
+) -> None:
+    """By more than two seconds, that is."""
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    room.let_time_pass(own.id, 3600 - 3.9)
+
+    with pytest.raises(DeadlineNotReachedError):
+        attempts.submit_attempt(alice, own.id, EndedBy.DEADLINE)
+
+
 def test_a_program_does_not_end_an_attempt_that_is_paused(
     room: ExamRoom, attempts: AttemptService, actions: ProctorActions
 ) -> None:
