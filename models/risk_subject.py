@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import LiteralString
 from uuid import UUID
 
@@ -21,7 +20,8 @@ class Subject:
     started_at: datetime
     ended_at: datetime | None
     last_seen_at: datetime
-    score: Decimal | None
+    # Another one after whatever was done to the attempt, graded by hand or ended.
+    row_version: str
     is_voided: bool
     # How many events its clients have reported.
     reported_events: int
@@ -66,7 +66,8 @@ class ReportingLogin:
 # whose evidence was erased is no measure either, neither of others nor of itself.
 LIST_SUBJECTS: LiteralString = """
     SELECT attempts.id AS attempt_id, attempts.student_id, attempts.started_at,
-           attempts.ended_at, attempt_activity.last_seen_at, attempts.score,
+           attempts.ended_at, attempt_activity.last_seen_at,
+           attempts.xmin::text AS row_version,
            attempts.status = 'voided' AS is_voided, reported_events
       FROM attempts
       JOIN attempt_activity ON attempt_activity.attempt_id = attempts.id

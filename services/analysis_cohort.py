@@ -51,10 +51,7 @@ class _Measured:
     at: datetime
 
     def is_outdated(self, subject: Subject, now: datetime) -> bool:
-        if subject.ended_at != self.subject.ended_at:
-            return True
-        # Somebody has graded what the key had judged wrongly.
-        if subject.score != self.subject.score:
+        if subject.row_version != self.subject.row_version:
             return True
         return (
             subject.last_seen_at != self.subject.last_seen_at

@@ -18,7 +18,7 @@ def with_events(reported_events: int) -> Subject:
         started_at=NOW,
         ended_at=None,
         last_seen_at=NOW,
-        score=None,
+        row_version="1",
         is_voided=False,
         reported_events=reported_events,
     )

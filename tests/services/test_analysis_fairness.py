@@ -27,7 +27,7 @@ from services.risk import MODEL_VERSION
 from services.versions import ANY_VERSION
 from tests.audit_trail import run, scalar
 from tests.by_hand import stated
-from tests.exam_room import ExamRoom
+from tests.exam_room import ESSAY, ExamRoom
 from tests.reports import deliver, moment, observed
 
 NOW = timedelta()
@@ -154,8 +154,12 @@ def test_nobody_is_accused_of_being_like_what_never_took_place(
 def test_nobody_is_accused_of_sharing_wrong_answers_that_are_right(
     sql: connection, attempts: AttemptService, database: Database
 ) -> None:
-    """The key did not know another word for it."""
-    room = ExamRoom(sql, questions=[SHORT_TEXT] * 8)
+    """The key did not know another word for it.
+
+    What each wrote of his own nobody has graded yet, so that none has a score.
+    """
+    room = ExamRoom(sql, questions=[SHORT_TEXT] * 8 + [ESSAY])
+    *asked, essay = room.questions
     room.set_policy(SMALL_COHORT)
     students = [room.new_student() for _ in range(9)]
     ids = [start(attempts, room, each) for each in students]
@@ -163,9 +167,12 @@ def test_nobody_is_accused_of_sharing_wrong_answers_that_are_right(
         said = "Transmission Control Protocol" if number < 2 else "TCP"
         sent = [
             SentAnswer(question_id=each.id, response=said, client_version=1)
-            for each in room.questions
+            for each in asked
         ]
-        attempts.save_answers(student, own, sent)
+        essays = SentAnswer(
+            question_id=essay.id, response=f"I am {number}.", client_version=1
+        )
+        attempts.save_answers(student, own, [*sent, essays])
         attempts.submit_attempt(student, own)
     one, another = (AnalysisJob(database, spacing=NOW) for _ in range(2))
     one.run()
@@ -174,8 +181,7 @@ def test_nobody_is_accused_of_sharing_wrong_answers_that_are_right(
     assert min(risk(sql, each) for each in ids[:2]) > 10
 
     marks = [
-        HandMark(question_id=each.id, points=Decimal(1), comment=None)
-        for each in room.questions
+        HandMark(question_id=each.id, points=Decimal(1), comment=None) for each in asked
     ]
     GradeService(database).grade_answers(room.admin, ids[0], marks)
     one.run()
