@@ -154,9 +154,13 @@ class Machine:
     def cut_power(self) -> None:
         """End every process of it at once."""
         if self._container is not None:
-            os.kill(self._first, signal.SIGKILL)
+            # What has not booted has none, and 0 would be we ourselves.
+            if self._first:
+                os.kill(self._first, signal.SIGKILL)
+            else:
+                self._container.kill()
             self._container.wait(60)
-            self._container = None
+            self._container, self._first = None, 0
 
     def _inside(self) -> list[str]:
         spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
