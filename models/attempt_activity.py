@@ -128,6 +128,7 @@ REQUEST_ANALYSIS_OF_EXAM = """
         SELECT attempt_id FROM attempt_activity
           JOIN attempts ON attempts.id = attempt_id
          WHERE exam_id = %(exam_id)s AND status <> 'voided'
+           AND (%(is_with_running)s OR ended_at IS NOT NULL)
          ORDER BY attempt_id FOR UPDATE OF attempt_activity)
     UPDATE attempt_activity
        SET analysis_due_since = least(analysis_due_since, clock_timestamp())
@@ -202,9 +203,13 @@ def request_analysis(tx: Transaction, attempt_ids: Sequence[UUID]) -> None:
     tx.execute(REQUEST_ANALYSIS, {"attempt_ids": list(attempt_ids)})
 
 
-def request_analysis_of_exam(tx: Transaction, exam_id: UUID) -> None:
-    """Have all attempts of an exam analysed anew.
+def request_analysis_of_exam(
+    tx: Transaction, exam_id: UUID, *, is_with_running: bool
+) -> None:
+    """Have all attempts of an exam analysed anew, or those that have ended.
 
     One of those compared is not what it was: it is void, or a person has graded it.
+    Whoever sits one of them waits for `tx` if it is among them.
     """
-    tx.execute(REQUEST_ANALYSIS_OF_EXAM, {"exam_id": exam_id})
+    names = {"exam_id": exam_id, "is_with_running": is_with_running}
+    tx.execute(REQUEST_ANALYSIS_OF_EXAM, names)

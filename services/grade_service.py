@@ -75,13 +75,16 @@ class GradeService:
             asked = {each.id: each for each in question.list_by_exam(tx, its_exam.id)}
             _check(grades, asked, given)
             answer.mark_by_hand(tx, attempt_id, staff.id, grades)
-            # Nobody is accused of sharing wrong answers that are right.
+            # Nobody is accused of sharing wrong answers that are right. Who still sits
+            # the exam is analysed when he ends, and waits for nobody who grades.
             if any(
                 asked[each.question_id].kind is not QuestionKind.ESSAY
                 and given[each.question_id].points_awarded != each.points
                 for each in grades
             ):
-                attempt_activity.request_analysis_of_exam(tx, its_exam.id)
+                attempt_activity.request_analysis_of_exam(
+                    tx, its_exam.id, is_with_running=False
+                )
             awarded = {each.question_id: each.points for each in grades}
             marks = [
                 Mark(

@@ -1,8 +1,10 @@
 """Grading by hand: GradeService."""
 
+from contextlib import closing
 from decimal import Decimal
 from uuid import UUID
 
+import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
@@ -17,6 +19,7 @@ from services.attempt_errors import (
 )
 from services.attempt_service import AttemptService, SentAnswer
 from services.grade_service import GradeService
+from tests.audit_trail import run
 from tests.exam_room import CAPITAL, ESSAY, PRODUCT, ExamRoom
 
 
@@ -75,6 +78,29 @@ def test_an_essay_completes_the_score(
     again = attempts.submit_attempt(alice, running.id)
     assert (again.score, again.attempt.score) == (None, Decimal("7.50"))
     assert again.receipt_hash == receipt.receipt_hash
+
+
+def test_nobody_who_sits_the_exam_waits_for_a_grader_nor_he_for_them(
+    *,
+    room: ExamRoom,
+    alice: Principal,
+    running: Attempt,
+    attempts: AttemptService,
+    grades: GradeService,
+    dsn: str,
+) -> None:
+    attempts.submit_attempt(alice, running.id)
+    bert = room.new_student()
+    own = attempts.start_attempt(bert, room.exam_id, take_over=False).paper.attempt
+    lock = "SELECT FROM attempt_activity WHERE attempt_id = %s FOR UPDATE"
+    with closing(psycopg2.connect(dsn)) as saving:
+        run(saving, lock, own.id)
+
+        graded = grades.grade_answers(
+            room.admin, running.id, [award(room.questions[1].id, "0")]
+        )
+
+    assert graded.questions[1].answer is not None
 
 
 def test_graders_see_keys_responses_and_what_is_missing(
