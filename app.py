@@ -7,6 +7,7 @@ module attribute `app` is made when it is first asked for, so importing opens no
 import logging
 import os
 import sys
+from dataclasses import replace
 
 import click
 from dotenv import load_dotenv
@@ -255,6 +256,9 @@ def _configured_app() -> Flask:
     load_dotenv(override=False)
     try:
         settings = Settings.from_env(os.environ)
+        if "--check-config" in sys.argv:
+            # gunicorn only tries whether it could be made (script/check-start).
+            return create_app(replace(settings, sweeper_interval_seconds=0))
         # What a command prints may be read by another program.
         output = STANDARD_OUTPUT if _is_serving() else STANDARD_ERROR
         configure_logging(settings.log_level, output)

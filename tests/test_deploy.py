@@ -218,6 +218,9 @@ def copy_code(directory: Path) -> None:
         ("", {}, True),
         ("import a_package_of_the_next_release", {}, False),
         ("", {"TRUSTED_PROXIES": "some"}, False),
+        ("", {"LOG_LEVEL": "VERBOSE"}, False),
+        ("", {"SWEEPER_INTERVAL_SECONDS": "often"}, False),
+        ("", {"DB_HOST": "10.0.0.3"}, False),
     ],
 )
 def test_a_reload_does_not_happen_if_no_worker_could_begin(
