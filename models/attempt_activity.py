@@ -122,16 +122,22 @@ REQUEST_ANALYSIS = """
      WHERE attempt_id IN (SELECT attempt_id FROM wanted)
 """
 
-# For one whose evidence was erased nothing comes of it.
+# For one whose evidence was erased nothing comes of it. Who is analysed just now is so
+# once more: a claim is its very time (analysis_queue), and is over in a minute.
 REQUEST_ANALYSIS_OF_EXAM = """
     WITH others AS MATERIALIZED (
         SELECT attempt_id FROM attempt_activity
           JOIN attempts ON attempts.id = attempt_id
          WHERE exam_id = %(exam_id)s AND status <> 'voided'
-           AND (%(is_with_running)s OR ended_at IS NOT NULL)
+           AND (%(is_at_once)s OR ended_at IS NOT NULL
+                AND (analysis_due_since IS NULL
+                     OR analysis_due_since < clock_timestamp() + interval '1 min'))
          ORDER BY attempt_id FOR UPDATE OF attempt_activity)
     UPDATE attempt_activity
-       SET analysis_due_since = least(analysis_due_since, clock_timestamp())
+       SET analysis_due_since = CASE
+           WHEN analysis_due_since <= clock_timestamp() THEN analysis_due_since
+           ELSE least(analysis_due_since + interval '1 microsecond',
+                      clock_timestamp() + %(within)s) END
      WHERE attempt_id IN (SELECT attempt_id FROM others)
 """
 
@@ -204,12 +210,13 @@ def request_analysis(tx: Transaction, attempt_ids: Sequence[UUID]) -> None:
 
 
 def request_analysis_of_exam(
-    tx: Transaction, exam_id: UUID, *, is_with_running: bool
+    tx: Transaction, exam_id: UUID, *, within: timedelta = timedelta(0)
 ) -> None:
-    """Have all attempts of an exam analysed anew, or those that have ended.
+    """Have all attempts of an exam analysed anew, at once or `within` some time.
 
     One of those compared is not what it was: it is void, or a person has graded it.
-    Whoever sits one of them waits for `tx` if it is among them.
+    Unless it is at once, who still sits the exam is analysed when he ends, and does not
+    wait for `tx`.
     """
-    names = {"exam_id": exam_id, "is_with_running": is_with_running}
+    names = {"exam_id": exam_id, "within": within, "is_at_once": not within}
     tx.execute(REQUEST_ANALYSIS_OF_EXAM, names)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -20,6 +21,9 @@ from services.attempt_access import lock_attempt, require_attempt
 from services.attempt_errors import AttemptStepError, GradesInvalidError
 
 GRADABLE: Final = (AttemptStatus.SUBMITTED, AttemptStatus.TERMINATED)
+# Each analysis stays in the log for ever: of those who are compared with somebody who
+# was graded there is one for all that staff grades meanwhile.
+ANALYSED_WITHIN: Final = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,16 +79,16 @@ class GradeService:
             asked = {each.id: each for each in question.list_by_exam(tx, its_exam.id)}
             _check(grades, asked, given)
             answer.mark_by_hand(tx, attempt_id, staff.id, grades)
-            # Nobody is accused of sharing wrong answers that are right. Who still sits
-            # the exam is analysed when he ends, and waits for nobody who grades.
+            # Nobody is accused of sharing wrong answers that are right.
             if any(
                 asked[each.question_id].kind is not QuestionKind.ESSAY
                 and given[each.question_id].points_awarded != each.points
                 for each in grades
             ):
                 attempt_activity.request_analysis_of_exam(
-                    tx, its_exam.id, is_with_running=False
+                    tx, its_exam.id, within=ANALYSED_WITHIN
                 )
+                attempt_activity.request_analysis(tx, [attempt_id])
             awarded = {each.question_id: each.points for each in grades}
             marks = [
                 Mark(

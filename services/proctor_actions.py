@@ -173,9 +173,7 @@ class ProctorActions:
                 raise AttemptStepError("void", before, admin.role)
             attempt_ending.void(tx, [before], EndedBy.ADMIN, admin.id, reason)
             # Nobody is accused of being like what never took place.
-            attempt_activity.request_analysis_of_exam(
-                tx, before.exam_id, is_with_running=True
-            )
+            attempt_activity.request_analysis_of_exam(tx, before.exam_id)
             return _reread(tx, admin, attempt_id)
 
 

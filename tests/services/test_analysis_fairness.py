@@ -65,6 +65,14 @@ def request(sql: connection, attempt_id: UUID) -> None:
     )
 
 
+def let_ten_minutes_pass(sql: connection) -> None:
+    run(
+        sql,
+        "UPDATE attempt_activity"
+        " SET analysis_due_since = analysis_due_since - interval '10 min'",
+    )
+
+
 @pytest.mark.parametrize("minutes_behind", [0, 10])
 def test_a_clock_that_is_behind_moves_nothing_out_of_a_break(
     room: ExamRoom,
@@ -184,7 +192,9 @@ def test_nobody_is_accused_of_sharing_wrong_answers_that_are_right(
         HandMark(question_id=each.id, points=Decimal(1), comment=None) for each in asked
     ]
     GradeService(database).grade_answers(room.admin, ids[0], marks)
-    one.run()
+    assert one.run() == 1
+    let_ten_minutes_pass(sql)
+    assert one.run() == 8
     assert risk(sql, ids[0]) == risk(sql, ids[1]) == 0
 
     # A process that knows both from before judges no other.
@@ -195,8 +205,40 @@ def test_nobody_is_accused_of_sharing_wrong_answers_that_are_right(
     half = [replace(each, points=Decimal("0.5")) for each in marks]
     for own in ids[:2]:
         GradeService(database).grade_answers(room.admin, own, half)
-    one.run()
+        assert one.run() == 1
+    # Of all others there is one analysis more, and not one for each who was graded.
+    let_ten_minutes_pass(sql)
+    assert one.run() == 8
     assert risk(sql, ids[0]) == risk(sql, ids[1]) == 0
+
+
+def test_who_is_analysed_while_another_is_graded_is_so_once_more(
+    sql: connection, attempts: AttemptService, database: Database
+) -> None:
+    """What was read of the other may be what he was worth before."""
+    room = ExamRoom(sql, questions=[SHORT_TEXT])
+    ids = []
+    for student in (room.new_student(), room.new_student()):
+        ids.append(start(attempts, room, student))
+        answer = SentAnswer(
+            question_id=room.questions[0].id, response="UDP", client_version=1
+        )
+        attempts.save_answers(student, ids[-1], [answer])
+        attempts.submit_attempt(student, ids[-1])
+    analyse(database)
+    request(sql, ids[1])
+    with database.bookkeeping() as tx:
+        (claim,) = analysis_queue.claim(
+            tx, limit=2, lease=timedelta(seconds=30), spacing=NOW
+        )
+
+    mark = HandMark(question_id=answer.question_id, points=Decimal(1), comment=None)
+    GradeService(database).grade_answers(room.admin, ids[0], [mark])
+    with database.bookkeeping() as tx:
+        analysis_queue.settle(tx, claim)
+    let_ten_minutes_pass(sql)
+
+    assert AnalysisJob(database, spacing=NOW).run() == 2
 
 
 def test_what_a_deadline_ended_is_compared_with_all_once_more(
