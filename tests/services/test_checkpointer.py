@@ -30,6 +30,7 @@ from tests.audit_trail import append, append_together, run
 from tests.checkpoints import (
     PROJECT,
     assert_all_true,
+    at_work,
     files_in,
     program,
     published,
@@ -459,6 +460,49 @@ def test_another_root_for_a_size_that_was_signed_is_refused(
     assert "has another root" in refused(connection_settings, files)
 
 
+@pytest.mark.tampers
+def test_another_signer_at_the_same_moment_is_noticed(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    sql: connection,
+    files: Files,
+) -> None:
+    with at_work(connection_settings, files) as checkpointer:
+        append(database)
+        run(
+            sql,
+            "INSERT INTO checkpoints (size, root, note) VALUES (2, sha256(''), '-')",
+        )
+
+        with pytest.raises(RefusedError, match="another signer is at work"):
+            checkpointer.advance(checkpointer.look())
+
+
+def test_without_a_key_nothing_is_promised(
+    connection_settings: ConnectionSettings, files: Files
+) -> None:
+    with at_work(connection_settings, files) as checkpointer:
+        files.keys.unlink()
+
+        with pytest.raises(CheckpointFileError):
+            checkpointer.advance(checkpointer.look())
+
+    assert not files.state.exists()
+
+
+@pytest.mark.tampers
+def test_a_suspended_log_is_not_signed(
+    connection_settings: ConnectionSettings, sql: connection, files: Files
+) -> None:
+    """Also where whoever has noticed the contradiction was another."""
+    run(
+        sql,
+        "SELECT audit_suspend(origin, 'server', '-', 2, hash, 1, NULL) FROM audit_head",
+    )
+
+    assert "The log is suspended" in refused(connection_settings, files)
+
+
 def test_a_state_that_was_edited_is_not_believed(
     connection_settings: ConnectionSettings, files: Files
 ) -> None:
@@ -538,6 +582,59 @@ def test_nobody_elses_checkpoint_makes_a_state(
 
     assert done.returncode == 3
     assert "No key of ours has signed this" in done.stderr
+
+
+def test_a_key_that_was_retired_makes_no_state_for_what_came_after(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    sql: connection,
+    files: Files,
+    tmp_path: Path,
+) -> None:
+    sign(connection_settings, files)
+    (retired,) = read_keys(files.keys).signers
+    rotate_keys(files.keys, 1)
+    for _ in range(2):
+        append(database)
+        sign(connection_settings, files)
+    files.state.unlink()
+    text = published(sql)[3].text
+    (tmp_path / "kept").write_text(Note(text, (retired.sign(text),)).render())
+
+    done = program(connection_settings, files, "recover", tmp_path / "kept")
+
+    assert done.returncode == 3
+    assert "No key of ours has signed this" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("is_lost", "why"),
+    [
+        (False, "The state is of 2 entries already, this of 1"),
+        (True, "The database has a newer checkpoint, of 2 entries"),
+    ],
+)
+def test_a_state_does_not_go_back(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    files: Files,
+    tmp_path: Path,
+    *,
+    is_lost: bool,
+    why: str,
+) -> None:
+    made = sign(connection_settings, files)
+    assert made is not None
+    (tmp_path / "kept").write_text(made.note)
+    append(database)
+    sign(connection_settings, files)
+    if is_lost:
+        files.state.unlink()
+
+    done = program(connection_settings, files, "recover", tmp_path / "kept")
+
+    assert done.returncode == 3
+    assert why in done.stderr
 
 
 def test_the_first_checkpoint_after_a_rotation_has_both_signatures(
