@@ -24,7 +24,7 @@ from utils.addresses import caller_at
 logger = logging.getLogger(__name__)
 
 # What an answer says beside its body that is true of the work, not of this request.
-KEPT_HEADERS = ("ETag", "Location")
+KEPT_HEADERS = ("ETag",)
 
 
 class KeyReusedError(errors.UnprocessableError):
