@@ -189,6 +189,20 @@ def test_of_many_at_once_one_rotates(api: Api, alice: Persona, sql: connection) 
     assert len(logged(sql, "auth.token_refreshed")) == 1
 
 
+def test_the_database_keeps_a_session_from_branching(
+    api: Api, alice: Persona, sql: connection
+) -> None:
+    session_id = str(session_of(tokens_of(api, alice)))
+
+    with pytest.raises(psycopg2.errors.UniqueViolation):
+        run(
+            sql,
+            "INSERT INTO refresh_tokens (token_hash, session_id, issued_at)"
+            " VALUES (sha256('another'), %s, clock_timestamp())",
+            session_id,
+        )
+
+
 def test_a_session_ends_however_often_it_is_refreshed(
     api: Api, alice: Persona, sql: connection
 ) -> None:

@@ -136,6 +136,23 @@ def test_time_that_is_granted_at_the_start_is_not_lost(
         cancel(admin, exam)
 
 
+def test_of_two_who_change_an_accommodation_neither_undoes_the_other(
+    admin: Speaker, alice: Persona, sql: connection, dsn: str
+) -> None:
+    exam = active(admin, alice.id)
+    path = f"{path_of(exam)}/assignments/{alice.id}"
+
+    with closing(psycopg2.connect(dsn)) as other, ThreadPoolExecutor(1) as pool:
+        run(other, "UPDATE exam_assignments SET extra_time_minutes = 30")
+        answer = pool.submit(admin.patch, path, json={"time_multiplier": 1.5})
+        until_somebody_waits_for_a_lock(sql)
+        other.commit()
+
+        after = body(answer.result())["assignment"]
+
+    assert (after["extra_time_minutes"], after["time_multiplier"]) == (30, 1.5)
+
+
 def test_he_is_asked_what_the_exam_has(
     admin: Speaker, student: Speaker, alice: Persona
 ) -> None:

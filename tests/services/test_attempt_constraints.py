@@ -59,6 +59,15 @@ def test_no_answer_is_taken_when_the_time_is_over(
         assert refused(sql, statement, *given) == "answers_attempt_running"
 
 
+def test_no_answer_is_taken_to_a_question_of_another_exam(
+    room: ExamRoom, own: UUID, sql: connection
+) -> None:
+    foreign = ExamRoom(sql).questions[0].id
+
+    with pytest.raises(psycopg2.errors.ForeignKeyViolation):
+        run(sql, ANSWER, own, room.exam_id, foreign)
+
+
 def test_no_answer_is_taken_during_a_pause(
     room: ExamRoom, own: UUID, sql: connection
 ) -> None:

@@ -176,6 +176,18 @@ def test_who_was_ended_by_the_clock_gets_what_he_had_left(
     assert set(again.already_granted) == {running.id, cut_off.id}
 
 
+def test_who_handed_in_himself_is_not_named_as_cut_off(
+    sql: connection, room: ExamRoom, attempts: AttemptService, extra_time: ExtraTime
+) -> None:
+    alice = room.new_student()
+    attempts.submit_attempt(alice, start(attempts, room, alice).id)
+    outage = replace(OUTAGE, since=now(sql) - timedelta(minutes=20))
+
+    granted = extra_time.grant(outage, room.admin, room.exam_id)
+
+    assert (granted.reopened, granted.not_reopened) == ([], [])
+
+
 @pytest.mark.parametrize("minutes_over", [15, 55])
 def test_whose_time_is_over_and_whom_nobody_has_ended_yet_loses_nothing(
     sql: connection,
