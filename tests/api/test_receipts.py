@@ -23,10 +23,13 @@ from tests.checkpoints import files_in, sign
 from tests.erasures import erase_entries
 from tests.exams import Json, active, body, start
 from tests.personas import Api, Persona
+from tests.scene import playing
 from utils.blockchain_hasher import entry_bytes, leaf_hash, parse_entry
 from utils.canonical_text import to_base64
-from utils.signed_note import ED25519, Note, Signer, VerifierKey, verified
+from utils.checkpoint import Checkpoint
+from utils.signed_note import COSIGNATURE, ED25519, Note, Signer, VerifierKey, verified
 from utils.tlog_proof import TlogProof
+from utils.witness_policy import WitnessPolicy
 
 TEXT = "text/plain; charset=utf-8"
 VERIFY = "/api/blockchain/receipts/verify"
@@ -241,6 +244,29 @@ def test_there_is_no_receipt_that_would_be_rejected(
     assert problem["type"] == "/problems/proof-does-not-hold"
 
 
+@pytest.mark.usefixtures("submitted")
+def test_a_false_cosignature_is_not_given_out(
+    settings: Settings, alice: Persona, path: str, sql: connection, files: Files
+) -> None:
+    """The owner of the database can add one, and it would be rejected for that."""
+    witness = Signer.generate("union", COSIGNATURE)
+    (period,) = read_keys(files.keys).periods
+    policy = WitnessPolicy.parse(
+        f"log {period.vkey}\nwitness union {witness.verifier} https://union.example\n"
+        "quorum union\n"
+    )
+    ((stored,),) = run(sql, "SELECT note FROM checkpoints")
+    note = Note.parse(stored.encode())
+    of_another = witness.cosign(note.text.replace("\n", "/x\n", 1), 1)
+    forge(sql, Note(note.text, (*note.signatures, of_another)).render())
+    told = replace(settings, audit_log_vkeys=(period.vkey,), witness_policy=policy)
+
+    with playing(told) as application:
+        receipt = body(Api(application).as_(alice).get(f"{path}/receipt"))
+
+        assert check(Api(application), receipt["proof"])["is_valid"]
+
+
 def test_what_was_changed_in_it_is_found(api: Api, proof: str) -> None:
     read = TlogProof.parse(proof.encode())
     entry = bytearray(base64.b64decode(json.loads(read.extra or b"")["entry"]))
@@ -262,6 +288,19 @@ def test_what_was_changed_in_it_is_found(api: Api, proof: str) -> None:
     assert failed(check(api, index)) == {"inclusion", "log"}
     assert failed(check(api, path)) == {"inclusion"}
     assert "signature" in failed(check(api, root))
+
+
+def test_an_entry_is_where_it_says_itself(api: Api, files: Files, proof: str) -> None:
+    """Also in a tree that we have signed: its first entry is not number 0."""
+    read = TlogProof.parse(proof.encode())
+    leaf = leaf_hash(base64.b64decode(json.loads(read.extra or b"")["entry"]))
+    own = Signer.parse(json.loads(files.keys.read_text())["current"])
+    text = Checkpoint(read.checkpoint().origin, 1, leaf).render()
+    note = Note(text, (own.sign(text),)).render()
+
+    report = check(api, TlogProof(0, (), note, read.extra).render())
+
+    assert failed(report) == {"inclusion", "log"}
 
 
 @pytest.mark.parametrize(
