@@ -835,15 +835,19 @@ def test_what_a_program_reports_nobody_has_written(
     sql: connection,
     erase: Callable[..., Json],
 ) -> None:
-    """It is evidence about its student, whatever names stand in it."""
+    """It is evidence about its student, whatever names stand in it, and beside it."""
     attempt = start(api.as_(mallory), active(api.as_(ada), mallory.id))
     seen = observed(1, "clipboard.paste", payload={"text": alice.full_name})
     record(api.as_(mallory), attempt, seen)
-    body(api.as_(mallory).post(f"/api/exams/attempts/{attempt['id']}/submit"))
+    path = f"/api/exams/attempts/{attempt['id']}"
+    more = {"minutes": 1, "reason": f"{alice.full_name} was loud."}
+    body(api.as_(ada).post(f"{path}/extend", json=more))
+    body(api.as_(mallory).post(f"{path}/submit"))
 
     done = erase()
 
-    assert (done["mentions"], done["mentions_left"]) == (0, 1)
+    # What staff has said stands with the extension and with the event that tells of it.
+    assert (done["mentions"], done["mentions_left"]) == (2, 1)
     kept = scalar(
         sql, "SELECT payload FROM proctoring_events WHERE sequence IS NOT NULL"
     )

@@ -437,6 +437,22 @@ def test_the_log_says_what_a_transaction_has_left_of_its_rows(
     assert scalar(sql, "SELECT state FROM audit_log WHERE entity_id = '2'") is None
 
 
+def test_a_line_stands_with_the_entry_that_is_about_its_row(sql: connection) -> None:
+    """Of that entity, else of that attempt, else with the first."""
+    own, other = str(uuid4()), str(uuid4())
+    lines = [f"answers {own}/1 1 a", f"answers {other}/1 1 b", "exams 7 1 c"]
+
+    states = scalar(
+        sql,
+        "SELECT audit_states(%s, %s, %s::uuid[])",
+        "\n".join(lines),
+        ["1", "2", own, "3"],
+        [None, own, None, other],
+    )
+
+    assert states == [f"{lines[2]}\n", None, f"{lines[0]}\n", f"{lines[1]}\n"]
+
+
 def test_nothing_is_noted_by_whoever_comes_next(sql: connection) -> None:
     """The notes of a transaction end with it, or with its entry."""
     user = "UPDATE users SET full_name = 'C'; "
@@ -444,6 +460,30 @@ def test_nothing_is_noted_by_whoever_comes_next(sql: connection) -> None:
     run(sql, f"BEGIN; {user} ROLLBACK; BEGIN; {append} {append} COMMIT")
 
     assert run(sql, "SELECT DISTINCT state FROM audit_log") == [(None,)]
+
+
+@pytest.mark.parametrize(
+    "append",
+    [
+        "audit_append_one('user.created', 'user', '1', NULL, NULL, '{}')",
+        (
+            "audit_append('{user.created}', '{user}', '{1}', '{NULL}', '{NULL}',"
+            " '{\"{}\"}')"
+        ),
+    ],
+)
+def test_what_an_entry_has_said_the_next_one_does_not_repeat(
+    sql: connection, append: str
+) -> None:
+    """Or what is erased of the one would be left in the other."""
+    new = f"""
+        INSERT INTO users (id, email, email_canonical, full_name, role, password_hash)
+        VALUES ('{uuid4()}', 'a@b.cd', 'a@b.cd', 'A', 'student', '$2b$12${"x" * 53}');
+    """
+    run(sql, f"BEGIN; {new} SELECT {append}; SELECT {append}; COMMIT")
+
+    said = run(sql, "SELECT state IS NOT NULL FROM audit_log ORDER BY seq OFFSET 1")
+    assert said == [(True,), (False,)]
 
 
 def test_rows_that_were_there_before_are_stated_by_the_migration(
