@@ -458,6 +458,30 @@ def forget_the_log(sql: connection) -> None:
     )
 
 
+SUSPEND = "SELECT audit_suspend({}, 'server', '-', 1, {}, 1, hash) FROM audit_head; "
+OTHER_ROOT = "sha256('other')"
+
+
+def test_a_log_is_suspended_for_a_contradiction_only(sql: connection) -> None:
+    with pytest.raises(psycopg2.errors.CheckViolation):
+        run(sql, SUSPEND.format("origin", "hash"))
+
+
+def test_who_looked_at_another_epoch_suspends_nothing(sql: connection) -> None:
+    assert not scalar(sql, SUSPEND.format("'another/log'", OTHER_ROOT))
+
+
+def test_a_new_epoch_has_a_name_of_its_own(sql: connection) -> None:
+    """Or witnesses would take it for the old one, and call it a fork."""
+    append = """
+        SELECT audit_append_one('log.epoch_opened', 'log', '1', NULL, NULL,
+                                json_build_object('origin', origin)::text)
+          FROM audit_head
+    """
+    with pytest.raises(psycopg2.errors.InvalidParameterValue, match="of its own"):
+        run(sql, SUSPEND.format("origin", OTHER_ROOT) + append)
+
+
 def test_trails_come_in_order_and_only_of_what_was_asked(database: Database) -> None:
     append(database, 3)
     with database.transaction() as tx:

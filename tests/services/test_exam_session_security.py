@@ -210,10 +210,12 @@ def test_a_laptop_whose_network_comes_back_is_no_second_device(
 def test_what_was_under_way_when_the_hold_moved_is_no_evidence(
     room: ExamRoom, attempts: AttemptService, laptop: Principal, own: Attempt
 ) -> None:
+    """Nor does it tell the device: the next thing that it tries is its first."""
     take_over(room, attempts, room.login(laptop.id))
 
-    with pytest.raises(AttemptHeldElsewhereError):
-        attempts.save_answers(laptop, own.id, forty_two(room))
+    refused(room, attempts, laptop, own, 41)
+    room.let_time_pass(own.id, 900)
+    refused(room, attempts, laptop, own, 42)
 
     assert "session.concurrent_device" not in room.observed(own.id)
 
@@ -374,12 +376,20 @@ def test_a_hand_over_is_logged_with_both_logins_and_the_silence_between(
     }
 
 
-def test_who_logged_out_can_go_on_with_a_new_login(
-    room: ExamRoom, attempts: AttemptService
+@pytest.mark.parametrize("is_expired", [False, True])
+def test_whose_login_has_ended_can_go_on_with_a_new_one(
+    room: ExamRoom, attempts: AttemptService, sql: connection, *, is_expired: bool
 ) -> None:
     before = room.new_student()
     own = attempts.start_attempt(before, room.exam_id, take_over=False).paper.attempt
-    room.log_out(before)
+    if is_expired:
+        run(
+            sql,
+            "UPDATE sessions SET created_at = created_at - interval '1 day',"
+            " expires_at = clock_timestamp()",
+        )
+    else:
+        room.log_out(before)
     after = room.login(before.id)
 
     attempts.start_attempt(after, room.exam_id, take_over=False)

@@ -176,6 +176,26 @@ def test_who_was_ended_by_the_clock_gets_what_he_had_left(
     assert set(again.already_granted) == {running.id, cut_off.id}
 
 
+def test_who_is_ended_again_has_had_his_time(
+    sql: connection,
+    room: ExamRoom,
+    attempts: AttemptService,
+    database: Database,
+    extra_time: ExtraTime,
+) -> None:
+    own = start(attempts, room, room.new_student())
+    room.let_time_pass(own.id, 3600 + 15 * 60)
+    end_overdue_attempts(database)
+    outage = replace(OUTAGE, since=now(sql) - timedelta(minutes=20))
+    assert extra_time.grant(outage, room.admin, room.exam_id).reopened == [own.id]
+    room.let_time_pass(own.id, 600)
+    end_overdue_attempts(database)
+
+    again = extra_time.grant(outage, room.admin, room.exam_id)
+
+    assert (again.reopened, again.already_granted) == ([], [own.id])
+
+
 def test_who_handed_in_himself_is_not_named_as_cut_off(
     sql: connection, room: ExamRoom, attempts: AttemptService, extra_time: ExtraTime
 ) -> None:
