@@ -95,6 +95,7 @@ def test_a_single_event_above_the_limit_is_a_conflict(
     refused = body(send(api.as_(alice), attempt, second), 409)
     again = body(send(api.as_(alice), attempt, first))
 
+    assert len(notes(sql, attempt)) == 1
     assert refused["type"] == "/problems/event-limit-reached"
     assert refused["current_status"] == "in_progress"
     assert again == stored

@@ -270,6 +270,24 @@ def test_what_a_displaced_device_has_seen_since_shows_it_at_work(
     assert due is is_evidence
 
 
+def test_only_what_comes_from_a_displaced_device_later_is_evidence(
+    room: ExamRoom,
+    attempts: AttemptService,
+    database: Database,
+    laptop: Principal,
+    own: Attempt,
+) -> None:
+    """Not what was under way from one whose clock is ahead, nor what the other does."""
+    telephone = room.login(laptop.id)
+    take_over(room, attempts, telephone)
+    ahead = moment(seconds=-240)
+    deliver(database, laptop, own.id, observed(1, "clipboard.copy", occurred_at=ahead))
+    room.let_time_pass(own.id, 600)
+    deliver(database, telephone, own.id, observed(2, "clipboard.copy"))
+
+    assert "session.concurrent_device" not in room.observed(own.id)
+
+
 @pytest.mark.parametrize(("silence", "is_evidence"), [(20, True), (61, False)])
 def test_taking_the_attempt_back_from_a_device_at_work_is_evidence(
     room: ExamRoom,
