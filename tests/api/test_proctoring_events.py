@@ -140,7 +140,8 @@ def test_of_a_batch_that_is_partly_known_the_rest_is_one_entry_in_canonical_form
 
     new = ["accepted", "duplicate", "accepted", "duplicate", "accepted"]
     assert [each["status"] for each in reply["results"]] == new
-    _, entry = batches(sql, attempt)
+    first, entry = batches(sql, attempt)
+    assert entry["session_id"] == first["session_id"]
     assert [each["sequence"] for each in entry["events"]] == [1, 3, 5]
     (text,) = run(
         sql,
