@@ -338,3 +338,21 @@ def test_all_is_there_again_after_a_power_cut(machine: Machine) -> None:
     after = machine.run(f"until {HEALTH}; do sleep 1; done >&2\n{CHECKPOINT}")
     assert int(after.splitlines()[1]) >= int(before.splitlines()[1])
     machine.run(f"{commands()}\nflask --app app audit verify --deep")
+
+
+def test_a_key_that_was_rotated_signs(machine: Machine) -> None:
+    page = "The signing key is lost, or the checkpointer refuses"
+    (checkpointer,) = section(page, "systemd")
+    who = {"email": "nobody@example.edu", "password": "wrong"}
+
+    machine.run(
+        f"{commands()}\n{checkpointer}\n"
+        "systemctl stop proctoring-checkpointer\n"
+        "checkpointer rotate\n"
+        "systemctl start proctoring-checkpointer\n"
+        # An entry, which the old key signs as its last.
+        f"curl -sS {URL}/api/auth/login --json '{json.dumps(who)}'\n"
+        "for _ in $(seq 20); do sleep 1\n"
+        "    if checkpointer show | grep -E '^key .* to [0-9]+ entries'; then exit; fi\n"
+        "done; exit 1"
+    )
