@@ -543,3 +543,15 @@ def test_a_host_is_drained_by_no_slip_of_the_hand(
     )
 
     assert (ended.returncode, file.exists()) == (code, is_drained)
+
+
+def test_what_an_admin_has_drained_stays_his(tmp_path: Path) -> None:
+    """The service may not write to root's file, and has nothing to write."""
+    file = tmp_path / "drain"
+    file.touch()
+    os.utime(file, (0, 0))
+    environment = {"DRAIN_FILE": str(file), "DRAIN_SECONDS": "0"}
+
+    subprocess.run([ROOT / "script/drain"], env=environment, check=True)
+
+    assert file.stat().st_mtime == 0

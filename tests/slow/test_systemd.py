@@ -353,6 +353,19 @@ def test_a_key_that_was_rotated_signs(machine: Machine) -> None:
         # An entry, which the old key signs as its last.
         f"curl -sS {URL}/api/auth/login --json '{json.dumps(who)}'\n"
         "for _ in $(seq 20); do sleep 1\n"
-        "    if checkpointer show | grep -E '^key .* to [0-9]+ entries'; then exit; fi\n"
+        "if checkpointer show | grep -E '^key .* to [0-9]+ entries'; then exit; fi\n"
         "done; exit 1"
+    )
+
+
+def test_a_host_that_was_drained_by_hand_is_stopped_in_order(machine: Machine) -> None:
+    _, by_hand = section("A release", "sh")
+    drain, _ = by_hand.splitlines()
+
+    machine.run(
+        f"{commands()}\nexport DRAIN_SECONDS=0\n{drain}\n"
+        "systemctl stop proctoring.socket proctoring\n"
+        "if systemctl is-failed proctoring; then exit 1; fi\n"
+        "systemctl start proctoring.socket proctoring\n"
+        f"{HEALTH}"
     )
