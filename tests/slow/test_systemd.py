@@ -340,6 +340,20 @@ def test_all_is_there_again_after_a_power_cut(machine: Machine) -> None:
     machine.run(f"{commands()}\nflask --app app audit verify --deep")
 
 
+def test_both_services_can_read_a_policy(machine: Machine) -> None:
+    (take,) = section("Witnesses", "systemd")
+
+    machine.run(
+        f"{commands()}\ncd\n"
+        'printf "log %s\\nquorum none\\n" "$AUDIT_LOG_VKEYS" > policy.txt\n'
+        f"{take}\n"
+        f"{HEALTH}\n"
+        # A checkpointer whose arguments are wrong has ended by then.
+        "sleep 3\n"
+        "systemctl is-active proctoring-checkpointer"
+    )
+
+
 def test_a_key_that_was_rotated_signs(machine: Machine) -> None:
     page = "The signing key is lost, or the checkpointer refuses"
     (checkpointer,) = section(page, "systemd")
