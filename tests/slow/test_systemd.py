@@ -344,11 +344,14 @@ def test_both_services_can_read_a_policy(machine: Machine) -> None:
     (take,) = section("Witnesses", "systemd")
 
     machine.run(
-        f"{commands()}\ncd\n"
-        'printf "log %s\\nquorum none\\n" "$AUDIT_LOG_VKEYS" > policy.txt\n'
-        f"{take}\n"
+        f"{commands()}\n"
+        "BOARD=$(python -m witness keygen board.example.edu --key /root/board)\n"
+        "cd\n"
+        'printf "log %s\\nwitness board %s\\nquorum board\\n" "$AUDIT_LOG_VKEYS"'
+        ' "$BOARD" > policy.txt\n'
+        f"{take.rstrip()} || exit 1\n"
         f"{HEALTH}\n"
-        # A checkpointer whose arguments are wrong has ended by then.
+        # Whose arguments are wrong has ended by then, and not begun again.
         "sleep 3\n"
         "systemctl is-active proctoring-checkpointer"
     )
