@@ -234,12 +234,17 @@ def test_a_reload_does_not_happen_if_no_worker_could_begin(
     command.parent.mkdir()
     shutil.copy(tried.replace("/opt/proctoring", str(ROOT)), command)
     (tmp_path / ".venv").symlink_to(sys.prefix)
-    # systemd 252 lets ExecStart read its credentials, and nobody else.
-    secret = {"SECRET_KEY_FILE": "/run/credentials/proctoring.service/secret_key"}
+    metrics = tmp_path / "metrics"
+    given = of_the_service() | {
+        "PATH": os.environ["PATH"],
+        # systemd 252 lets ExecStart read its credentials, and nobody else.
+        "SECRET_KEY_FILE": "/run/credentials/proctoring.service/secret_key",
+        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+    }
 
     done = subprocess.run(
         [command],
-        env={"PATH": os.environ["PATH"], **of_the_service(), **secret, **environment},
+        env=given | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -247,6 +252,7 @@ def test_a_reload_does_not_happen_if_no_worker_could_begin(
 
     assert (done.returncode == 0) is is_well, done.stderr
     assert is_well == (done.stderr == "")
+    assert not metrics.exists()
 
 
 def test_the_image_has_all_that_its_programs_import(tmp_path: Path) -> None:
