@@ -104,7 +104,8 @@ class NoTimeLeftError(errors.ConflictError):
 
     def __init__(self, ended: Attempt) -> None:
         super().__init__(
-            "The attempt had no time left when it ended. Give it some: extra_seconds.",
+            "It would have no time left: its own, or the exam's, was over when it"
+            " ended. Give it some: extra_seconds.",
             current_status=ended.status,
             allowed_actions=["reopen"],
         )
@@ -222,16 +223,16 @@ class AttemptStepError(errors.ConflictError):
 
 def allowed_actions(attempt: Attempt, role: Role) -> list[str]:
     """Return what staff may do to an attempt in its present state."""
+    actions = {
+        AttemptStatus.IN_PROGRESS: ["pause", "extend", "terminate"],
+        AttemptStatus.PAUSED: ["resume", "extend", "terminate"],
+        AttemptStatus.SUBMITTED: ["grade"],
+        AttemptStatus.TERMINATED: ["grade"],
+        AttemptStatus.VOIDED: [],
+    }[attempt.status]
     if attempt.is_overdue:
-        actions = ["terminate"]
-    else:
-        actions = {
-            AttemptStatus.IN_PROGRESS: ["pause", "extend", "terminate"],
-            AttemptStatus.PAUSED: ["resume", "extend", "terminate"],
-            AttemptStatus.SUBMITTED: ["grade"],
-            AttemptStatus.TERMINATED: ["grade"],
-            AttemptStatus.VOIDED: [],
-        }[attempt.status]
+        # The deadline has ended it, though nobody has noted it yet.
+        actions = []
     if role is not Role.ADMIN or attempt.status is AttemptStatus.VOIDED:
         return actions
     return [*actions, *(["reopen"] if is_reopenable(attempt) else []), "void"]

@@ -130,9 +130,14 @@ class ProctorActions:
     ) -> ManagedAttempt:
         """End an attempt against its student's will. A human has to review it."""
         with self._database.transaction() as tx:
-            before = lock_attempt(tx, staff, attempt_id)
-            if not before.is_running:
-                raise AttemptStepError("terminate", before, staff.role)
+            before = _require_step(
+                tx,
+                staff,
+                attempt_id,
+                "terminate",
+                AttemptStatus.IN_PROGRESS,
+                AttemptStatus.PAUSED,
+            )
             ended_by = EndedBy.ADMIN if staff.role is Role.ADMIN else EndedBy.PROCTOR
             attempt_ending.end(
                 tx,
@@ -171,6 +176,9 @@ class ProctorActions:
             before = lock_attempt(tx, admin, attempt_id)
             if before.status is AttemptStatus.VOIDED:
                 raise AttemptStepError("void", before, admin.role)
+            if before.is_overdue:
+                attempt_ending.end_overdue(tx, [before])
+                before = lock_attempt(tx, admin, attempt_id)
             attempt_ending.void(tx, [before], EndedBy.ADMIN, admin.id, reason)
             # Nobody is accused of being like what never took place.
             attempt_activity.request_analysis_of_exam(tx, before.exam_id)

@@ -201,29 +201,38 @@ class ExamRoom:
         self._let_time_pass([attempt_id], seconds)
 
     def let_time_pass_for_all(self, seconds: float) -> None:
-        """Do so for every attempt of the exam."""
+        """Do so for every attempt of the exam, and for its window once it is over."""
         with self._sql.cursor() as cursor:
             cursor.execute("SELECT id FROM attempts WHERE exam_id = %s", [self.exam_id])
             found = [row[0] for row in cursor.fetchall()]
         self._let_time_pass(found, seconds)
+        self._state(
+            """
+            UPDATE exams SET starts_at = starts_at - %(passed)s::interval,
+                             ends_at = ends_at - %(passed)s::interval
+             WHERE id = %(id)s AND status IN ('completed', 'archived')
+            """,
+            passed=f"{seconds} seconds",
+            id=self.exam_id,
+        )
 
     def _let_time_pass(self, attempt_ids: Sequence[UUID], seconds: float) -> None:
         passed, ids = f"{seconds} seconds", [str(each) for each in attempt_ids]
         # What an attempt is can't change; for the time machine it may.
-        self._run("ALTER TABLE attempts DISABLE TRIGGER attempts_guard")
         self._state(
             """
+            ALTER TABLE attempts DISABLE TRIGGER attempts_guard;
             UPDATE attempts
                SET started_at = started_at - %(passed)s::interval,
                    deadline_at = deadline_at - %(passed)s::interval,
                    paused_at = paused_at - %(passed)s::interval,
                    ended_at = ended_at - %(passed)s::interval
-             WHERE id = ANY(%(ids)s::uuid[])
+             WHERE id = ANY(%(ids)s::uuid[]);
+            ALTER TABLE attempts ENABLE TRIGGER attempts_guard
             """,
             passed=passed,
             ids=ids,
         )
-        self._run("ALTER TABLE attempts ENABLE TRIGGER attempts_guard")
         self._run(
             """
             UPDATE attempt_activity
