@@ -4,20 +4,17 @@ The page loads nothing and runs nothing. It is for reading: what counts is what 
 verifier says of the entries.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Final
 
 from pydantic import JsonValue
 
 from models.answer import Answer
-from models.audit_event import AuditEvent
-from models.evidence import SealedEntry
 from models.question import OpenQuestion
-from services.event_catalogue import EVENT_TYPES
 from services.evidence_bundle import Material
-from utils.payload_text import shown
+from services.evidence_markup import bullets, table, text, time
+from services.evidence_timeline import label, moment_of, timeline
 
 CAN_BE_CLAIMED: Final = (
     (
@@ -49,22 +46,6 @@ CAN_NOT_BE_CLAIMED: Final = (
         " verifier checks only the entries."
     ),
 )
-SENTENCES: Final = {each.value: each.description for each in AuditEvent}
-# What of a payload is worth a line in the timeline.
-TOLD: Final = (
-    "legal_basis",
-    "reason",
-    "ended_by",
-    "answered",
-    "score",
-    "max_score",
-    "risk_score",
-    "risk_level",
-    "minutes",
-    "verdict",
-    "note",
-)
-
 STYLE: Final = """
 body { font: 11pt/1.45 Georgia, serif; color: #111; max-width: 56rem;
        margin: 2rem auto; padding: 0 1rem; }
@@ -101,17 +82,17 @@ def report(material: Material) -> str:
         *_introduction(material),
         *_standing(material),
         "<h2>Timeline</h2>",
-        _table(("entry", "time (UTC)", "what", "by whom"), _timeline(material)),
+        table(("entry", "time (UTC)", "what", "by whom"), timeline(material)),
         "<h2>Answers</h2>",
-        _table(("question", "answer", "saved (UTC)", "points"), _answers(material)),
+        table(("question", "answer", "saved (UTC)", "points"), _answers(material)),
         "<h2>Observations</h2>",
-        _table(("time (UTC)", "what", "class", "severity"), _events(material)),
+        table(("time (UTC)", "what", "class", "severity"), _events(material)),
         "<h2>Analyses</h2>",
-        _table(("time (UTC)", "score", "level", "confidence"), _analyses(material)),
+        table(("time (UTC)", "score", "level", "confidence"), _analyses(material)),
         "<h2>What can be claimed, if the verifier finds no fault</h2>",
-        _list(CAN_BE_CLAIMED),
+        bullets(CAN_BE_CLAIMED),
         "<h2>What can not be claimed</h2>",
-        _list(CAN_NOT_BE_CLAIMED),
+        bullets(CAN_NOT_BE_CLAIMED),
     )
     return PAGE.format(
         title=escape(f"Evidence: attempt {material.attempt.id}"),
@@ -162,22 +143,20 @@ WHAT IT CAN NOT SAY
 
 def _introduction(material: Material) -> Iterator[str]:
     found = material.attempt
-    yield f"<h1>Evidence of an exam attempt: {_text(found.exam_title)}</h1>"
+    yield f"<h1>Evidence of an exam attempt: {text(found.exam_title)}</h1>"
     facts: Mapping[str, object] = {
         "Student": f"{found.student_name} ({found.student_email})",
         "Attempt": f"number {found.attempt_number}, {found.id}",
         "Status": found.status.replace("_", " "),
-        "Started": _time(found.started_at),
-        "Deadline": _time(found.deadline_at),
-        "Ended": f"{_time(found.ended_at)}, by {found.ended_by}"
+        "Started": time(found.started_at),
+        "Deadline": time(found.deadline_at),
+        "Ended": f"{time(found.ended_at)}, by {found.ended_by}"
         if found.ended_at
         else "not yet",
         "Score": f"{found.score or 'open'} of {found.max_score}",
         "Review": found.review_status.replace("_", " "),
     }
-    rows = (
-        f"<tr><th>{_text(k)}</th><td>{_text(v)}</td></tr>" for k, v in facts.items()
-    )
+    rows = (f"<tr><th>{text(k)}</th><td>{text(v)}</td></tr>" for k, v in facts.items())
     yield f"<table>{''.join(rows)}</table>"
     yield (
         '<p class="note">This page is for reading. What counts is what '
@@ -191,10 +170,10 @@ def _standing(material: Material) -> Iterator[str]:
     first, last = material.entries[0], material.entries[-1]
     yield (
         f"<p>{len(material.entries)} entries of the log"
-        f" <code>{_text(material.origin)}</code>,"
+        f" <code>{text(material.origin)}</code>,"
         f" whose id is <code>{material.log_id.hex()}</code>:"
         f" its first one, and all that were recorded of this attempt, up to entry"
-        f" {last.seq} of {_moment(last)}. The log began at {_moment(first)}.</p>"
+        f" {last.seq} of {moment_of(last)}. The log began at {moment_of(first)}.</p>"
     )
     if material.anchor is None:
         yield (
@@ -211,62 +190,12 @@ def _standing(material: Material) -> Iterator[str]:
         "</p>"
     )
     if stamps := material.anchor.stamps:
-        asked = ", ".join(_text(url) for url in {each.tsa_url: None for each in stamps})
+        asked = ", ".join(text(url) for url in {each.tsa_url: None for each in stamps})
         yield (
             f"<p>Answers of authorities of time ({asked}) over states of the log lie in"
             " <code>tsa/</code>. The verifier says when each claims to be made, and how"
             " to check by whom.</p>"
         )
-
-
-def _timeline(material: Material) -> Iterator[Sequence[str]]:
-    student = str(material.attempt.student_id)
-    for entry in material.entries:
-        yield (
-            f'<span class="number">{entry.seq}</span>',
-            _moment(entry),
-            _what(entry),
-            _text(_who(entry.actor_id, student)),
-        )
-
-
-def _what(entry: SealedEntry) -> str:
-    sentence = SENTENCES.get(entry.event_type, entry.event_type)
-    if entry.payload is None:
-        return f"{_text(sentence)} <em>(its content was erased)</em>"
-    payload = shown(entry.payload)
-    if isinstance(payload, str):
-        return f"{_text(sentence)}<br>{_text(payload)}"
-    told = [
-        f"{name.replace('_', ' ')}: {payload[name]}"
-        for name in TOLD
-        if payload.get(name) is not None
-    ]
-    events, answers = payload.get("events"), payload.get("answers")
-    if isinstance(events, list):
-        told += [
-            _label(str(each["event_type"]))
-            for each in events
-            if isinstance(each, dict) and "event_type" in each
-        ]
-    if isinstance(answers, list):
-        told.append(f"{len(answers)} answers")
-    return _text(sentence) + "".join(f"<br>{_text(each)}" for each in told)
-
-
-def _who(actor_id: str | None, student: str) -> str:
-    match actor_id:
-        case None:
-            return "unknown"
-        case "system":
-            return "the server"
-        case _:
-            return "the student" if actor_id == student else f"staff, {actor_id}"
-
-
-def _label(event_type: str) -> str:
-    known = EVENT_TYPES.get(event_type)
-    return known.label if known else event_type
 
 
 def _answers(material: Material) -> Iterator[Sequence[str]]:
@@ -276,9 +205,9 @@ def _answers(material: Material) -> Iterator[Sequence[str]]:
     ):
         question = asked[answer.question_id]
         yield (
-            f"{question.position}. {_text(question.text)}",
-            _text(_response(answer, question)),
-            _time(answer.saved_at),
+            f"{question.position}. {text(question.text)}",
+            text(_response(answer, question)),
+            time(answer.saved_at),
             _points(answer, question),
         )
 
@@ -312,10 +241,10 @@ def _chosen(value: JsonValue, texts: Mapping[str, str]) -> str:
 def _events(material: Material) -> Iterator[Sequence[str]]:
     for event in material.events:
         yield (
-            _time(event.occurred_at),
-            _text(_label(event.event_type)),
-            _text(event.event_class),
-            _text(event.severity),
+            time(event.occurred_at),
+            text(label(event.event_type)),
+            text(event.event_class),
+            text(event.severity),
         )
 
 
@@ -323,36 +252,8 @@ def _analyses(material: Material) -> Iterator[Sequence[str]]:
     for analysis in material.analyses:
         kind = "" if analysis.is_official else " (a trial)"
         yield (
-            _time(analysis.created_at) + kind,
-            f"{analysis.risk_score} of 100, model {_text(analysis.model_version)}",
-            _text(analysis.risk_level),
+            time(analysis.created_at) + kind,
+            f"{analysis.risk_score} of 100, model {text(analysis.model_version)}",
+            text(analysis.risk_level),
             str(analysis.confidence),
         )
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table whose cells are HTML already."""
-    lines = [f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows]
-    if not lines:
-        return "<p>None.</p>"
-    titles = "".join(f"<th>{title}</th>" for title in head)
-    body = "\n".join(lines)
-    return f"<table><thead><tr>{titles}</tr></thead>\n<tbody>{body}</tbody></table>"
-
-
-def _list(sentences: Iterable[str]) -> str:
-    return f"<ul>{''.join(f'<li>{_text(each)}</li>' for each in sentences)}</ul>"
-
-
-def _text(value: object) -> str:
-    """Escape what somebody wrote, and keep its direction of writing to itself."""
-    return f"<bdi>{escape(str(value))}</bdi>"
-
-
-def _time(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-
-
-def _moment(entry: SealedEntry) -> str:
-    began = datetime(1970, 1, 1, tzinfo=UTC)
-    return _time(began + timedelta(microseconds=entry.recorded_at_us))

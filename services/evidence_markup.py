@@ -1,0 +1,28 @@
+"""The words, tables and times of the page in a bundle, as HTML."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from html import escape
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table whose cells are HTML already."""
+    lines = [f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows]
+    if not lines:
+        return "<p>None.</p>"
+    titles = "".join(f"<th>{title}</th>" for title in head)
+    body = "\n".join(lines)
+    return f"<table><thead><tr>{titles}</tr></thead>\n<tbody>{body}</tbody></table>"
+
+
+def bullets(sentences: Iterable[str]) -> str:
+    return f"<ul>{''.join(f'<li>{text(each)}</li>' for each in sentences)}</ul>"
+
+
+def text(value: object) -> str:
+    """Escape what somebody wrote, and keep its direction of writing to itself."""
+    return f"<bdi>{escape(str(value))}</bdi>"
+
+
+def time(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

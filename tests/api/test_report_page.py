@@ -1,0 +1,105 @@
+"""What the page of a bundle tells a panel: all of it true, and nothing left out."""
+
+import re
+from collections.abc import Callable
+from html import unescape
+
+import pytest
+
+from tests.bundles import unzipped
+from tests.exams import ONE_OF_EACH, Json, active, body, start, watch
+from tests.personas import Api, Persona, Speaker
+
+Rows = list[list[str]]
+
+
+@pytest.fixture
+def paper(api: Api, ada: Persona, bob: Persona, alice: Persona) -> Json:
+    """An attempt that runs, and is watched."""
+    exam = active(api.as_(ada), alice.id, questions=ONE_OF_EACH)
+    watch(api.as_(ada), exam, bob.id)
+    return start(api.as_(alice), exam)
+
+
+@pytest.fixture
+def page(api: Api, ada: Persona, paper: Json) -> Callable[[], str]:
+    """Make a bundle now, and return its page."""
+
+    def made() -> str:
+        path = f"/api/blockchain/attempt/{paper['id']}/bundle"
+        files = unzipped(bytes(api.as_(ada).get(path).data))
+        return files["report.html"].decode()
+
+    return made
+
+
+def words(markup: str) -> str:
+    """Return what a reader sees, a line for each line of a cell."""
+    return unescape(re.sub("<[^>]*>", "", markup.replace("<br>", "\n")))
+
+
+def rows(page: str, title: str) -> Rows:
+    """Return the cells of the table under a title, row by row."""
+    part = page.split(f"<h2>{title}</h2>")[1].split("<h2>", maxsplit=1)[0]
+    lines = re.findall("<tr>(.*?)</tr>", part, re.DOTALL)
+    cells = [re.findall("<td>(.*?)</td>", each, re.DOTALL) for each in lines]
+    return [[words(cell) for cell in row] for row in cells if row]
+
+
+def told(page: str, sentence: str) -> list[str]:
+    """Return what the timeline tells of the entries that this sentence begins."""
+    found = [row[2] for row in rows(page, "Timeline")]
+    return [each for each in found if each.startswith(sentence)]
+
+
+def save(student: Speaker, paper: Json, kind: str, response: object) -> Json:
+    (asked,) = (each for each in paper["questions"] if each["kind"] == kind)
+    answer = {"question_id": asked["id"], "response": response, "client_version": 1}
+    path = f"/api/exams/attempts/{paper['id']}/answers"
+    body(student.put(path, json={"answers": [answer]}))
+    return {"question_id": asked["id"]}
+
+
+def do(staff: Speaker, paper: Json, action: str, **fields: object) -> None:
+    body(staff.post(f"/api/exams/attempts/{paper['id']}/{action}", json=fields))
+
+
+def review(staff: Speaker, paper: Json, *steps: str, note: str | None = None) -> None:
+    path = f"/api/proctoring/attempt/{paper['id']}/review"
+    for status in steps:
+        body(staff.put(path, json={"status": status, "note": note}))
+
+
+def test_the_timeline_tells_what_people_decided(
+    *, api: Api, alice: Persona, bob: Persona, paper: Json, page: Callable[[], str]
+) -> None:
+    student, proctor = api.as_(alice), api.as_(bob)
+    essay = save(student, paper, "essay", "SYN")
+    do(proctor, paper, "extend", minutes=10, reason="the interpreter was late")
+    do(student, paper, "submit")
+    grade = essay | {"points": 2.5, "comment": "Two of three."}
+    path = f"/api/exams/attempts/{paper['id']}/grades"
+    body(proctor.put(path, json={"grades": [grade]}))
+    review(proctor, paper, "in_review", "cleared", note="A screen reader.")
+
+    made = page()
+
+    *_, cleared = told(made, "A human reviewed")
+    assert "previous status: in review\nstatus: cleared" in cleared
+    assert "note: A screen reader." in cleared
+    (graded,) = told(made, "An answer was graded")
+    assert "score: from none to 2.50" in graded
+    assert "question 6: points from none to 2.5\ncomment: Two of three." in graded
+    (extended,) = told(made, "An attempt got extra time")
+    assert re.search(r"deadline: from 20\S+ \S+ UTC to 20\S+ \S+ UTC", extended)
+    assert "{" not in made.partition("</style>")[2]
+
+
+def test_the_timeline_tells_at_what_staff_looked(
+    api: Api, bob: Persona, paper: Json, page: Callable[[], str]
+) -> None:
+    body(api.as_(bob).get(f"/api/proctoring/attempt/{paper['id']}/events"))
+
+    assert "Staff looked at somebody's evidence.\nlooked at: events\nrole: proctor" in (
+        told(page(), "Staff looked")
+    )
