@@ -4,15 +4,18 @@ The page loads nothing and runs nothing. It is for reading: what counts is what 
 verifier says of the entries.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Final
 
 from pydantic import JsonValue
 
 from models.answer import Answer
+from models.audit_event import AuditEvent
+from models.evidence import SealedEntry
 from models.question import OpenQuestion
 from services.evidence_bundle import Material
+from services.evidence_facts import facts
 from services.evidence_markup import bullets, table, text, time
 from services.evidence_timeline import label, moment_of, timeline
 
@@ -46,6 +49,8 @@ CAN_NOT_BE_CLAIMED: Final = (
         " verifier checks only the entries."
     ),
 )
+ERASED: Final = "(not on record: it was erased)"
+
 STYLE: Final = """
 body { font: 11pt/1.45 Georgia, serif; color: #111; max-width: 56rem;
        margin: 2rem auto; padding: 0 1rem; }
@@ -144,19 +149,8 @@ WHAT IT CAN NOT SAY
 def _introduction(material: Material) -> Iterator[str]:
     found = material.attempt
     yield f"<h1>Evidence of an exam attempt: {text(found.exam_title)}</h1>"
-    facts: Mapping[str, object] = {
-        "Student": f"{found.student_name} ({found.student_email})",
-        "Attempt": f"number {found.attempt_number}, {found.id}",
-        "Status": found.status.replace("_", " "),
-        "Started": time(found.started_at),
-        "Deadline": time(found.deadline_at),
-        "Ended": f"{time(found.ended_at)}, by {found.ended_by}"
-        if found.ended_at
-        else "not yet",
-        "Score": f"{found.score or 'open'} of {found.max_score}",
-        "Review": found.review_status.replace("_", " "),
-    }
-    rows = (f"<tr><th>{text(k)}</th><td>{text(v)}</td></tr>" for k, v in facts.items())
+    told = facts(found).items()
+    rows = (f"<tr><th>{text(k)}</th><td>{text(v)}</td></tr>" for k, v in told)
     yield f"<table>{''.join(rows)}</table>"
     yield (
         '<p class="note">This page is for reading. What counts is what '
@@ -200,13 +194,20 @@ def _standing(material: Material) -> Iterator[str]:
 
 def _answers(material: Material) -> Iterator[Sequence[str]]:
     asked = {each.id: each for each in material.questions}
+    # An erased answer and one that was cleared are both empty; the log tells them apart
+    # as long as it has what was saved.
+    empty = (
+        ERASED
+        if _was_erased(material.entries, AuditEvent.ATTEMPT_ANSWERS_SAVED)
+        else "(cleared)"
+    )
     for answer in sorted(
         material.answers, key=lambda each: asked[each.question_id].position
     ):
         question = asked[answer.question_id]
         yield (
             f"{question.position}. {text(question.text)}",
-            text(_response(answer, question)),
+            text(_response(answer, question, empty)),
             time(answer.saved_at),
             _points(answer, question),
         )
@@ -217,21 +218,27 @@ def _points(answer: Answer, question: OpenQuestion) -> str:
     return f"{awarded} of {question.points}"
 
 
-def _response(answer: Answer, question: OpenQuestion) -> str:
+def _was_erased(entries: Iterable[SealedEntry], event_type: str) -> bool:
+    return any(
+        each.payload is None for each in entries if each.event_type == event_type
+    )
+
+
+def _response(answer: Answer, question: OpenQuestion, empty: str) -> str:
     options = question.body.get("options")
     texts = {
         str(option["id"]): str(option["text"])
         for option in (options if isinstance(options, list) else ())
         if isinstance(option, dict)
     }
+    if answer.response is None:
+        return empty
     given = answer.response if isinstance(answer.response, list) else [answer.response]
     return "; ".join(_chosen(each, texts) for each in given)
 
 
 def _chosen(value: JsonValue, texts: Mapping[str, str]) -> str:
     match value:
-        case None:
-            return "(cleared)"
         case bool():
             return "true" if value else "false"
         case _:

@@ -60,6 +60,21 @@ def save(student: Speaker, paper: Json, kind: str, response: object) -> Json:
     return {"question_id": asked["id"]}
 
 
+def fact(page: str, name: str) -> str:
+    """Return what the table at the top says under a name."""
+    top = page.partition("</table>")[0]
+    for row in re.findall("<tr>(.*?)</tr>", top, re.DOTALL):
+        title, _, value = row.partition("</th>")
+        if words(title) == name:
+            return words(value)
+    raise LookupError(name)
+
+
+def erase(admin: Speaker, person: Persona) -> None:
+    why = {"legal_basis": "GDPR 17", "reason": "a letter", "erase_mentions": False}
+    body(admin.post(f"/api/users/{person.id}/erasure", json=why))
+
+
 def do(staff: Speaker, paper: Json, action: str, **fields: object) -> None:
     body(staff.post(f"/api/exams/attempts/{paper['id']}/{action}", json=fields))
 
@@ -103,3 +118,43 @@ def test_the_timeline_tells_at_what_staff_looked(
     assert "Staff looked at somebody's evidence.\nlooked at: events\nrole: proctor" in (
         told(page(), "Staff looked")
     )
+
+
+def test_an_answer_that_was_erased_is_not_called_cleared(
+    *,
+    api: Api,
+    ada: Persona,
+    alice: Persona,
+    bob: Persona,
+    paper: Json,
+    page: Callable[[], str],
+) -> None:
+    student = api.as_(alice)
+    save(student, paper, "true_false", None)
+    save(student, paper, "short_text", "Goethe")
+    do(student, paper, "submit")
+
+    before = rows(page(), "Answers")
+    review(api.as_(bob), paper, "in_review", "cleared")
+    erase(api.as_(ada), alice)
+    after = rows(page(), "Answers")
+
+    assert [each[1] for each in before] == ["(cleared)", "Goethe"]
+    assert [each[1] for each in after] == ["(not on record: it was erased)"] * 2
+
+
+def test_the_score_is_open_only_while_somebody_has_to_grade(
+    *, api: Api, ada: Persona, alice: Persona, paper: Json, page: Callable[[], str]
+) -> None:
+    student = api.as_(alice)
+    save(student, paper, "essay", "SYN")
+    running = fact(page(), "Score")
+    do(student, paper, "submit")
+    ended = fact(page(), "Score")
+    do(api.as_(ada), paper, "void", reason="a fire alarm")
+
+    made = page()
+
+    assert running == "none yet, of 12.50: the attempt has not ended"
+    assert ended == "none yet, of 12.50: a person has yet to grade an answer"
+    assert fact(made, "Score") == "none: the attempt was declared void"
