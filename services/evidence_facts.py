@@ -3,11 +3,19 @@
 from collections.abc import Mapping
 from typing import Final
 
-from models.attempt import AttemptStatus
+from models.attempt import AttemptStatus, EndedBy
 from models.evidence import AttemptRow
-from services.evidence_markup import time
+from services.evidence_markup import duration, utc
 
 RUNNING: Final = frozenset({AttemptStatus.IN_PROGRESS, AttemptStatus.PAUSED})
+
+ENDED_BY: Final[Mapping[str, str]] = {
+    EndedBy.STUDENT: "the student",
+    EndedBy.DEADLINE: "the deadline",
+    EndedBy.EXAM_CLOSED: "the closing of the exam",
+    EndedBy.PROCTOR: "a proctor",
+    EndedBy.ADMIN: "an admin",
+}
 
 
 def facts(found: AttemptRow) -> Mapping[str, str]:
@@ -15,14 +23,40 @@ def facts(found: AttemptRow) -> Mapping[str, str]:
         "Student": f"{found.student_name} ({found.student_email})",
         "Attempt": f"number {found.attempt_number}, {found.id}",
         "Status": found.status.replace("_", " "),
-        "Started": time(found.started_at),
-        "Deadline": time(found.deadline_at),
-        "Ended": f"{time(found.ended_at)}, by {found.ended_by}"
-        if found.ended_at
-        else "not yet",
+        "Started": utc(found.started_at),
+        "Deadline": utc(found.deadline_at),
+        "Pauses": _pauses(found),
+        "Time given in addition": duration(found.extended_seconds),
+        "Ended": _end(found),
+        **_written("Reason of the end", found.end_reason),
         "Score": _score(found),
-        "Review": found.review_status.replace("_", " "),
+        "Review": _review(found),
+        **_written("Note of the review", found.review_note),
     }
+
+
+def _written(name: str, words: str | None) -> Mapping[str, str]:
+    return {} if words is None else {name: words}
+
+
+def _pauses(found: AttemptRow) -> str:
+    lasted = duration(found.paused_seconds)
+    if found.status == AttemptStatus.PAUSED and found.paused_at is not None:
+        return f"{lasted}, and paused since {utc(found.paused_at)}"
+    return lasted
+
+
+def _end(found: AttemptRow) -> str:
+    if found.ended_at is None or found.ended_by is None:
+        return "not yet"
+    return f"{utc(found.ended_at)}, by {ENDED_BY.get(found.ended_by, found.ended_by)}"
+
+
+def _review(found: AttemptRow) -> str:
+    status = found.review_status.replace("_", " ")
+    if found.reviewed_by is None or found.reviewed_at is None:
+        return status
+    return f"{status}, by staff, {found.reviewed_by}, at {utc(found.reviewed_at)}"
 
 
 def _score(found: AttemptRow) -> str:

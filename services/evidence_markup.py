@@ -24,5 +24,17 @@ def text(value: object) -> str:
     return f"<bdi>{escape(str(value))}</bdi>"
 
 
+def duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+
+
+def utc(moment: datetime) -> str:
+    return f"{time(moment)} UTC"
+
+
 def time(moment: datetime) -> str:
+    """Return a time for a column whose title names the zone."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

@@ -167,7 +167,8 @@ def _standing(material: Material) -> Iterator[str]:
         f" <code>{text(material.origin)}</code>,"
         f" whose id is <code>{material.log_id.hex()}</code>:"
         f" its first one, and all that were recorded of this attempt, up to entry"
-        f" {last.seq} of {moment_of(last)}. The log began at {moment_of(first)}.</p>"
+        f" {last.seq} of {moment_of(last)} UTC. The log began at {moment_of(first)}"
+        " UTC.</p>"
     )
     if material.anchor is None:
         yield (

@@ -10,7 +10,7 @@ from models.audit_event import AuditEvent
 from models.evidence import SealedEntry
 from services.event_catalogue import EVENT_TYPES
 from services.evidence_bundle import Material
-from services.evidence_markup import text, time
+from services.evidence_markup import text, time, utc
 from utils.payload_text import shown
 
 BEGAN: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -109,7 +109,7 @@ def _read(name: str, value: JsonValue) -> str:
 
 def _instant(value: str) -> str:
     try:
-        return f"{time(datetime.fromisoformat(value))} UTC"
+        return utc(datetime.fromisoformat(value))
     except (ValueError, OverflowError):
         return value
 

@@ -158,3 +158,36 @@ def test_the_score_is_open_only_while_somebody_has_to_grade(
     assert running == "none yet, of 12.50: the attempt has not ended"
     assert ended == "none yet, of 12.50: a person has yet to grade an answer"
     assert fact(made, "Score") == "none: the attempt was declared void"
+
+
+def test_the_facts_tell_the_time_that_was_given_and_the_review(
+    api: Api, bob: Persona, paper: Json, page: Callable[[], str]
+) -> None:
+    proctor = api.as_(bob)
+    do(proctor, paper, "pause", reason="a break")
+    paused = fact(page(), "Pauses")
+    do(proctor, paper, "resume", reason="it is over")
+    do(proctor, paper, "extend", minutes=10, reason="the interpreter was late")
+    do(proctor, paper, "terminate", reason="He would not show his room.")
+    review(proctor, paper, "in_review", "cleared", note="He had shown it before.")
+
+    made = page()
+
+    assert paused.startswith("0 s, and paused since 20")
+    assert fact(made, "Pauses") in {"0 s", "1 s"}
+    assert fact(made, "Time given in addition") == "10 min"
+    assert fact(made, "Ended").endswith(" UTC, by a proctor")
+    assert fact(made, "Reason of the end") == "He would not show his room."
+    assert fact(made, "Review").startswith(f"cleared, by staff, {bob.id}, at 20")
+    assert fact(made, "Note of the review") == "He had shown it before."
+
+
+def test_every_time_has_its_zone(
+    api: Api, alice: Persona, paper: Json, page: Callable[[], str]
+) -> None:
+    do(api.as_(alice), paper, "submit")
+
+    outside_of_columns = re.sub("<tbody>.*?</tbody>", "", page(), flags=re.DOTALL)
+
+    assert re.findall(r"\d\d:\d\d:\d\d(?! UTC)", outside_of_columns) == []
+    assert outside_of_columns.count("(UTC)</th>") >= 2
