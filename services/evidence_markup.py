@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from html import escape
+from typing import Final
+
+ERASED: Final = "(not on record: it was erased)"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -17,6 +20,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def bullets(sentences: Iterable[str]) -> str:
     return f"<ul>{''.join(f'<li>{text(each)}</li>' for each in sentences)}</ul>"
+
+
+def paragraphs(sentences: Iterable[str]) -> str:
+    return "".join(f"<p>{text(each)}</p>" for each in sentences)
 
 
 def text(value: object) -> str:

@@ -16,8 +16,9 @@ from models.evidence import SealedEntry
 from models.question import OpenQuestion
 from services.evidence_bundle import Material
 from services.evidence_facts import facts
-from services.evidence_markup import bullets, table, text, time
-from services.evidence_timeline import label, moment_of, timeline
+from services.evidence_markup import ERASED, bullets, paragraphs, table, text, time
+from services.evidence_observations import HEAD, MEANING, observations
+from services.evidence_timeline import moment_of, timeline
 
 CAN_BE_CLAIMED: Final = (
     (
@@ -49,8 +50,6 @@ CAN_NOT_BE_CLAIMED: Final = (
         " verifier checks only the entries."
     ),
 )
-ERASED: Final = "(not on record: it was erased)"
-
 STYLE: Final = """
 body { font: 11pt/1.45 Georgia, serif; color: #111; max-width: 56rem;
        margin: 2rem auto; padding: 0 1rem; }
@@ -91,7 +90,8 @@ def report(material: Material) -> str:
         "<h2>Answers</h2>",
         table(("question", "answer", "saved (UTC)", "points"), _answers(material)),
         "<h2>Observations</h2>",
-        table(("time (UTC)", "what", "class", "severity"), _events(material)),
+        paragraphs(MEANING),
+        table(HEAD, observations(material)),
         "<h2>Analyses</h2>",
         table(("time (UTC)", "score", "level", "confidence"), _analyses(material)),
         "<h2>What can be claimed, if the verifier finds no fault</h2>",
@@ -244,16 +244,6 @@ def _chosen(value: JsonValue, texts: Mapping[str, str]) -> str:
             return "true" if value else "false"
         case _:
             return texts.get(str(value), str(value))
-
-
-def _events(material: Material) -> Iterator[Sequence[str]]:
-    for event in material.events:
-        yield (
-            time(event.occurred_at),
-            text(label(event.event_type)),
-            text(event.event_class),
-            text(event.severity),
-        )
 
 
 def _analyses(material: Material) -> Iterator[Sequence[str]]:

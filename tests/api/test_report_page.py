@@ -9,6 +9,7 @@ import pytest
 from tests.bundles import unzipped
 from tests.exams import ONE_OF_EACH, Json, active, body, start, watch
 from tests.personas import Api, Persona, Speaker
+from tests.reports import moment, observed, record
 
 Rows = list[list[str]]
 
@@ -191,3 +192,80 @@ def test_every_time_has_its_zone(
 
     assert re.findall(r"\d\d:\d\d:\d\d(?! UTC)", outside_of_columns) == []
     assert outside_of_columns.count("(UTC)</th>") >= 2
+
+
+def test_an_observation_tells_who_reported_it_when_it_came_and_what_it_says(
+    *, api: Api, alice: Persona, bob: Persona, paper: Json, page: Callable[[], str]
+) -> None:
+    student = api.as_(alice)
+    late = observed(
+        1, occurred_at=moment(hours=2), payload={"duration_ms": 800, "why": "a reader"}
+    )
+    seen = observed(2, "object.phone", payload={"confidence": 0.55})
+    # So far ahead that the server adds a note to the report.
+    ahead = observed(3, "client.disconnected", occurred_at=moment(seconds=-200))
+    record(student, paper, late, seen, ahead)
+    note = {"text": "Uses a screen reader. Approved."}
+    body(
+        api.as_(bob).post(f"/api/proctoring/attempt/{paper['id']}/notes", json=note),
+        201,
+    )
+
+    found = {row[2]: row for row in rows(page(), "Observations")}
+
+    said, came, _, by, kind, details = found["leaving the exam window"]
+    assert said < came
+    assert (by, kind) == ("the exam client", "integrity, low")
+    assert details == "why: a reader\nlasted: 0.8 s"
+    _, _, _, by, _, details = found["a phone\n(the opinion of a detector)"]
+    assert (by, details) == ("the exam client", "confidence: 0.55")
+    assert found["a wrong clock"][3] == "the server"
+    assert found["starting the attempt"][3] == "the server"
+    _, _, _, by, _, details = found["a proctor's note"]
+    assert (by, details) == (
+        f"staff, {bob.id}",
+        "text: Uses a screen reader. Approved.",
+    )
+
+
+def test_an_observation_whose_details_were_erased_says_so(
+    *,
+    api: Api,
+    ada: Persona,
+    alice: Persona,
+    bob: Persona,
+    paper: Json,
+    page: Callable[[], str],
+) -> None:
+    record(api.as_(alice), paper, observed(1, payload={}))
+    do(api.as_(alice), paper, "submit")
+    before = {row[2]: row[5] for row in rows(page(), "Observations")}
+    review(api.as_(bob), paper, "in_review", "cleared")
+    erase(api.as_(ada), alice)
+
+    after = {row[2]: row[5] for row in rows(page(), "Observations")}
+
+    assert before["leaving the exam window"] == ""
+    assert after["leaving the exam window"] == "(not on record: it was erased)"
+
+
+def test_what_a_client_says_at_length_is_shortened(
+    api: Api, alice: Persona, paper: Json, page: Callable[[], str]
+) -> None:
+    long = observed(1, payload={"a": "&" * 300, "bb": "&" * 300, "ccc": 1})
+    record(api.as_(alice), paper, long)
+
+    found = {row[2]: row[5] for row in rows(page(), "Observations")}
+
+    assert found["leaving the exam window"] == (
+        f"a: {'&' * 300}\nbb: {'&' * 93}…"
+        " (shortened: all of it is in rows/events.jsonl)"
+    )
+
+
+def test_the_page_says_what_an_observation_means(page: Callable[[], str]) -> None:
+    part = words(page()).split("Observations")[-1]
+
+    assert "by its own clock, which may be wrong" in part
+    assert "Only what is of the class integrity can raise the risk score" in part
+    assert "'you' is the student" in part
