@@ -14,10 +14,12 @@ from models.answer import Answer
 from models.audit_event import AuditEvent
 from models.evidence import SealedEntry
 from models.question import OpenQuestion
+from services import evidence_observations, evidence_opinions
 from services.evidence_bundle import Material
 from services.evidence_facts import facts
 from services.evidence_markup import ERASED, bullets, paragraphs, table, text, time
-from services.evidence_observations import HEAD, MEANING, observations
+from services.evidence_observations import observations
+from services.evidence_opinions import opinions
 from services.evidence_timeline import moment_of, timeline
 
 CAN_BE_CLAIMED: Final = (
@@ -90,10 +92,11 @@ def report(material: Material) -> str:
         "<h2>Answers</h2>",
         table(("question", "answer", "saved (UTC)", "points"), _answers(material)),
         "<h2>Observations</h2>",
-        paragraphs(MEANING),
-        table(HEAD, observations(material)),
+        paragraphs(evidence_observations.MEANING),
+        table(evidence_observations.HEAD, observations(material)),
         "<h2>Analyses</h2>",
-        table(("time (UTC)", "score", "level", "confidence"), _analyses(material)),
+        paragraphs(evidence_opinions.MEANING),
+        table(evidence_opinions.HEAD, opinions(material)),
         "<h2>What can be claimed, if the verifier finds no fault</h2>",
         bullets(CAN_BE_CLAIMED),
         "<h2>What can not be claimed</h2>",
@@ -244,14 +247,3 @@ def _chosen(value: JsonValue, texts: Mapping[str, str]) -> str:
             return "true" if value else "false"
         case _:
             return texts.get(str(value), str(value))
-
-
-def _analyses(material: Material) -> Iterator[Sequence[str]]:
-    for analysis in material.analyses:
-        kind = "" if analysis.is_official else " (a trial)"
-        yield (
-            time(analysis.created_at) + kind,
-            f"{analysis.risk_score} of 100, model {text(analysis.model_version)}",
-            text(analysis.risk_level),
-            str(analysis.confidence),
-        )

@@ -6,6 +6,8 @@ from html import unescape
 
 import pytest
 
+from models.database import Database
+from services.analysis_job import AnalysisJob
 from tests.bundles import unzipped
 from tests.exams import ONE_OF_EACH, Json, active, body, start, watch
 from tests.personas import Api, Persona, Speaker
@@ -269,3 +271,40 @@ def test_the_page_says_what_an_observation_means(page: Callable[[], str]) -> Non
     assert "by its own clock, which may be wrong" in part
     assert "Only what is of the class integrity can raise the risk score" in part
     assert "'you' is the student" in part
+
+
+def test_an_analysis_tells_its_reasons_and_what_its_numbers_mean(
+    *,
+    api: Api,
+    ada: Persona,
+    alice: Persona,
+    bob: Persona,
+    paper: Json,
+    page: Callable[[], str],
+    database: Database,
+) -> None:
+    record(api.as_(alice), paper, observed(1, payload={"duration_ms": 30_000}))
+    do(api.as_(alice), paper, "submit")
+    AnalysisJob(database).run()
+    made = page()
+    review(api.as_(bob), paper, "in_review", "cleared")
+    erase(api.as_(ada), alice)
+
+    _, score, _, _, reasons, observed_share = rows(made, "Analyses")[-1]
+    erased = rows(page(), "Analyses")[-1][4]
+
+    points = score.partition(" of 100")[0]
+    assert reasons == (f"{points} points: Noticed: leaving the exam window (once).")
+    assert observed_share.startswith("100 % of the time; longest gap 0")
+    assert erased == "(not on record: it was erased)"
+    part = words(made).split("Analyses")[-1]
+    assert "It does not say how sure anybody is that the student did anything" in part
+
+
+def test_an_analysis_in_which_nothing_weighs_says_so(
+    paper: Json, page: Callable[[], str], database: Database
+) -> None:
+    assert paper
+    AnalysisJob(database).run()
+
+    assert rows(page(), "Analyses")[-1][4] == "nothing"
