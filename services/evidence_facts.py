@@ -10,7 +10,7 @@ from services.evidence_markup import duration, utc
 RUNNING: Final = frozenset({AttemptStatus.IN_PROGRESS, AttemptStatus.PAUSED})
 
 ENDED_BY: Final[Mapping[str, str]] = {
-    EndedBy.STUDENT: "the student",
+    EndedBy.STUDENT: "the student's login",
     EndedBy.DEADLINE: "the deadline",
     EndedBy.EXAM_CLOSED: "the closing of the exam",
     EndedBy.PROCTOR: "a proctor",

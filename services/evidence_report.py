@@ -23,14 +23,16 @@ from services.evidence_opinions import opinions
 from services.evidence_timeline import moment_of, timeline
 
 CAN_BE_CLAIMED: Final = (
+    "All parts of the bundle agree with each other: nobody has changed it carelessly.",
     (
-        "Each entry of the timeline is exactly as it was recorded: its text, its time,"
-        " its place among the others."
+        "The events, answers and analyses of the bundle are those of its entries, but"
+        " for what is named below."
     ),
-    "The events, answers and analyses of the bundle are those of its entries.",
     (
-        "With the verdict 'consistent with anchor': the entries stood in the log when"
-        " the witnesses that you trust looked at it, and the log has only grown since."
+        "With the verdict 'consistent with anchor': each entry of the timeline is"
+        " exactly as it was recorded (its text, its time, its place among the others),"
+        " and stood in the log when the witnesses that you trust looked at it; the log"
+        " has only grown since."
     ),
 )
 CAN_NOT_BE_CLAIMED: Final = (
@@ -42,16 +44,29 @@ CAN_NOT_BE_CLAIMED: Final = (
         "That an observation is a violation. A risk score orders attempts for people"
         " to look at; it is no probability and no verdict."
     ),
-    "That nothing else happened, or who sat at the keyboard.",
+    (
+        "That nothing else happened, or who sat at the keyboard. What is said to be by"
+        " the student's login may be another's work, or a program's own."
+    ),
+    (
+        "That no entry of the attempt was left out, beyond the counts that the log's"
+        " own entries state, nor what came later."
+    ),
     (
         "Without an anchor: that whoever controls the database has not written all of"
         " the log anew."
+    ),
+    "That the witnesses are independent of whoever runs the system.",
+    (
+        "That names, texts of questions, points of single answers, comments and the"
+        " explanations of analyses are right: the verifier compares none of them."
     ),
     (
         "That this page says what the entries say. It is made from them, but the"
         " verifier checks only the entries."
     ),
 )
+
 STYLE: Final = """
 body { font: 11pt/1.45 Georgia, serif; color: #111; max-width: 56rem;
        margin: 2rem auto; padding: 0 1rem; }
@@ -169,7 +184,7 @@ def _standing(material: Material) -> Iterator[str]:
         f"<p>{len(material.entries)} entries of the log"
         f" <code>{text(material.origin)}</code>,"
         f" whose id is <code>{material.log_id.hex()}</code>:"
-        f" its first one, and all that were recorded of this attempt, up to entry"
+        f" its first one, and those about this attempt that the server has, up to entry"
         f" {last.seq} of {moment_of(last)} UTC. The log began at {moment_of(first)}"
         " UTC.</p>"
     )

@@ -13,6 +13,8 @@ from services.evidence_bundle import Material
 from services.evidence_markup import text, time, utc
 from utils.payload_text import shown
 
+# Somebody else may have used it, and a program reports by itself.
+STUDENT: Final = "the student's login"
 BEGAN: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SENTENCES: Final = {each.value: each.description for each in AuditEvent}
 # What of a payload is worth a line in the timeline, in this order, and its name there
@@ -62,7 +64,7 @@ def who(actor_id: str | None, student: str) -> str:
         case "system":
             return "the server"
         case _:
-            return "the student" if actor_id == student else f"staff, {actor_id}"
+            return STUDENT if actor_id == student else f"staff, {actor_id}"
 
 
 def label(event_type: str) -> str:

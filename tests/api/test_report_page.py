@@ -63,6 +63,12 @@ def save(student: Speaker, paper: Json, kind: str, response: object) -> Json:
     return {"question_id": asked["id"]}
 
 
+def section(page: str, title: str) -> list[str]:
+    """Return the points of a list under a title."""
+    part = page.partition(f"<h2>{title}</h2>")[2].partition("</ul>")[0]
+    return [words(each) for each in re.findall("<li>(.*?)</li>", part, re.DOTALL)]
+
+
 def fact(page: str, name: str) -> str:
     """Return what the table at the top says under a name."""
     top = page.partition("</table>")[0]
@@ -308,3 +314,28 @@ def test_an_analysis_in_which_nothing_weighs_says_so(
     AnalysisJob(database).run()
 
     assert rows(page(), "Analyses")[-1][4] == "nothing"
+
+
+def test_the_page_claims_no_more_than_the_bundle_can_prove(
+    api: Api, alice: Persona, paper: Json, page: Callable[[], str]
+) -> None:
+    record(api.as_(alice), paper, observed(1))
+    do(api.as_(alice), paper, "submit")
+
+    made = page()
+
+    # A login can be used by others, and a program reports by itself.
+    actors = {row[3] for row in rows(made, "Timeline")}
+    assert "the student's login" in actors
+    assert "the student" not in actors
+    assert fact(made, "Ended").endswith("by the student's login")
+    claimed = section(made, "What can be claimed, if the verifier finds no fault")
+    for each in claimed:
+        if "exactly as it was recorded" in each:
+            assert each.startswith("With the verdict 'consistent with anchor'")
+    denied = " ".join(section(made, "What can not be claimed"))
+    assert "points of single answers" in denied
+    assert "explanations of analyses" in denied
+    assert "witnesses are independent" in denied
+    assert "no entry of the attempt was left out" in denied
+    assert "all that were recorded" not in made
