@@ -215,7 +215,7 @@ _TYPES = (
     _plain(
         _TECHNICAL,
         "client.event_gap",
-        "reports that never arrived",
+        "reports that were missing at the end",
         SERVER,
         severity=_LOW,
     ),

@@ -2188,8 +2188,8 @@ def _check_counter(recorded: Recorded, report: Report) -> None:
     elif holes:
         report.not_checked(
             "client's counter",
-            "the exam client numbered its observations, and these numbers never came: "
-            + holes,
+            "the exam client numbered its observations, and these numbers are not on"
+            " record (lost on the way, refused, or never sent): " + holes,
         )
     elif recorded.sequences:
         report.passed(

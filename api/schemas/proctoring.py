@@ -132,7 +132,7 @@ class BatchResponse(ResponseModel):
         ]
     ] = Field(description="One for each event, in the order in which they were sent.")
     missing_sequences: list[int] = Field(
-        description="Numbers below the highest that never came; the first 1000."
+        description="Numbers below the highest that are not on record; the first 1000."
     )
     server_time: Time
     deadline_at: Time

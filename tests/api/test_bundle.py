@@ -41,7 +41,7 @@ from tests.exams import (
 )
 from tests.forgeries import examined, line, put, set_to, without
 from tests.personas import Api, Persona, Speaker
-from tests.reports import observed, record
+from tests.reports import observed, record, send_many
 from tests.tampering import allow_everything
 from verifier import verify as verifier
 
@@ -218,6 +218,30 @@ def test_a_running_attempt_has_a_bundle_too(
     response = api.as_(ada).get(path_of(paper))
 
     assert verified(response.data, tmp_path)[1]["problems"] == []
+
+
+def test_a_report_that_was_refused_is_not_said_to_have_never_come(
+    *, api: Api, ada: Persona, alice: Persona, tmp_path: Path
+) -> None:
+    """A clock that is far ahead is no fault of its student."""
+    paper = start(api.as_(alice), active(api.as_(ada), alice.id))
+    ahead = observed(2, occurred_at=from_now(hours=2))
+    sent = [observed(1), ahead, observed(3)]
+    taken = body(send_many(api.as_(alice), paper, *sent))["results"]
+    assert [each["status"] for each in taken] == ["accepted", "rejected", "accepted"]
+    body(api.as_(alice).post(f"/api/exams/attempts/{paper['id']}/submit"))
+
+    bundle = bytes(api.as_(ada).get(path_of(paper)).data)
+
+    checks = verified(bundle, tmp_path)[1]["checks"]
+    (counter,) = (each for each in checks if each["name"] == "client's counter")
+    assert counter["detail"] == (
+        "the exam client numbered its observations, and these numbers are not on record"
+        " (lost on the way, refused, or never sent): 2"
+    )
+    page = unzipped(bundle)["report.html"].decode()
+    assert "reports that were missing at the end" in page
+    assert "never arrived" not in page
 
 
 @pytest.mark.parametrize("step", ["terminate", "void"])
