@@ -85,6 +85,14 @@ def test_an_intact_bundle_is_consistent_with_its_anchor(
     assert "newer entries" not in results(report)
 
 
+def test_whose_friends_the_witnesses_are_is_for_the_reader_to_know() -> None:
+    claimed = " ".join(verifier.MEANINGS.values())
+    denied = " ".join(verifier.NEVER_SHOWN)
+
+    assert "independent" not in claimed
+    assert "That the witnesses of the policy are independent" in denied
+
+
 def test_keys_that_come_with_it_prove_nothing(files: Files) -> None:
     report = examined(files)
 

@@ -219,7 +219,7 @@ MEANINGS = {
     ),
     CONSISTENT_WITH_ANCHOR: (
         "The entries stand in a log whose state was signed by the log and confirmed by"
-        " the independent witnesses of the policy that you trust. Nobody can have"
+        " the witnesses of the policy that you trust. Nobody can have"
         " changed or inserted one of them, nor removed one that the entry named above"
         " counts, without the witnesses noticing. Of what came later it says nothing."
     ),
@@ -232,6 +232,7 @@ NEVER_SHOWN = (
     ),
     "That nothing else happened. What was never recorded is in no log.",
     "That the person at the keyboard was the person named.",
+    "That the witnesses of the policy are independent of whoever runs the system.",
     (
         "That the entries of this attempt are all here, beyond the counts that the"
         " log's own entries state."
