@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from services.event_catalogue import EVENT_TYPES
+from services.proctoring_policy import ProctoringPolicy
 from services.risk.cohort import Deviation
 from services.risk.observations import Evidence, Observation
 from services.risk.similarity import SimilarAttempt
@@ -45,11 +46,19 @@ def of_similarity(found: SimilarAttempt) -> str:
     )
 
 
-def of_timing(found: FastAnswers) -> str:
-    """Explain fast right answers."""
+def of_timing(
+    found: FastAnswers, policy: ProctoringPolicy, *, is_compared: bool
+) -> str:
+    """Explain fast right answers, by the limits of the exam and nothing else."""
+    usual = (
+        f", or less than {policy.fast_answer_share_of_median * 100:g} % of what is"
+        " usual for the question in this exam"
+        if is_compared
+        else ""
+    )
     return (
-        f"{len(found.right)} right answers were saved faster than the question can be"
-        " read, or far faster than others answered it;"
+        f"{len(found.right)} right answers were saved with less than"
+        f" {policy.minimum_answer_seconds:g} s for each{usual};"
         f" guessing would explain {len(found.right) - found.excess:.1f} of them."
     )
 

@@ -236,7 +236,7 @@ def _from_timing(
             probability=weight * _saturated(exposure, weighting.scales[code]),
             evidence=(),
             questions=fast.right,
-            explanation=explanation.of_timing(fast),
+            explanation=explanation.of_timing(fast, policy, is_compared=is_compared),
         ),
     )
 

@@ -1,4 +1,4 @@
-"""Right answers that came faster than the question can be read."""
+"""Right answers that came faster than the exam takes for likely."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,6 +4,7 @@ from uuid import UUID
 
 import pytest
 
+from services.proctoring_policy import ProctoringPolicy
 from services.risk import Cohort, ObservedEvent, analyse
 from services.risk.cohort import Deviation
 from services.risk.explanation import of_events, of_similarity, of_timing
@@ -158,11 +159,20 @@ def test_shared_wrong_answers_are_told_without_a_word_on_whose_they_are() -> Non
 
 
 def test_fast_answers_are_told_with_what_guessing_explains() -> None:
+    """By the exam's own limits: how fast somebody reads, nobody knows."""
     found = FastAnswers(
         right=tuple(UUID(int=each) for each in range(7)), wrong_count=4, excess=5.67
     )
+    policy = ProctoringPolicy(
+        minimum_answer_seconds=2.5, fast_answer_share_of_median=0.3
+    )
 
-    assert of_timing(found) == (
-        "7 right answers were saved faster than the question can be read, or far faster"
-        " than others answered it; guessing would explain 1.3 of them."
+    assert of_timing(found, policy, is_compared=True) == (
+        "7 right answers were saved with less than 2.5 s for each, or less than 30 % of"
+        " what is usual for the question in this exam; guessing would explain 1.3 of"
+        " them."
+    )
+    assert of_timing(found, policy, is_compared=False) == (
+        "7 right answers were saved with less than 2.5 s for each; guessing would"
+        " explain 1.3 of them."
     )
