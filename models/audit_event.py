@@ -105,7 +105,7 @@ class AuditEvent(DescribedEnum):
 
     PROCTORING_EVENTS_RECORDED = (
         "proctoring.events_recorded",
-        "Observations of the exam client were recorded.",
+        "What the exam client, the server or staff observed was recorded.",
     )
     ANALYSIS_COMPUTED = "analysis.computed", "An attempt's risk was computed."
     HOLD_PLACED = "hold.placed", "Data must be kept: a case needs them."

@@ -339,3 +339,19 @@ def test_the_page_claims_no_more_than_the_bundle_can_prove(
     assert "witnesses are independent" in denied
     assert "no entry of the attempt was left out" in denied
     assert "all that were recorded" not in made
+
+
+def test_what_a_proctor_noted_is_not_said_to_be_of_the_exam_client(
+    api: Api, bob: Persona, paper: Json, page: Callable[[], str]
+) -> None:
+    note = {"text": "He is ill."}
+    path = f"/api/proctoring/attempt/{paper['id']}/notes"
+    body(api.as_(bob).post(path, json=note), 201)
+
+    (noted,) = (row for row in rows(page(), "Timeline") if "note" in row[2])
+
+    assert noted[2:] == [
+        "What the exam client, the server or staff observed was recorded.\n"
+        "a proctor's note",
+        f"staff, {bob.id}",
+    ]
