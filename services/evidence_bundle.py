@@ -319,8 +319,28 @@ def _analysis(analysis: AiAnalysis) -> dict[str, object]:
         "confidence": _text(analysis.confidence),
         "inputs_hash": analysis.inputs_hash.hex(),
         "created_at": analysis.created_at,
-        "result": analysis.result,
+        "result": _without_others(analysis.result),
     }
+
+
+def _without_others(result: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    """Leave out whose answers were alike: the accused reads the bundle.
+
+    How many there were, and in which questions, is told. The panel gets the rest from
+    the API, as staff.
+    """
+    cohort = result.get("cohort")
+    if not isinstance(cohort, dict):
+        return result
+    pairs = cohort.get("similar_attempts")
+    if not isinstance(pairs, list):
+        return result
+    shown: list[JsonValue] = [
+        {name: value for name, value in each.items() if name != "attempt_id"}
+        for each in pairs
+        if isinstance(each, dict)
+    ]
+    return {**result, "cohort": {**cohort, "similar_attempts": shown}}
 
 
 def _text(number: Decimal) -> str:

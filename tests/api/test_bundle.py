@@ -260,6 +260,36 @@ def test_what_staff_end_has_a_bundle_too(
         assert verified(response.data, tmp_path)[1]["problems"] == []
 
 
+SIMILAR = """
+    UPDATE ai_analyses
+       SET result = jsonb_set(result, '{cohort,similar_attempts}', %s::jsonb)
+     WHERE attempt_id = %s
+"""
+
+
+@pytest.mark.tampers
+def test_it_names_no_attempt_of_another_student(
+    *,
+    api: Api,
+    ada: Persona,
+    mallory: Persona,
+    attempt: Json,
+    sql: connection,
+) -> None:
+    """The accused reads it, and is never told who had the same wrong answers."""
+    other = start(api.as_(mallory), active(api.as_(ada), mallory.id))["id"]
+    pair = {"attempt_id": other, "shared_wrong_answers": 7, "expected": 1.5}
+    allow_everything(sql)
+    run(sql, SIMILAR, json.dumps([pair]), attempt["id"])
+
+    files = unzipped(bytes(api.as_(ada).get(path_of(attempt)).data))
+
+    analyses = map(json.loads, files["rows/analyses.jsonl"].splitlines())
+    (shown,) = next(analyses)["result"]["cohort"]["similar_attempts"]
+    assert shown == {"shared_wrong_answers": 7, "expected": 1.5}
+    assert not any(other.encode() in content for content in files.values())
+
+
 def test_what_is_sent_says_what_it_is(api: Api, ada: Persona, attempt: Json) -> None:
     response = api.as_(ada).get(path_of(attempt))
 

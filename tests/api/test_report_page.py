@@ -350,8 +350,5 @@ def test_what_a_proctor_noted_is_not_said_to_be_of_the_exam_client(
 
     (noted,) = (row for row in rows(page(), "Timeline") if "note" in row[2])
 
-    assert noted[2:] == [
-        "What the exam client, the server or staff observed was recorded.\n"
-        "a proctor's note",
-        f"staff, {bob.id}",
-    ]
+    sentence = "What the exam client, the server or staff observed was recorded."
+    assert noted[2:] == [f"{sentence}\na proctor's note", f"staff, {bob.id}"]
