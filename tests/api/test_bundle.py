@@ -261,6 +261,7 @@ def test_what_staff_end_has_a_bundle_too(
 
 
 SIMILAR = """
+    SET session_replication_role = replica;
     UPDATE ai_analyses
        SET result = jsonb_set(result, '{cohort,similar_attempts}', %s::jsonb)
      WHERE attempt_id = %s
