@@ -94,11 +94,13 @@ class SealedReceipt:
     """`proof` is the text to keep; `is_cosigned` says whether a witness signed too.
 
     `is_witnessed`: the quorum of this server's policy has; else `missing` says what the
-    policy asks for, and a later request may get a receipt that has it.
+    policy asks for, and a later request may get a receipt that has it. `entry` is what
+    `proof` holds, to be told in words.
     """
 
     attempt_id: UUID
     audit_seq: int
+    entry: SealedEntry
     receipt_hash: bytes
     checkpoint_size: int
     is_cosigned: bool
@@ -152,11 +154,12 @@ class ReceiptService:
                 raise NoReceiptError(own)
             signed, note, standing = self._choose(tx, ended.audit_seq)
             proven = prove_inclusion(tx, ended.audit_seq, signed)
-            extra = _sealed(tx, ended.audit_seq)
+            entry, extra = _sealed(tx, ended.audit_seq)
         made = TlogProof(ended.audit_seq, tuple(proven.proof), note, extra)
         return SealedReceipt(
             attempt_id=attempt_id,
             audit_seq=ended.audit_seq,
+            entry=entry,
             receipt_hash=proven.leaf_hash,
             checkpoint_size=signed.size,
             is_cosigned=note == signed.cosigned_note,
@@ -321,7 +324,7 @@ def _check(name: str, *, is_right: bool, right: str, wrong: str) -> Check:
     )
 
 
-def _sealed(tx: Transaction, seq: int) -> bytes:
+def _sealed(tx: Transaction, seq: int) -> tuple[SealedEntry, bytes]:
     found = evidence.get_entry(tx, seq)
     head = blockchain_log.get_head(tx)
     if found is None or head is None:
@@ -333,7 +336,8 @@ def _sealed(tx: Transaction, seq: int) -> bytes:
         "payload": found.payload,
         "salt": to_base64(found.payload_salt or b""),
     }
-    return json.dumps(opened, ensure_ascii=False, separators=(",", ":")).encode()
+    extra = json.dumps(opened, ensure_ascii=False, separators=(",", ":")).encode()
+    return found, extra
 
 
 def _entry(row: SealedEntry, log_id: bytes) -> Entry:

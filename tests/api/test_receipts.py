@@ -2,8 +2,10 @@
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from uuid import UUID
 
@@ -436,6 +438,26 @@ def test_the_page_holds_the_whole_receipt_and_loads_nothing(
     assert "<script" not in reply.text
     assert not any(way in reply.text for way in ('src="http', "href=", "url("))
     assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
+
+
+@pytest.mark.usefixtures("submitted")
+def test_the_page_says_in_words_what_was_recorded_and_how_it_is_checked(
+    api: Api, alice: Persona, path: str, proof: str
+) -> None:
+    sealed = check(api, proof)
+    page = api.as_(alice).get(f"{path}/receipt", headers={"Accept": "text/html"}).text
+
+    shown = unescape(re.sub("<[^>]*>", "", page.replace("</dt>", ": ")))
+    moment = sealed["recorded_at"][:19].replace("T", " ")
+    assert "What was recorded: A student submitted an attempt." in shown
+    assert f"When: {moment} UTC" in shown
+    assert f"Answers: {sealed['payload']['answered']}" in shown
+    assert f"SHA-256 of the answers: {sealed['payload']['answers_digest']}" in shown
+    assert "it does not prove that what the entry says is true" in shown
+    assert "/api/blockchain/receipts/verify" in shown
+    assert "key of the log" in shown
+    assert "as it reads here" not in shown
+    assert "of a submitted exam" not in shown
 
 
 def test_a_receipt_outlives_the_erasure_of_what_it_says(
