@@ -13,7 +13,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows]
     if not lines:
         return "<p>None.</p>"
-    titles = "".join(f"<th>{title}</th>" for title in head)
+    titles = "".join(f'<th scope="col">{title}</th>' for title in head)
     body = "\n".join(lines)
     return f"<table><thead><tr>{titles}</tr></thead>\n<tbody>{body}</tbody></table>"
 

@@ -72,6 +72,7 @@ body { font: 11pt/1.45 Georgia, serif; color: #111; max-width: 56rem;
        margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
 table { border-collapse: collapse; width: 100%; font-size: 0.9em; }
+td { white-space: pre-wrap; }
 th, td { text-align: left; vertical-align: top; padding: 0.25rem 0.5rem;
          border-bottom: 1px solid #bbb; overflow-wrap: anywhere; }
 thead { display: table-header-group; } tr { break-inside: avoid; }
@@ -168,7 +169,9 @@ def _introduction(material: Material) -> Iterator[str]:
     found = material.attempt
     yield f"<h1>Evidence of an exam attempt: {text(found.exam_title)}</h1>"
     told = facts(found).items()
-    rows = (f"<tr><th>{text(k)}</th><td>{text(v)}</td></tr>" for k, v in told)
+    rows = (
+        f'<tr><th scope="row">{text(k)}</th><td>{text(v)}</td></tr>' for k, v in told
+    )
     yield f"<table>{''.join(rows)}</table>"
     yield (
         '<p class="note">This page is for reading. What counts is what '
@@ -234,7 +237,12 @@ def _answers(material: Material) -> Iterator[Sequence[str]]:
 
 def _points(answer: Answer, question: OpenQuestion) -> str:
     awarded = "open" if answer.points_awarded is None else answer.points_awarded
-    return f"{awarded} of {question.points}"
+    lines = [f"{awarded} of {question.points}"]
+    if answer.graded_by is not None:
+        lines.append(f"graded by hand by staff, {answer.graded_by}")
+    if answer.grader_comment is not None:
+        lines.append(f"comment: {answer.grader_comment}")
+    return "<br>".join(text(each) for each in lines)
 
 
 def _was_erased(entries: Iterable[SealedEntry], event_type: str) -> bool:

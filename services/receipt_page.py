@@ -42,8 +42,8 @@ CHECKING: Final = (
     "Keep the text below, from its first line to its last. Whoever has it as a file can"
     " send it to POST /api/blockchain/receipts/verify of this server, without a login,"
     " and is told of each step whether it holds. It can also be checked without asking"
-    " the institution: it is a C2SP tlog-proof, and the key of the log and the policy of"
-    " witnesses are to be taken from where they were published, not from this page."
+    " the institution: it is a C2SP tlog-proof, and the key of the log and the policy"
+    " of witnesses are to be taken from where they were published, not from this page."
 )
 
 

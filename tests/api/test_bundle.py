@@ -756,7 +756,7 @@ def test_the_report_runs_nothing_and_loads_nothing(bundle: bytes) -> None:
     assert page.open == []
     assert not page.tags & {"script", "img", "link", "iframe", "object", "form", "a"}
     assert page.attributes <= {
-        *("lang", "charset", "http-equiv", "content", "name", "class")
+        *("lang", "charset", "http-equiv", "content", "name", "class", "scope")
     }
     assert "default-src 'none'" in text
     assert not re.search(r"https?:|url\(|@import", text)

@@ -352,3 +352,30 @@ def test_what_a_proctor_noted_is_not_said_to_be_of_the_exam_client(
 
     sentence = "What the exam client, the server or staff observed was recorded."
     assert noted[2:] == [f"{sentence}\na proctor's note", f"staff, {bob.id}"]
+
+
+def test_a_screen_reader_is_told_which_cell_a_title_is_of(
+    page: Callable[[], str],
+) -> None:
+    titles = re.findall("<th[ >][^>]*", page())
+
+    assert set(titles) == {'<th scope="col"', '<th scope="row"'}
+
+
+def test_an_answer_reads_as_it_was_written_and_as_it_was_graded(
+    *, api: Api, alice: Persona, bob: Persona, paper: Json, page: Callable[[], str]
+) -> None:
+    essay = save(api.as_(alice), paper, "essay", "SYN\n\nSYN-ACK")
+    do(api.as_(alice), paper, "submit")
+    grade = essay | {"points": 2.5, "comment": "Two\nof three."}
+    path = f"/api/exams/attempts/{paper['id']}/grades"
+    body(api.as_(bob).put(path, json={"grades": [grade]}))
+
+    made = page()
+
+    (answer,) = rows(made, "Answers")
+    assert answer[1] == "SYN\n\nSYN-ACK"
+    assert "td { white-space: pre-wrap; }" in made
+    assert answer[3] == (
+        f"2.50 of 5.00\ngraded by hand by staff, {bob.id}\ncomment: Two\nof three."
+    )
