@@ -21,7 +21,7 @@ def of_events(
     """Explain a factor that rests on events."""
     if not evidence.counted:
         return (
-            f"Noticed: {_listed(evidence.uncounted)}; this was too short, too"
+            f"Reported: {_listed(evidence.uncounted)}; this was too short, too"
             " rare or too slight to count."
         )
     asides = [
@@ -34,7 +34,7 @@ def of_events(
         if each
     ]
     ending = "".join(f"; {each}" for each in asides)
-    return f"Noticed: {_listed(evidence.counted)}{ending}."
+    return f"Reported: {_listed(evidence.counted)}{ending}."
 
 
 def of_similarity(found: SimilarAttempt) -> str:

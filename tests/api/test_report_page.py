@@ -300,7 +300,7 @@ def test_an_analysis_tells_its_reasons_and_what_its_numbers_mean(
     erased = rows(page(), "Analyses")[-1][4]
 
     points = score.partition(" of 100")[0]
-    assert reasons == (f"{points} points: Noticed: leaving the exam window (once).")
+    assert reasons == (f"{points} points: Reported: leaving the exam window (once).")
     assert observed_share.startswith("100 % of the time; longest gap 0")
     assert erased == "(not on record: it was erased)"
     part = words(made).split("Analyses")[-1]

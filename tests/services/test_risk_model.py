@@ -168,7 +168,7 @@ def test_a_score_is_the_sum_of_explained_contributions(
         assert factor.contribution >= 0
         assert factor.evidence
         assert known.issuperset(factor.evidence)
-        assert factor.explanation.startswith("Noticed: ")
+        assert factor.explanation.startswith("Reported: ")
         assert factor.explanation.endswith(".")
 
 

@@ -53,29 +53,29 @@ def said(
 def test_how_long_it_was(lasting: float, told: str) -> None:
     assert (
         said(event("focus.lost", 60, lasting))
-        == f"Noticed: leaving the exam window {told}."
+        == f"Reported: leaving the exam window {told}."
     )
 
 
 def test_how_often_it_was_and_what() -> None:
     lost = [event("focus.lost", 60 * each, 20) for each in range(3)]
 
-    assert said(*lost) == ("Noticed: leaving the exam window (3 times, 1 min in all).")
+    assert said(*lost) == ("Reported: leaving the exam window (3 times, 1 min in all).")
     # What lies between is not told as if it had been seen.
     assert said(event("focus.lost", 60, 2), event("focus.lost", 65, 3)) == (
-        "Noticed: leaving the exam window (2 times, 5 s in all)."
+        "Reported: leaving the exam window (2 times, 5 s in all)."
     )
     # What two say of the same seconds is told once, and what was merged as often.
     assert said(event("focus.lost", 60, 4), event("focus.lost", 62, 4, times=3)) == (
-        "Noticed: leaving the exam window (4 times, 6 s in all)."
+        "Reported: leaving the exam window (4 times, 6 s in all)."
     )
     assert said(lost[0], event("fullscreen.exited", 400)) == (
-        "Noticed: leaving the exam window (once, 20 s in all) and leaving full screen"
+        "Reported: leaving the exam window (once, 20 s in all) and leaving full screen"
         " (once)."
     )
     switched = event("app.switch_attempt", 500)
     assert said(lost[0], event("fullscreen.exited", 400), switched) == (
-        "Noticed: trying to switch to another program (once), leaving the exam window"
+        "Reported: trying to switch to another program (once), leaving the exam window"
         " (once, 20 s in all) and leaving full screen (once)."
     )
 
@@ -93,7 +93,7 @@ def test_how_often_it_was_and_what() -> None:
 )
 def test_how_unlike_the_others_it_was(robust_z: float, told: str) -> None:
     assert said(event("focus.lost", 60), robust_z=robust_z) == (
-        f"Noticed: leaving the exam window (once); {told}."
+        f"Reported: leaving the exam window (once); {told}."
     )
 
 
@@ -105,7 +105,7 @@ def test_what_is_excused_and_what_is_left_out() -> None:
     slight = event("face.partially_visible", 2000)
 
     assert said(*unseen, camera, picture, slight, robust_z=1) == (
-        "Noticed: your face being out of the picture (3 times, 18 s in all); that is"
+        "Reported: your face being out of the picture (3 times, 18 s in all); that is"
         " more than is usual in this exam; 2 of it fell into poor picture or sound or"
         " the webcam being off, and weighs less; 1 more too short, too rare or too"
         " slight to count."
@@ -116,7 +116,7 @@ def test_a_trial_says_of_nothing_that_it_weighs_less_if_it_does_not() -> None:
     lost = event("focus.lost", 605)
     outage = event("client.disconnected", 600, 15)
     told = (
-        "Noticed: leaving the exam window (once); that is about what is usual in this"
+        "Reported: leaving the exam window (once); that is about what is usual in this"
         " exam{usual}; 1 of it fell into a lost connection{excused}."
     )
 
@@ -130,7 +130,7 @@ def test_a_trial_says_of_nothing_that_it_weighs_less_if_it_does_not() -> None:
 
 def test_what_does_not_count_is_told() -> None:
     assert said(event("object.phone", 60)) == (
-        "Noticed: a phone (once); this was too short, too rare or too slight to count."
+        "Reported: a phone (once); this was too short, too rare or too slight to count."
     )
 
 
