@@ -28,7 +28,8 @@ class WatchedAttempt(Attempt):
     student_name: str
     student_email: str
     last_seen_at: datetime
-    answered_count: int
+    # None: the answers were erased.
+    answered_count: int | None
     risk_score: Decimal | None
     is_evidence_erased: bool
 
@@ -46,7 +47,9 @@ FROM = """
          , users.full_name AS student_name, users.email AS student_email,
            attempt_activity.last_seen_at, attempt_activity.is_evidence_erased,
            attempt_risk.risk_score,
-           (SELECT count(*) FROM answers
+           (SELECT CASE WHEN attempt_activity.is_evidence_erased
+                        THEN nullif(count(*), 0) ELSE count(*) END
+              FROM answers
              WHERE answers.attempt_id = attempts.id AND response <> 'null'
            ) AS answered_count
       FROM attempts

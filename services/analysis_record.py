@@ -21,6 +21,8 @@ from utils.uuid7 import uuid7
 
 # A thousand episodes prove no more than these, and each analysis keeps its own list.
 MAX_EVIDENCE: Final = 500
+# What an erasure leaves in the place of the hash of all inputs.
+ERASED_INPUTS: Final = bytes(32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,11 @@ class RecordedAnalysis(Result):
     confidence: Decimal
     inputs_hash: str
     created_at: datetime
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether its reasons are gone, which does not mean that there were none."""
+        return self.inputs_hash == ERASED_INPUTS.hex()
 
 
 _result: TypeAdapter[Result] = TypeAdapter(Result)

@@ -6,6 +6,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from models.ai_analysis import AiAnalysis
+from services.analysis_record import ERASED_INPUTS
 from services.evidence_bundle import Material
 from services.evidence_markup import ERASED, text, time
 
@@ -30,8 +31,6 @@ MEANING: Final = (
         " anything."
     ),
 )
-# What an erasure leaves in the place of the hash of all inputs.
-NO_INPUTS: Final = bytes(32)
 
 
 def opinions(material: Material) -> Iterator[Sequence[str]]:
@@ -54,7 +53,7 @@ def _reasons(analysis: AiAnalysis) -> Iterator[str]:
         for each in factors:
             if isinstance(each, Mapping):
                 yield f"{each.get('contribution')} points: {each.get('explanation')}"
-    elif analysis.inputs_hash == NO_INPUTS:
+    elif analysis.inputs_hash == ERASED_INPUTS:
         yield ERASED
     else:
         yield "nothing"

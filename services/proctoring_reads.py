@@ -77,6 +77,7 @@ class OwnAnalysis:
     factors: Sequence[OwnFactor]
     coverage: Coverage
     model_version: str
+    is_erased: bool
     created_at: datetime
 
 
@@ -167,6 +168,7 @@ def _own_analysis(analysis: RecordedAnalysis, own: Attempt) -> OwnAnalysis:
         ],
         coverage=analysis.coverage,
         model_version=analysis.model_version,
+        is_erased=analysis.is_erased,
         created_at=analysis.created_at,
     )
 

@@ -1,7 +1,7 @@
 """Bodies of the analyses, the attempts as watched, and their reviews."""
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from pydantic import (
@@ -13,7 +13,7 @@ from pydantic import (
 )
 
 from api.paging import PageQuery
-from api.schemas.attempts import AttemptResponse
+from api.schemas.attempts import ANSWERED, AttemptResponse
 from api.schemas.base import Number, ResponseModel, Time
 from api.schemas.proctoring import ProctoringEventResponse
 from models.attempt import AttemptStatus, ReviewStatus
@@ -29,6 +29,11 @@ ModelVersion = Annotated[
     str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9.-]+$")
 ]
 RiskScore = Annotated[Decimal, Field(ge=0, le=100, decimal_places=2)]
+
+IS_ERASED: Final = (
+    "What it rested on was erased, and its reasons with it: that factors is empty then"
+    " does not mean that there were none."
+)
 
 # The sort keys of the lists below.
 TimeKey = tuple[Instant, UUID]
@@ -142,8 +147,9 @@ class AnalysisResponse(ResponseModel):
     policy: ProctoringPolicy | None = Field(description="The one that was tried.")
     inputs_hash: str = Field(
         description="SHA-256 of all that it was computed from: the same hash, the "
-        "same score."
+        "same score. Only zeros if it was erased."
     )
+    is_erased: bool = Field(description=IS_ERASED)
     created_at: Time
 
 
@@ -156,6 +162,7 @@ class OwnAnalysisResponse(ResponseModel):
     factors: list[OwnFactorResponse]
     coverage: CoverageResponse
     model_version: str
+    is_erased: bool = Field(description=IS_ERASED)
     created_at: Time
 
 
@@ -232,7 +239,7 @@ class WatchedAttemptResponse(AttemptResponse):
         description="How the client is heard of: no evidence of anything."
     )
     last_seen_at: Time
-    answered_count: int
+    answered_count: int | None = Field(description=ANSWERED)
     server_time: Time
     seconds_remaining: int
 

@@ -25,6 +25,8 @@ MAX_ANSWERS = 500
 # A save of essays; its audit entry may have a mebibyte.
 MAX_ANSWERS_BYTES = 512 * 1024
 
+ANSWERED = "null: the answers were erased, so that nobody can tell."
+
 Reason = Annotated[Text, StringConstraints(min_length=1, max_length=2000)]
 
 
@@ -254,7 +256,7 @@ class ManagedAttemptResponse(AttemptResponse):
         description="How the client is heard of: no evidence of anything."
     )
     last_seen_at: Time
-    answered_count: int
+    answered_count: int | None = Field(description=ANSWERED)
     risk_score: Number | None
     review_status: ReviewStatus
     server_time: Time
