@@ -56,7 +56,8 @@ SECTIONS: Final = {
         " and what people decided when they reviewed it.",
         rests_on="You started the attempt; the examination rules of your institution"
         " say how it is graded and reviewed.",
-        seen_by=f"You, but for the notes of reviewers; {EXAM_STAFF}.",
+        seen_by="You (the notes of reviewers after the attempt, and here alone);"
+        f" {EXAM_STAFF}.",
     ),
     "activity": Told(
         about="When your exam client was last heard of, and how much it has reported.",
@@ -73,7 +74,8 @@ SECTIONS: Final = {
         " accusation, and lost connections count for nothing.",
         rests_on="Your exam client reported it, or the server or a proctor noted it,"
         " by the proctoring rules that the exam has.",
-        seen_by=f"You, but for the notes of proctors; {EXAM_STAFF}.",
+        seen_by="You (the notes of proctors after the attempt, and here alone);"
+        f" {EXAM_STAFF}.",
     ),
     "analyses": Told(
         about="How a computer ordered your attempts for people to look at, with each"
@@ -99,7 +101,8 @@ SECTIONS: Final = {
         " others, only that and when you did it.",
         rests_on="Everything that changes is recorded, so that a hearing can rely on"
         " it. Entries can be emptied by an erasure, never changed.",
-        seen_by=f"The administrators; of your attempts also {EXAM_STAFF}.",
+        seen_by="You, here; the administrators; of your attempts also the proctors of"
+        " the exam.",
     ),
 }
 

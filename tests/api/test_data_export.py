@@ -354,6 +354,30 @@ def add_similar(sql: connection, cast: Cast, attempt: str) -> None:
 
 
 @pytest.mark.parametrize("who", ["alice", "dave", "bob", "ada", "mallory"])
+def test_who_sees_a_part_is_told_as_this_document_has_it(
+    api: Api, bob: Persona, alice: Persona, exam: Json
+) -> None:
+    """What reviewers and proctors wrote is in it once the attempt has ended."""
+    student = api.as_(alice)
+    paper = start(student, exam)
+    path = f"/api/proctoring/attempt/{paper['id']}"
+    note = {"text": "He uses a screen reader."}
+    body(api.as_(bob).post(f"{path}/notes", json=note), 201)
+    body(student.post(f"/api/exams/attempts/{paper['id']}/submit"))
+    review = {"status": "in_review", "note": "Looked at by two."}
+    body(api.as_(bob).put(f"{path}/review", json=review))
+
+    sections = export(student)["sections"]
+
+    (attempt,) = sections["attempts"]["items"]
+    assert attempt["review_note"] == "Looked at by two."
+    assert "He uses a screen reader." in json.dumps(sections["events"]["items"])
+    for name in ("attempts", "events"):
+        assert "but for the notes" not in sections[name]["seen_by"]
+        assert "after the attempt, and here alone" in sections[name]["seen_by"]
+    assert sections["entries"]["seen_by"].startswith("You, here; the administrators")
+
+
 def test_nobody_else_is_in_it(
     in_the_scene: tuple[Api, connection], scene: Scene, who: str
 ) -> None:
