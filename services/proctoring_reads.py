@@ -7,7 +7,14 @@ from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
-from models import ai_analysis, attempt, attempt_board, exam, proctoring
+from models import (
+    ai_analysis,
+    attempt,
+    attempt_board,
+    exam,
+    proctoring,
+    report_context,
+)
 from models.attempt import Attempt
 from models.attempt_board import WatchedAttempt
 from models.database import Database
@@ -20,6 +27,8 @@ from services.analysis_record import RecordedAnalysis, StoredFactor, from_row
 from services.attempt_access import require_attempt
 from services.attempt_errors import AttemptNotFoundError
 from services.event_catalogue import EVENT_TYPES, EventClass
+from services.event_intake import parse_policy
+from services.proctoring_policy import ProctoringPolicy
 from services.review_service import ReviewedAttempt, reviewed
 from services.risk import Coverage, RiskLevel
 from services.risk.weighting import FACTOR_OF_CODE
@@ -42,7 +51,7 @@ class AttemptOverview:
 class Flag:
     """An integrity event, in words for its student.
 
-    `factor` is the reason that it belongs to, if it can weigh anything.
+    `factor` is the reason that it belongs to, if it can weigh anything in this exam.
     """
 
     event: StoredEvent
@@ -147,9 +156,10 @@ class ProctoringReads:
                 limit=MAX_FLAGS + 1,
             )
             analysis = _analysis(tx, attempt_id)
+            policy = parse_policy(report_context.get_policy(tx, attempt_id).policy)
         return OwnAttempt(
             attempt=own,
-            flags=[_flag(event) for event in events[:MAX_FLAGS]],
+            flags=[_flag(event, policy) for event in events[:MAX_FLAGS]],
             is_truncated=len(events) > MAX_FLAGS,
             analysis=None if analysis is None else _own_analysis(analysis, own),
         )
@@ -189,11 +199,13 @@ def _analysis(tx: Transaction, attempt_id: UUID) -> RecordedAnalysis | None:
     return None if row is None else from_row(row)
 
 
-def _flag(event: StoredEvent) -> Flag:
+def _flag(event: StoredEvent, policy: ProctoringPolicy) -> Flag:
     # What a proctor writes of a student is for staff.
     shown = event if event.sequence is not None else replace(event, payload={})
     return Flag(
         event=shown,
         label=EVENT_TYPES[event.event_type].label,
-        factor=FACTOR_OF_CODE.get(event.event_type),
+        factor=FACTOR_OF_CODE.get(event.event_type)
+        if policy.is_scored(event.event_type)
+        else None,
     )

@@ -179,7 +179,10 @@ class FlagResponse(ProctoringEventResponse):
     )
 
     label: str
-    factor: str | None = Field(description="The code of the factor that weighs it.")
+    factor: str | None = Field(
+        description="The code of the factor that weighs it; null: the exam allows or"
+        " ignores it, so that nothing does."
+    )
 
 
 def _within_attempt(name: str) -> str | AliasPath:

@@ -213,6 +213,25 @@ def test_a_student_sees_his_score_when_it_is_over(
     )
 
 
+def test_what_the_exam_allows_is_said_to_weigh_nothing(
+    api: Api, ada: Persona, alice: Persona
+) -> None:
+    rules = {"allowed_events": ["display.multiple"], "ignored_events": ["gaze.away"]}
+    exam = active(api.as_(ada), alice.id, proctoring=rules)
+    attempt = start(api.as_(alice), exam)
+    codes = ("display.multiple", "gaze.away", "focus.lost")
+    events = [observed(number, code) for number, code in enumerate(codes, start=1)]
+    record(api.as_(alice), attempt, *events)
+
+    found = body(api.as_(alice).get(f"/api/proctoring/my-attempt/{attempt['id']}"))
+
+    assert {each["event_type"]: each["factor"] for each in found["flags"]} == {
+        "display.multiple": None,
+        "gaze.away": None,
+        "focus.lost": "navigation",
+    }
+
+
 def test_a_student_does_not_read_what_staff_wrote(
     api: Api, alice: Persona, bob: Persona, attempt: Json
 ) -> None:
