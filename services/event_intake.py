@@ -1,6 +1,6 @@
 """From what a client reports to what is stored: the rules for one event."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -13,6 +13,7 @@ from models.attempt import NETWORK_LEEWAY
 from models.proctoring import ProctoringEvent
 from models.proctoring_report import MAX_REPORTED_EVENTS, ReportedEvent
 from models.report_context import ReportContext
+from services import errors
 from services.event_catalogue import (
     EventType,
     Reporter,
@@ -105,21 +106,31 @@ class Batch:
             payload=reported.payload,
         )
 
-    def skew_seen_in(self, events: list[ProctoringEvent]) -> ProctoringEvent | None:
+    def skew_seen_in(
+        self, events: list[ProctoringEvent], refused: Iterable[errors.DomainError]
+    ) -> ProctoringEvent | None:
         """Return the server's note that the client's clock is ahead, if it is.
 
-        Its id follows from the attempt's, so an attempt gets one at most. That a clock
-        is behind can not be told from an event that was delivered late.
+        What was refused for it counts too: nothing else would say why the client is not
+        heard of. Its id follows from the attempt's, so an attempt gets one at most.
+        That a clock is behind can not be told from an event that was delivered late.
         """
-        latest = max((event.occurred_at for event in events), default=None)
-        if latest is None or latest - self.context.read_at <= NOTED_SKEW:
+        ahead = [
+            *(event.occurred_at - self.context.read_at for event in events),
+            *(
+                each.ahead_by
+                for each in refused
+                if isinstance(each, ImplausibleTimeError) and each.ahead_by is not None
+            ),
+        ]
+        skew = max(ahead, default=None)
+        if skew is None or skew <= NOTED_SKEW:
             return None
         note_id = uuid5(self.context.id, SKEW_CODE)
         # Who can work out this id can use it; one of the two would then be logged and
         # not stored.
         if any(event.client_event_id == note_id for event in events):
             return None
-        skew = latest - self.context.read_at
         return self._event(
             resolve(SKEW_CODE),
             client_event_id=note_id,
@@ -177,7 +188,8 @@ class Batch:
         if occurred_at > context.read_at + MAX_AHEAD:
             raise ImplausibleTimeError(
                 "It lies more than five minutes ahead of the server's clock, which "
-                f"shows {context.read_at:%Y-%m-%dT%H:%M:%SZ}."
+                f"shows {context.read_at:%Y-%m-%dT%H:%M:%SZ}.",
+                ahead_by=occurred_at - context.read_at,
             )
         if occurred_at < context.started_at - MAX_BEFORE_START:
             raise ImplausibleTimeError(

@@ -22,10 +22,10 @@ from models.proctoring_report import (
 )
 from models.report_context import ReportContext
 from models.transaction import Transaction
-from services import errors, heartbeats
+from services import audit, errors, heartbeats
 from services.attempt_errors import AttemptNotFoundError
 from services.event_intake import Batch, parse_policy
-from services.event_recording import record_report
+from services.event_recording import record_each, record_report
 from services.proctoring_errors import (
     AttemptClosedError,
     EventIdReusedError,
@@ -239,7 +239,7 @@ def _take(
         judged=admitted.judged,
         events=events,
         progress=progress,
-        recorded=_store(tx, batch, events, admitted.notes, progress, student),
+        recorded=_store(tx, batch, events, admitted, progress, student),
     )
 
 
@@ -322,14 +322,17 @@ def _store(
     tx: Transaction,
     batch: Batch,
     events: list[ProctoringEvent],
-    notes: Sequence[ProctoringEvent],
+    admitted: _Admitted,
     progress: Progress,
     student: Principal,
 ) -> Recorded:
+    refused = [e.reason for e in admitted.judged if isinstance(e, _Refused)]
+    skew = batch.skew_seen_in(events, refused)
     if not events:
+        if skew is not None:
+            record_each(tx, [skew], audit.SYSTEM)
         return Recorded(known_ids=frozenset(), audit_seq=None)
-    everything = [*events, *notes]
-    skew = batch.skew_seen_in(events)
+    everything = [*events, *admitted.notes]
     if skew is not None:
         everything.append(skew)
     is_displaced_heard = batch.shows_displaced_at_work(student.session_id, events)

@@ -9,7 +9,7 @@ from psycopg2.extensions import connection
 from tests.at_once import at_once
 from tests.exams import Json, active, body, start
 from tests.personas import Api, Persona
-from tests.reports import batches, moment, observed, send, stored_types
+from tests.reports import batches, moment, observed, send, send_many, stored_types
 
 
 @pytest.fixture
@@ -229,6 +229,34 @@ def test_a_client_whose_clock_is_ahead_is_noted_once(
     assert 200 < skew <= 240
     noted = [e["event_type"] for b in batches(sql, attempt) for e in b["events"]]
     assert sorted(noted) == ["client.clock_skew", "focus.lost", "focus.lost"]
+
+
+def test_a_clock_that_is_too_far_ahead_is_noted_though_nothing_is_taken(
+    api: Api, alice: Persona, attempt: Json, sql: connection
+) -> None:
+    """Nothing else would say why this student's client is not heard of."""
+    far = {"hours": -2}
+    for number in (1, 2):
+        ahead = observed(number, occurred_at=moment(**far))
+        refused = body(send(api.as_(alice), attempt, ahead), 422)
+        assert refused["type"] == "/problems/implausible-time"
+    mixed = [observed(1), observed(2, occurred_at="2199-12-31T00:00:00Z")]
+    results = body(send_many(api.as_(alice), attempt, *mixed))["results"]
+    assert [each["status"] for each in results] == ["accepted", "rejected"]
+
+    with sql.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT sequence, severity, (payload ->> 'skew_seconds')::numeric
+              FROM proctoring_events
+             WHERE attempt_id = %s AND event_type = 'client.clock_skew'
+            """,
+            [attempt["id"]],
+        )
+        ((sequence, severity, skew),) = cursor.fetchall()
+    assert (sequence, severity) == (None, "low")
+    assert 7100 < skew <= 7200
+    assert stored_types(sql, attempt) == ["focus.lost"]
 
 
 def test_who_knows_the_id_of_the_servers_note_makes_the_log_say_nothing_false(
