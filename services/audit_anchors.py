@@ -69,7 +69,7 @@ class Trust:
         """The keys of the log."""
         if self.policy is None:
             return self.log_keys
-        return (*self.log_keys, *(log.key for log in self.policy.logs))
+        return (*self.log_keys, *self.policy.logs)
 
     def read(self, files: Mapping[str, bytes]) -> Anchors:
         """Take checkpoints that the verifier has kept, by the names of the files."""

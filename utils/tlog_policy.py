@@ -29,12 +29,6 @@ _BLANK = re.compile("[ \t]+")
 
 
 @dataclass(frozen=True, slots=True)
-class KnownLog:
-    key: VerifierKey
-    url: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Witness:
     """`name` means something within the policy only; the key has a name of its own."""
 
@@ -72,7 +66,7 @@ class PolicyResult:
 class Policy:
     """What `parse` has read: every name in it is defined, and once only."""
 
-    logs: tuple[KnownLog, ...]
+    logs: tuple[VerifierKey, ...]
     witnesses: tuple[Witness, ...]
     groups: tuple[Group, ...]
     quorum: str
@@ -105,9 +99,6 @@ class Policy:
             reader.quorum,
         )
 
-    def render(self) -> str:
-        return "".join(f"{line}\n" for line in self._lines())
-
     def check(self, note: Note) -> PolicyResult:
         """Say whether to believe the checkpoint that the note is.
 
@@ -117,18 +108,15 @@ class Policy:
         origin = Checkpoint.parse(note.text).origin
         log = next(
             (
-                known.key
-                for known in self.logs
+                key
+                for key in self.logs
                 # A log speaks for itself, and not for another.
-                if known.key.name == origin and verified(note, known.key)
+                if key.name == origin and verified(note, key)
             ),
             None,
         )
         seen = tuple(self._witnessed(note))
-        keys = (
-            *(known.key for known in self.logs),
-            *(witness.key for witness in self.witnesses),
-        )
+        keys = (*self.logs, *(witness.key for witness in self.witnesses))
         wrong = tuple(
             key.name
             for key in keys
@@ -164,21 +152,12 @@ class Policy:
                 witnessed.add(group.name)
         return self.quorum in witnessed
 
-    def _lines(self) -> Iterator[str]:
-        for log in self.logs:
-            yield _words("log", str(log.key), log.url)
-        for witness in self.witnesses:
-            yield _words("witness", witness.name, str(witness.key), witness.url)
-        for group in self.groups:
-            yield _words("group", group.name, str(group.threshold), *group.members)
-        yield _words("quorum", self.quorum)
-
 
 @dataclass(slots=True)
 class _Reader:
     """What the lines have defined so far."""
 
-    logs: list[KnownLog] = field(default_factory=list)
+    logs: list[VerifierKey] = field(default_factory=list)
     witnesses: list[Witness] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
     quorum: str | None = None
@@ -193,7 +172,7 @@ class _Reader:
             return
         match words:
             case ["log", key] | ["log", key, _]:
-                self._add_log(key, *words[2:])
+                self._add_log(key)
             case ["witness", name, key] | ["witness", name, key, _]:
                 self._add_witness(name, key, *words[3:])
             case ["group", name, threshold, *members] if members:
@@ -206,11 +185,11 @@ class _Reader:
         if most > MAX_OF_A_KIND:
             raise NoteError(f"more than {MAX_OF_A_KIND} of a kind")
 
-    def _add_log(self, vkey: str, url: str | None = None) -> None:
+    def _add_log(self, vkey: str) -> None:
         key = _key(vkey, ED25519)
-        if any(log.key.public == key.public for log in self.logs):
+        if any(log.public == key.public for log in self.logs):
             raise NoteError("the public key of a log that is defined already")
-        self.logs.append(KnownLog(key, url))
+        self.logs.append(key)
 
     def _add_witness(self, name: str, vkey: str, url: str | None = None) -> None:
         key = _key(vkey, COSIGNATURE)
@@ -253,7 +232,3 @@ def _key(vkey: str, algorithm: int) -> VerifierKey:
     if key.algorithm != algorithm:
         raise NoteError(f"a key of type {key.algorithm} instead of {algorithm}")
     return key
-
-
-def _words(*words: str | None) -> str:
-    return " ".join(word for word in words if word is not None)
