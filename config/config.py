@@ -66,7 +66,6 @@ class RateLimits:
 class Settings:
     database: ConnectionSettings
     environment: Environment = Environment.DEVELOPMENT
-    debug: bool = False
     # Signs pseudonyms.
     secret_key: str = field(repr=False)
     # Signs tokens. Tokens signed with the previous key stay valid until they expire.
@@ -108,10 +107,11 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
         """Read the variables of `.env.example`. Raises ConfigError."""
         read = _Reader(environ)
-        environment = read.choice("FLASK_ENV", Environment, Environment.DEVELOPMENT)
+        environment = Environment(
+            read.one_of("FLASK_ENV", Environment.DEVELOPMENT, tuple(Environment))
+        )
         is_production = environment is Environment.PRODUCTION
-        debug = read.boolean("FLASK_DEBUG", default=False)
-        if is_production and debug:
+        if read.boolean("FLASK_DEBUG", default=False) and is_production:
             raise ConfigError("FLASK_DEBUG must be False when FLASK_ENV is production.")
         secret_key = read.secret("SECRET_KEY", is_production=is_production)
         jwt_secret_key = read.secret("JWT_SECRET_KEY", is_production=is_production)
@@ -157,7 +157,6 @@ class Settings:
         return cls(
             database=database,
             environment=environment,
-            debug=debug,
             secret_key=secret_key,
             jwt_secret_key=jwt_secret_key,
             jwt_previous_secret_key=previous,
@@ -310,11 +309,6 @@ class _Reader:
         if not low <= float(text) <= high:
             raise ConfigError(f"{name} must be from {low} to {high}, not {text!r}.")
         return float(text)
-
-    def choice(
-        self, name: str, choices: type[Environment], default: Environment
-    ) -> Environment:
-        return choices(self.one_of(name, default, tuple(choices)))
 
     def one_of(self, name: str, default: str, choices: tuple[str, ...]) -> str:
         value = self.text(name, default)

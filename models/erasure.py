@@ -68,7 +68,6 @@ class Obstruction:
 
     kind: Obstacle
     id: UUID
-    attempt_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,10 +150,10 @@ LIST_ENTRIES: LiteralString = """
 """
 
 LIST_OBSTRUCTIONS: LiteralString = """
-    SELECT kind, id, attempt_id FROM erasure_obstacles(
+    SELECT kind, id FROM erasure_obstacles(
         %(user_ids)s::uuid[], %(attempt_ids)s::uuid[] || %(mentioned_in)s::uuid[])
     UNION ALL
-    SELECT 'ungraded', attempt_id, attempt_id
+    SELECT 'ungraded', attempt_id
       FROM erasure_ungraded(%(attempt_ids)s::uuid[])
 """
 

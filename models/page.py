@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 Row = TypeVar("Row")
-Key = TypeVar("Key")
 # Above every number of a row, for a list that begins with the newest.
 FROM_THE_NEWEST: Final = 2**63 - 1
 

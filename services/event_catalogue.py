@@ -25,12 +25,8 @@ class Severity(StrEnum):
     HIGH = "high"
     CRITICAL = "critical"
 
-    @property
-    def lti_number(self) -> float:
-        """The number that 1EdTech's Assessment Control Service has for it, 0 to 1."""
-        return LTI_NUMBERS[self]
 
-
+# What 1EdTech's Assessment Control Service has for each, 0 to 1.
 LTI_NUMBERS: Mapping[Severity, float] = {
     Severity.INFO: 0.0,
     Severity.LOW: 0.1,
@@ -482,8 +478,3 @@ def resolve(name: str) -> EventType:
     if found is None:
         raise UnknownEventTypeError(name)
     return found
-
-
-def reported_by(reporter: Reporter) -> tuple[EventType, ...]:
-    """List the types that this reporter may claim, in the catalogue's order."""
-    return tuple(each for each in _TYPES if reporter in each.reporters)

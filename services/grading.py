@@ -6,7 +6,7 @@ question and has to be explained to each student; the set is right or it is not.
 """
 
 from collections.abc import Iterable
-from decimal import ROUND_HALF_UP, Context, Decimal, Inexact
+from decimal import Context, Decimal, Inexact
 from typing import Final
 
 from models.question_response import Response
@@ -89,13 +89,6 @@ def total(grades: Iterable[Decimal | None]) -> Decimal | None:
             return None
         score += points
     return score
-
-
-def percent(score: Decimal, maximum: Decimal) -> Decimal:
-    """Return 100 · score / maximum to two places, halves up; 0 of 0 is 0."""
-    if maximum == 0:
-        return NOTHING
-    return (100 * score / maximum).quantize(CENT, ROUND_HALF_UP)
 
 
 def is_passed(score: Decimal, maximum: Decimal, passing_score_percent: Decimal) -> bool:

@@ -13,7 +13,6 @@ class FastAnswers:
     """`excess` is the number of fast right answers beyond what guessing gives."""
 
     right: tuple[UUID, ...]
-    wrong_count: int
     excess: float
 
 
@@ -30,7 +29,6 @@ def fast_answers(
     1/(k - 1) lucky right ones.
     """
     right: list[UUID] = []
-    wrong_count = 0
     lucky = 0.0
     for answer in sorted(answers, key=lambda each: each.question_id):
         limit = policy.minimum_answer_seconds
@@ -42,9 +40,6 @@ def fast_answers(
         if answer.is_correct:
             right.append(answer.question_id)
         elif answer.is_correct is False:
-            wrong_count += 1
             options = answer.options_count or 0
             lucky += 1 / (options - 1) if options > 1 else 0.0
-    return FastAnswers(
-        right=tuple(right), wrong_count=wrong_count, excess=max(0.0, len(right) - lucky)
-    )
+    return FastAnswers(right=tuple(right), excess=max(0.0, len(right) - lucky))

@@ -19,7 +19,7 @@ from models.question_response import (
 )
 from models.question_storage import StoredQuestion, from_storage, to_storage
 from models.question_types import NewQuestion
-from services.grading import comparable, grade, is_passed, percent, total
+from services.grading import comparable, grade, is_passed, total
 
 QUESTION: TypeAdapter[NewQuestion] = TypeAdapter(NewQuestion)
 
@@ -378,21 +378,6 @@ def test_the_total_is_unknown_while_an_answer_is_ungraded() -> None:
     assert total([Decimal("0.10"), Decimal("0.20")]) == Decimal("0.30")
     assert total([Decimal(1), None]) is None
     assert total([]) == 0
-
-
-@pytest.mark.parametrize(
-    ("score", "maximum", "expected"),
-    [
-        ("1", "3", "33.33"),
-        ("2", "3", "66.67"),
-        ("0.25", "200", "0.13"),
-        ("0", "0", "0"),
-    ],
-)
-def test_a_percentage_has_two_places_and_halves_go_up(
-    score: str, maximum: str, expected: str
-) -> None:
-    assert percent(Decimal(score), Decimal(maximum)) == Decimal(expected)
 
 
 @pytest.mark.parametrize(

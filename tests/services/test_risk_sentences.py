@@ -160,9 +160,7 @@ def test_shared_wrong_answers_are_told_without_a_word_on_whose_they_are() -> Non
 
 def test_fast_answers_are_told_with_what_guessing_explains() -> None:
     """By the exam's own limits: how fast somebody reads, nobody knows."""
-    found = FastAnswers(
-        right=tuple(UUID(int=each) for each in range(7)), wrong_count=4, excess=5.67
-    )
+    found = FastAnswers(right=tuple(UUID(int=each) for each in range(7)), excess=5.67)
     policy = ProctoringPolicy(
         minimum_answer_seconds=2.5, fast_answer_share_of_median=0.3
     )
