@@ -82,14 +82,8 @@ AcceptedAnswer = Annotated[
 Feedback = Annotated[
     str, StringConstraints(max_length=5_000), AfterValidator(check_prose)
 ]
-MaxCharacters = Annotated[
-    Integer,
-    Field(ge=1, le=MAX_ESSAY_CHARACTERS),
-]
-Points = Annotated[
-    Number,
-    Field(gt=0, le=1000, decimal_places=2),
-]
+MaxCharacters = Annotated[Integer, Field(ge=1, le=MAX_ESSAY_CHARACTERS)]
+Points = Annotated[Number, Field(gt=0, le=1000, decimal_places=2)]
 NumericAnswer = Annotated[
     Number,
     Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER),

@@ -3,12 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import (
-    Field,
-    StringConstraints,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
 from models.exam import ExamContent, ExamStatus
 from models.question_types import NewQuestion
@@ -19,18 +14,9 @@ MAX_QUESTIONS = 500
 
 Description = Annotated[Text, StringConstraints(max_length=5000)]
 Instructions = Annotated[Text, StringConstraints(max_length=10_000)]
-DurationMinutes = Annotated[
-    Integer,
-    Field(ge=1, le=1440),
-]
-MaxAttempts = Annotated[
-    Integer,
-    Field(ge=1, le=20),
-]
-Percent = Annotated[
-    Number,
-    Field(ge=0, le=100, decimal_places=2),
-]
+DurationMinutes = Annotated[Integer, Field(ge=1, le=1440)]
+MaxAttempts = Annotated[Integer, Field(ge=1, le=20)]
+Percent = Annotated[Number, Field(ge=0, le=100, decimal_places=2)]
 Questions = Annotated[tuple[NewQuestion, ...], Field(max_length=MAX_QUESTIONS)]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -225,64 +225,34 @@ def _column(error: ValidationError) -> str:
 
 
 def _question(kind: QuestionKind, record: _Record) -> NewQuestion:
-    text, feedback = record.get("text"), record.cells.get("feedback", "")
-    points = record.number("points") if "points" in record.cells else Decimal(1)
+    # What is not given has the model's default. Any: each has the type of its field.
+    given: dict[str, Any] = {
+        "text": record.get("text"),
+        "points": record.number("points") if "points" in record.cells else Decimal(1),
+        "feedback": record.cells.get("feedback", ""),
+    }
     match kind:
         case QuestionKind.SINGLE_CHOICE:
-            return SingleChoice(
-                kind=kind,
-                text=text,
-                points=points,
-                feedback=feedback,
-                options=_options(record),
-            )
+            return SingleChoice(kind=kind, options=_options(record), **given)
         case QuestionKind.MULTIPLE_CHOICE:
-            return MultipleChoice(
-                kind=kind,
-                text=text,
-                points=points,
-                feedback=feedback,
-                options=_options(record),
-            )
+            return MultipleChoice(kind=kind, options=_options(record), **given)
         case QuestionKind.TRUE_FALSE:
-            return TrueFalse(
-                kind=kind,
-                text=text,
-                points=points,
-                feedback=feedback,
-                correct=record.boolean("correct"),
-            )
+            correct = record.boolean("correct")
+            return TrueFalse(kind=kind, correct=correct, **given)
         case QuestionKind.NUMERIC:
-            has_tolerance = "tolerance" in record.cells
-            return Numeric(
-                kind=kind,
-                text=text,
-                points=points,
-                feedback=feedback,
-                answer=record.number("correct"),
-                tolerance=record.number("tolerance") if has_tolerance else Decimal(0),
-            )
+            given["answer"] = record.number("correct")
+            if "tolerance" in record.cells:
+                given["tolerance"] = record.number("tolerance")
+            return Numeric(kind=kind, **given)
         case QuestionKind.SHORT_TEXT:
-            is_said = "is_case_sensitive" in record.cells
-            return ShortText(
-                kind=kind,
-                text=text,
-                points=points,
-                feedback=feedback,
-                accepted_answers=tuple(record.parts("accepted_answers")),
-                is_case_sensitive=is_said and record.boolean("is_case_sensitive"),
-            )
+            given["accepted_answers"] = tuple(record.parts("accepted_answers"))
+            if "is_case_sensitive" in record.cells:
+                given["is_case_sensitive"] = record.boolean("is_case_sensitive")
+            return ShortText(kind=kind, **given)
         case QuestionKind.ESSAY:
-            is_bounded = "max_characters" in record.cells
-            return Essay(
-                kind=kind,
-                text=text,
-                points=points,
-                feedback=feedback,
-                max_characters=(
-                    record.whole_number("max_characters") if is_bounded else 20_000
-                ),
-            )
+            if "max_characters" in record.cells:
+                given["max_characters"] = record.whole_number("max_characters")
+            return Essay(kind=kind, **given)
 
 
 def _options(record: _Record) -> tuple[NewOption, ...]:
