@@ -107,21 +107,22 @@ def _event() -> dict[str, object]:
     return {"id": uuid4(), "attempt_id": uuid4(), "payload": json.dumps(payload)}
 
 
+def _entry(event: dict[str, object]) -> dict[str, object]:
+    return {
+        "event_type": "proctoring.events_recorded",
+        "entity_type": "attempt",
+        "entity_id": str(event["attempt_id"]),
+        "actor_id": str(event["id"]),
+        "attempt_id": event["attempt_id"],
+        "payload": event["payload"],
+    }
+
+
 def _commit_chained(session: connection) -> None:
     event = _event()
     with session.cursor() as cursor:
         cursor.execute(BEGIN_WRITING + INSERT_EVENT, event)
-        cursor.execute(
-            APPEND_ONE_AND_COMMIT,
-            {
-                "event_type": "proctoring.events_recorded",
-                "entity_type": "attempt",
-                "entity_id": str(event["attempt_id"]),
-                "actor_id": str(event["id"]),
-                "attempt_id": event["attempt_id"],
-                "payload": event["payload"],
-            },
-        )
+        cursor.execute(APPEND_ONE_AND_COMMIT, _entry(event))
         cursor.fetchall()
 
 
@@ -130,16 +131,7 @@ def _commit_unchained(session: connection) -> None:
     with session.cursor() as cursor:
         cursor.execute("BEGIN; " + INSERT_EVENT, event)
         cursor.execute(
-            INSERT_UNCHAINED,
-            {
-                "event_type": "proctoring.events_recorded",
-                "entity_type": "attempt",
-                "entity_id": str(event["attempt_id"]),
-                "actor_id": str(event["id"]),
-                "attempt_id": event["attempt_id"],
-                "payload": event["payload"],
-                "hash": secrets.token_bytes(32),
-            },
+            INSERT_UNCHAINED, _entry(event) | {"hash": secrets.token_bytes(32)}
         )
 
 

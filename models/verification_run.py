@@ -52,7 +52,8 @@ END_DEAD: LiteralString = """
      WHERE state = 'running' AND alive_at < clock_timestamp() - interval '30 s'
 """
 
-GET: LiteralString = """
+# One whose process died is shown as what it is, before END_DEAD finds it.
+RUNS: LiteralString = """
     SELECT id, requested_by, deep, started_at, entries_total, entries_checked, result,
            CASE WHEN is_dead THEN 'incomplete' ELSE state END AS state,
            CASE WHEN is_dead THEN alive_at ELSE ended_at END AS ended_at,
@@ -61,21 +62,22 @@ GET: LiteralString = """
       FROM (SELECT *, state = 'running'
                    AND alive_at < clock_timestamp() - interval '30 s' AS is_dead
               FROM verification_runs) AS runs
-     WHERE id = %(id)s
 """
 
-LIST: LiteralString = """
-    SELECT id, requested_by, deep, started_at, entries_total, entries_checked, result,
-           CASE WHEN is_dead THEN 'incomplete' ELSE state END AS state,
-           CASE WHEN is_dead THEN alive_at ELSE ended_at END AS ended_at,
-           CASE WHEN is_dead THEN 'the process that ran it died' ELSE failure END
-               AS failure
-      FROM (SELECT *, state = 'running'
-                   AND alive_at < clock_timestamp() - interval '30 s' AS is_dead
-              FROM verification_runs) AS runs
+GET: LiteralString = (
+    RUNS
+    + """
+     WHERE id = %(id)s
+"""
+)
+
+LIST: LiteralString = (
+    RUNS
+    + """
      WHERE %(before)s::uuid IS NULL OR id < %(before)s
      ORDER BY id DESC LIMIT %(limit)s
 """
+)
 
 REQUEST_CANCEL: LiteralString = """
     UPDATE verification_runs SET cancel_requested = true

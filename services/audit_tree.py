@@ -177,9 +177,9 @@ class LogTree:
         self._height = part_height
         whole = size >> part_height
         self.start = self.size = size
-        # Of the parts that are whole, and of the one that is not.
+        # The frontier of the parts that are whole, and of the one that is not yet.
         self._parts = Frontier.restore(whole, frontier[: whole.bit_count()])
-        self._rest = tuple(frontier[whole.bit_count() :])
+        self.rest = tuple(frontier[whole.bit_count() :])
         self._first_part = whole
         self._part_roots = bytearray()
         self.findings: list[Finding] = []
@@ -195,13 +195,8 @@ class LogTree:
         # For each size that was wanted, the root that the log has there.
         self.roots: dict[int, bytes] = {size: self.root()}
 
-    @property
-    def rest(self) -> tuple[bytes, ...]:
-        """The frontier of the part that is not whole yet."""
-        return self._rest
-
     def frontier(self) -> tuple[bytes, ...]:
-        return (*self._parts.hashes, *self._rest)
+        return (*self._parts.hashes, *self.rest)
 
     def root(self) -> bytes:
         return joined(self.frontier())
@@ -221,11 +216,11 @@ class LogTree:
         self.contradicted += chunk.objections
         self.tiles += chunk.tiles
         self._compared += chunk.compared
-        self.size, self._rest = chunk.end, chunk.frontier
+        self.size, self.rest = chunk.end, chunk.frontier
         if not chunk.end % (1 << self._height):
             self._parts.append(*chunk.frontier)
             self._part_roots += chunk.frontier[0]
-            self._rest = ()
+            self.rest = ()
 
     def finish(
         self,

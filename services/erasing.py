@@ -104,10 +104,6 @@ def counted(classes: Sequence[DataClass], counts: Counts) -> Mapping[str, int]:
     }
 
 
-def from_record(row: RecordedErasure) -> Erasure:
-    return from_records([row])
-
-
 def from_records(rows: Sequence[RecordedErasure]) -> Erasure:
     """Return what the entries of one erasure say, the first of them first."""
     first, *others = rows

@@ -20,7 +20,6 @@ from services.erasing import (
     ErasureFacts,
     counted,
     erase,
-    from_record,
     from_records,
     refused,
 )
@@ -95,7 +94,7 @@ class ErasureService:
         with self._database.read() as tx:
             rows = erasure.list_page(tx, before=before, limit=limit + 1)
         page = paged(rows, limit, lambda row: (row.seq,))
-        return Page([from_record(row) for row in page.items], page.next_key)
+        return Page([from_records([row]) for row in page.items], page.next_key)
 
 
 def erase_person(

@@ -196,5 +196,4 @@ class Device:
                 self.ledger.refusals.append(f"{event.event_type}: {reason}")
             else:
                 self.ledger.recorded[event.id] = result.audit_seq
-        traffic.count("holes_named", len(receipt.missing_sequences))
         return receipt.missing_sequences

@@ -21,7 +21,6 @@ class Tokens(BaseModel):
 
 class User(BaseModel):
     id: UUID
-    email: str
 
 
 class PageOf(BaseModel, Generic[Item]):
@@ -31,12 +30,10 @@ class PageOf(BaseModel, Generic[Item]):
 
 class Problem(BaseModel):
     title: str
-    detail: str = ""
 
 
 class Option(BaseModel):
     id: UUID
-    text: str
     is_correct: bool
 
 
@@ -58,8 +55,6 @@ class Exam(BaseModel):
     status: str
     version: int
     duration_minutes: int
-    starts_at: datetime | None
-    ends_at: datetime | None
 
 
 class AvailableExam(BaseModel):
@@ -69,17 +64,13 @@ class AvailableExam(BaseModel):
 
 class Attempt(BaseModel):
     id: UUID
-    status: str
-    started_at: datetime
     deadline_at: datetime
     ended_at: datetime | None
     ended_by: str | None
-    paused_seconds: int
 
 
 class Paper(Attempt):
     server_time: datetime
-    seconds_remaining: int
 
 
 class Saved(BaseModel):
@@ -88,14 +79,12 @@ class Saved(BaseModel):
 
 class Receipt(BaseModel):
     attempt: Attempt
-    score: float | None
     answers_digest: str
     receipt_hash: str
     audit_seq: int
 
 
 class EventResult(BaseModel):
-    client_event_id: UUID | None
     status: Literal["accepted", "duplicate", "rejected"]
     audit_seq: int | None = None
     problem: Problem | None = None
@@ -110,29 +99,21 @@ class Watched(BaseModel):
     """A row of a proctor's board."""
 
     id: UUID
-    student_email: str
-    status: str
-    connection: str
     ended_at: datetime | None
-    risk_score: float | None
 
 
 class Reason(BaseModel):
-    code: str
-    contribution: float
     explanation: str
 
 
 class Suspect(BaseModel):
     """A row of the suspicious list."""
 
-    attempt_id: UUID
     student_email: str
     student_name: str
     exam_title: str
     risk_score: float
     risk_level: str
-    confidence: float
     checked_at: datetime
     reasons: list[Reason]
 
@@ -164,24 +145,17 @@ class Result(BaseModel):
     """One attempt in an exam's results."""
 
     attempt_id: UUID
-    student_id: UUID
     email: str
-    full_name: str
-    status: str
-    score: float | None
     percent: float | None
     is_passed: bool | None
     ended_at: datetime | None
     ended_by: str | None
-    risk_score: float | None
-    risk_level: str | None
 
 
 class Entry(BaseModel):
     """An entry of the audit log."""
 
     seq: int
-    event_type: str
     hash: str
 
 
@@ -197,7 +171,6 @@ class AuditSummary(BaseModel):
 class VerificationCheck(BaseModel):
     name: str
     result: str
-    detail: str
 
 
 class Verification(BaseModel):

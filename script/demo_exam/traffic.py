@@ -24,7 +24,6 @@ class Counts:
     events_accepted: int = 0
     events_duplicate: int = 0
     events_rejected: int = 0
-    holes_named: int = 0
     answers_saved: int = 0
     refreshes: int = 0
 
