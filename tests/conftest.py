@@ -9,6 +9,8 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 
 import hypothesis
 import psycopg2
@@ -17,6 +19,7 @@ from flask import Flask
 from psycopg2.extensions import connection, make_dsn, parse_dsn
 
 from app import create_app
+from checkpointer.__main__ import ROLE
 from config import Settings
 from database import embedded
 from database.migrate import migrate, read_migrations
@@ -24,7 +27,9 @@ from models.connection_settings import ConnectionSettings
 from models.database import Database
 from models.principal import Role
 from services.audit_verification import verify
+from services.checkpoint_files import Files
 from tests.by_hand import ByHand
+from tests.checkpoints import files_in
 from tests.databases import (
     CARELESS,
     careless_place,
@@ -150,6 +155,19 @@ def sql(dsn: str, request: pytest.FixtureRequest) -> Iterator[connection]:
         observer.autocommit = True
         yield observer
         request.node.stash[CHANGED_BY_HAND] = observer.has_changed_rows
+
+
+@pytest.fixture
+def files(tmp_path: Path, sql: connection) -> Files:
+    """Where the keys of this database's log are, and what was signed."""
+    return files_in(tmp_path, sql)
+
+
+@pytest.fixture
+def signing(connection_settings: ConnectionSettings) -> Iterator[Database]:
+    """The database as the checkpointer may use it."""
+    with closing(Database(replace(connection_settings, role=ROLE))) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from models.database import Database
 from services.checkpoint_files import Files, read_keys
 from services.witnessing import ConfiguredWitness
 from tests.audit_trail import append
-from tests.checkpoints import files_in, sign
+from tests.checkpoints import sign
 from tests.exams import body
 from tests.personas import Api, Persona
 from tests.tampering import allow_everything, forget_signatures, rewrite
@@ -31,11 +31,6 @@ from utils.signed_note import COSIGNATURE, Signer
 Verify = Callable[..., Result]
 
 NOWHERE = "http://127.0.0.1:9"
-
-
-@pytest.fixture
-def files(tmp_path: Path, sql: connection) -> Files:
-    return files_in(tmp_path, sql)
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from services.audit_findings import Verdict, Verification
 from services.audit_verification import verify, verify_log
 from services.checkpoint_files import Files, read_keys
 from tests.audit_trail import append, append_together, run, scalar
-from tests.checkpoints import files_in, sign
+from tests.checkpoints import sign
 from tests.tampering import allow_everything, forget_signatures, rewrite
 
 pytestmark = pytest.mark.tampers
@@ -58,11 +58,6 @@ def program(name: str, *arguments: str) -> None:
     command = [str(installed_programs() / name), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture
-def files(tmp_path: Path, sql: connection) -> Files:
-    return files_in(tmp_path, sql)
 
 
 @pytest.fixture

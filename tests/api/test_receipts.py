@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html import unescape
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -21,7 +20,7 @@ from models.erasure import DataClass, Target
 from services.checkpoint_files import Files, read_keys
 from tests.audit_trail import append, run
 from tests.by_hand import stated
-from tests.checkpoints import files_in, sign
+from tests.checkpoints import sign
 from tests.erasures import erase_entries
 from tests.exams import Json, active, body, start
 from tests.personas import Api, Persona
@@ -38,11 +37,6 @@ VERIFY = "/api/blockchain/receipts/verify"
 AT_ITS_DEADLINE = stated(
     "UPDATE attempts SET deadline_at = clock_timestamp() + interval '1 second'"
 )
-
-
-@pytest.fixture
-def files(tmp_path: Path, sql: connection) -> Files:
-    return files_in(tmp_path, sql)
 
 
 @pytest.fixture

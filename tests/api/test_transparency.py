@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -15,7 +14,7 @@ from models.connection_settings import ConnectionSettings
 from models.database import Database
 from services.checkpoint_files import Files, read_keys
 from tests.audit_trail import append_together, run
-from tests.checkpoints import files_in, leaves, sign
+from tests.checkpoints import leaves, sign
 from tests.exams import Json, body
 from tests.personas import Api, Persona
 from utils.checkpoint import Checkpoint
@@ -30,11 +29,6 @@ from utils.tiles import reader, tile_path, tiles_for, width_at
 
 PREFIX = "/api/blockchain"
 SIZES = (1, 2, 255, 256, 257, 300)
-
-
-@pytest.fixture
-def files(tmp_path: Path, sql: connection) -> Files:
-    return files_in(tmp_path, sql)
 
 
 @pytest.fixture

@@ -14,13 +14,12 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from psycopg2.extensions import connection
 
 from config import Settings
 from models.connection_settings import ConnectionSettings
 from services.checkpoint_files import Files, read_keys
 from tests.bundles import unzipped
-from tests.checkpoints import PROJECT, files_in
+from tests.checkpoints import PROJECT
 from tests.exams import Json, active, body, start
 from tests.houses import Houses, houses
 from tests.personas import Api, Persona
@@ -34,11 +33,6 @@ JSON = {"Accept": "application/json"}
 TEXT = "text/plain; charset=utf-8"
 # What the issue promises a student.
 RECEIPT_SECONDS = 2.0
-
-
-@pytest.fixture
-def files(tmp_path: Path, sql: connection) -> Files:
-    return files_in(tmp_path, sql)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from services.audit_verification import Outside, verify
 from services.checkpoint_files import Files, read_keys
 from services.witnessing import ConfiguredWitness
 from tests.audit_trail import append
-from tests.checkpoints import files_in, sign
+from tests.checkpoints import sign
 from tests.tampering import allow_everything, cut, forget_signatures, rewrite
 from tests.witnesses import Log, Running, serving
 from utils.checkpoint import Checkpoint
@@ -30,11 +30,6 @@ from utils.tlog_policy import Policy
 pytestmark = pytest.mark.tampers
 
 NOWHERE = "http://127.0.0.1:9"
-
-
-@pytest.fixture
-def files(tmp_path: Path, sql: connection) -> Files:
-    return files_in(tmp_path, sql)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The log against its tree: what was signed and stored contradicts a new history."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 from psycopg2.extensions import connection
@@ -12,18 +11,13 @@ from services.audit_findings import CheckResult, Verdict, Verification
 from services.audit_verification import Outside, verify
 from services.checkpoint_files import Files, read_keys
 from tests.audit_trail import append, append_together, run
-from tests.checkpoints import files_in, leaves, merkle_tree_hash, sign
+from tests.checkpoints import leaves, merkle_tree_hash, sign
 from tests.tampering import allow_everything, cut, rewrite
 from utils.signed_note import ED25519, Signer
 
 pytestmark = pytest.mark.tampers
 
 SIZES = (4, 8, 11)
-
-
-@pytest.fixture
-def files(tmp_path: Path, sql: connection) -> Files:
-    return files_in(tmp_path, sql)
 
 
 @pytest.fixture

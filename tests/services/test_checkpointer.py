@@ -43,11 +43,6 @@ from utils.safe_files import locked
 from utils.signed_note import Note, VerifierKey, verified
 
 
-@pytest.fixture
-def files(tmp_path: Path, sql: connection) -> Files:
-    return files_in(tmp_path, sql)
-
-
 def test_a_checkpoint_says_what_the_log_is(
     connection_settings: ConnectionSettings,
     database: Database,

@@ -17,16 +17,11 @@ from services.checkpoint_files import Files
 from services.witness_client import Cosigned
 from services.witnessing import Witnessing
 from tests.audit_trail import append, run
-from tests.checkpoints import files_in, program, sign
+from tests.checkpoints import program, sign
 from tests.houses import Houses, houses
 from tests.old_copies import set_back, suspensions
 from tests.witnesses import Log
 from utils.signed_note import ED25519, Note, Signer
-
-
-@pytest.fixture
-def files(tmp_path: Path, sql: connection) -> Files:
-    return files_in(tmp_path, sql)
 
 
 @pytest.fixture

@@ -4,14 +4,12 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cryptography.x509 import load_pem_x509_certificates
 from psycopg2.extensions import connection
 
-from checkpointer.__main__ import ROLE
 from checkpointer.loop import Loop
 from models.connection_settings import ConnectionSettings
 from models.database import Database
@@ -24,22 +22,10 @@ from services.witnessing import Witnessing
 from tests import authorities
 from tests.audit_trail import append, run
 from tests.authorities import Authority, openssl, other_nonce, serving
-from tests.checkpoints import files_in, program, published, sign
+from tests.checkpoints import program, published, sign
 from tests.waiting import until
 
 NOW_AND_THEN = 3600.0
-
-
-@pytest.fixture
-def files(tmp_path: Path, sql: connection) -> Files:
-    return files_in(tmp_path, sql)
-
-
-@pytest.fixture
-def signing(connection_settings: ConnectionSettings) -> Iterator[Database]:
-    """The database as the checkpointer may use it."""
-    with closing(Database(replace(connection_settings, role=ROLE))) as opened:
-        yield opened
 
 
 @pytest.fixture

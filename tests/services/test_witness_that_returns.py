@@ -2,8 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -11,9 +9,7 @@ from threading import Thread
 import pytest
 from psycopg2.extensions import connection
 
-from checkpointer.__main__ import ROLE
 from checkpointer.loop import Loop
-from models.connection_settings import ConnectionSettings
 from models.database import Database
 from services.checkpoint_files import Files, read_keys
 from services.checkpointer import Checkpointer, RefusedError
@@ -21,22 +17,11 @@ from services.log_watch import LogWatch
 from services.timestamping import Timestamping
 from services.witnessing import ConfiguredWitness, Witnessing
 from tests.audit_trail import append, append_together
-from tests.checkpoints import files_in, published, sign
+from tests.checkpoints import published, sign
 from tests.old_copies import set_back, suspensions
 from tests.slow.running import free_port
 from tests.witnesses import Log, Process
 from utils.signed_note import COSIGNATURE, Signer
-
-
-@pytest.fixture
-def files(tmp_path: Path, sql: connection) -> Files:
-    return files_in(tmp_path, sql)
-
-
-@pytest.fixture
-def signing(connection_settings: ConnectionSettings) -> Iterator[Database]:
-    with closing(Database(replace(connection_settings, role=ROLE))) as opened:
-        yield opened
 
 
 @pytest.fixture

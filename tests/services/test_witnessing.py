@@ -1,8 +1,7 @@
 """Witnesses see what was signed, and contradict whoever goes back."""
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import replace
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -10,7 +9,6 @@ from threading import Thread
 import pytest
 from psycopg2.extensions import connection
 
-from checkpointer.__main__ import ROLE
 from models import checkpoint
 from models.checkpoint import StoredCheckpoint
 from models.connection_settings import ConnectionSettings
@@ -19,7 +17,7 @@ from services.checkpoint_files import Files, read_keys
 from services.checkpointer import Checkpointer, RefusedError
 from services.witnessing import ConfiguredWitness, Witnessing
 from tests.audit_trail import append, append_together, run
-from tests.checkpoints import files_in, program, sign
+from tests.checkpoints import program, sign
 from tests.witnesses import Log, Running, serving
 from utils.signed_note import (
     COSIGNATURE,
@@ -34,18 +32,6 @@ from utils.signed_note import (
 
 # Nobody listens there.
 NOWHERE = "http://127.0.0.1:9"
-
-
-@pytest.fixture
-def files(tmp_path: Path, sql: connection) -> Files:
-    return files_in(tmp_path, sql)
-
-
-@pytest.fixture
-def signing(connection_settings: ConnectionSettings) -> Iterator[Database]:
-    """The database as the checkpointer may use it."""
-    with closing(Database(replace(connection_settings, role=ROLE))) as opened:
-        yield opened
 
 
 @pytest.fixture
