@@ -38,7 +38,7 @@ from tests.databases import (
     settings_for,
 )
 from tests.personas import Api, Enrol, Persona, enrol
-from tests.scene import Scene, play, playing
+from tests.scene import Cast, Scene, play, playing
 
 CHANGED_BY_HAND = pytest.StashKey[bool]()
 
@@ -100,6 +100,11 @@ def scene(
     with copy_of(template, administrator, database_server) as copy:
         cast = play(copy, settings_for(connection_to(copy)))
         yield Scene(template=parse_dsn(copy)["dbname"], cast=cast)
+
+
+@pytest.fixture
+def cast(scene: Scene) -> Cast:
+    return scene.cast
 
 
 @pytest.fixture(scope="module")

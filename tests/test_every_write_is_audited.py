@@ -50,11 +50,6 @@ def dsn(scene: Scene, database_server: str, administrator: connection) -> Iterat
         assert verify(connection_to(copy)).errors == ()
 
 
-@pytest.fixture
-def cast(scene: Scene) -> Cast:
-    return scene.cast
-
-
 class Watch:
     """Tells which transactions have written what since it began to watch."""
 

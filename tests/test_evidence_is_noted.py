@@ -78,11 +78,6 @@ def dsn(
             assert verify(connection_to(copy)).errors == ()
 
 
-@pytest.fixture
-def cast(scene: Scene) -> Cast:
-    return scene.cast
-
-
 def staff_reads(app: Flask) -> list[tuple[Rule, Contract]]:
     return [
         (rule, contract)

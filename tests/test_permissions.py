@@ -15,7 +15,7 @@ from werkzeug.routing import Rule
 from api.contract import Contract, contract_of
 from models.principal import Role
 from tests.exams import body
-from tests.scene import STRANGERS, Cast, Scene
+from tests.scene import STRANGERS, Cast
 from tests.writes import WRITES
 
 # What is no id: the number of an entry, and where a tile is.
@@ -28,11 +28,6 @@ OWNED = {"exam_id", "attempt_id", "entity_id"}
 def app(scene_app: Flask) -> Flask:
     """One for all tests here: what is refused leaves nothing behind."""
     return scene_app
-
-
-@pytest.fixture
-def cast(scene: Scene) -> Cast:
-    return scene.cast
 
 
 def rules_of(app: Flask) -> list[tuple[Rule, str, Contract]]:

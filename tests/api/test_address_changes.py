@@ -5,16 +5,11 @@ from psycopg2.extensions import connection
 from werkzeug.test import TestResponse
 
 from tests.audit_trail import run
-from tests.exams import Json, active, body, start
+from tests.exams import Json, body, start
 from tests.logins import log_in_from
 from tests.personas import Api, Persona
 
 HOME, NEIGHBOUR, AWAY = "192.0.2.7", "192.0.99.1", "198.51.100.9"
-
-
-@pytest.fixture
-def exam(api: Api, ada: Persona, alice: Persona) -> Json:
-    return active(api.as_(ada), alice.id)
 
 
 def refresh_from(api: Api, address: str, given: Json) -> Json:

@@ -24,11 +24,6 @@ def exam(api: Api, ada: Persona, alice: Persona, mallory: Persona) -> Json:
 
 
 @pytest.fixture
-def attempt(api: Api, alice: Persona, exam: Json) -> Json:
-    return start(api.as_(alice), exam)
-
-
-@pytest.fixture
 def analyse(app: Flask) -> Callable[[], int]:
     """Do what the sweeper does, now."""
     return AnalysisJob(app.extensions["database"], spacing=timedelta()).run

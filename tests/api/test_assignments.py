@@ -20,11 +20,6 @@ from tests.exams import (
 from tests.personas import Api, Persona, Speaker
 
 
-@pytest.fixture
-def admin(api: Api, ada: Persona) -> Speaker:
-    return api.as_(ada)
-
-
 def assigned(admin: Speaker, exam: Json) -> list[Json]:
     items: list[Json] = body(admin.get(f"/api/exams/{exam['id']}/assignments"))["items"]
     return items

@@ -18,11 +18,6 @@ def exam(api: Api, ada: Persona, bob: Persona, alice: Persona) -> Json:
 
 
 @pytest.fixture
-def attempt(api: Api, alice: Persona, exam: Json) -> Json:
-    return start(api.as_(alice), exam)
-
-
-@pytest.fixture
 def path(attempt: Json) -> str:
     return f"/api/exams/attempts/{attempt['id']}"
 

@@ -26,11 +26,6 @@ SECRETS = (
 )
 
 
-@pytest.fixture
-def exam(api: Api, ada: Persona, alice: Persona) -> Json:
-    return active(api.as_(ada), alice.id)
-
-
 def choose(attempt: Json, number: int, option: int, version: int = 1) -> Json:
     question = attempt["questions"][number]
     return {

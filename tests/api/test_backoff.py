@@ -13,7 +13,7 @@ from psycopg2.extensions import connection
 from app import create_app
 from config import Settings
 from services.server_load import Load, ServerLoad
-from tests.exams import Json, active, body, start
+from tests.exams import Json, body, start
 from tests.personas import Api, Persona, Speaker
 from tests.reports import observed, send, send_many, stored_types
 from tests.waiting import until
@@ -30,16 +30,6 @@ def app(settings: Settings) -> Iterator[Flask]:
     made = create_app(replace(settings, server_threads=THREADS, database=patient))
     yield made
     made.extensions["database"].close()
-
-
-@pytest.fixture
-def exam(api: Api, ada: Persona, alice: Persona) -> Json:
-    return active(api.as_(ada), alice.id)
-
-
-@pytest.fixture
-def student(api: Api, alice: Persona) -> Speaker:
-    return api.as_(alice)
 
 
 @pytest.fixture

@@ -6,19 +6,9 @@ from psycopg2.extensions import connection
 
 from models.proctoring_report import MAX_REPORTED_EVENTS
 from tests.audit_trail import run, scalar
-from tests.exams import Json, active, body, start
+from tests.exams import Json, body
 from tests.personas import Api, Persona
 from tests.reports import observed, record, send, send_many, stored_types
-
-
-@pytest.fixture
-def exam(api: Api, ada: Persona, alice: Persona) -> Json:
-    return active(api.as_(ada), alice.id)
-
-
-@pytest.fixture
-def attempt(api: Api, alice: Persona, exam: Json) -> Json:
-    return start(api.as_(alice), exam)
 
 
 def leave_room(sql: connection, attempt: Json, room: int) -> None:

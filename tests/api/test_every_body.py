@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 
 from api.contract import contract_of
 from tests.exams import Json
-from tests.scene import Cast, Scene
+from tests.scene import Cast
 from tests.test_permissions import path_of
 from tests.writes import WRITES, Write
 
@@ -32,11 +32,6 @@ AT_ONCE = 50
 def app(scene_app: Flask) -> Flask:
     """One for all tests here: what is refused leaves nothing behind."""
     return scene_app
-
-
-@pytest.fixture
-def cast(scene: Scene) -> Cast:
-    return scene.cast
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,11 +25,6 @@ from tests.exams import (
 from tests.personas import Api, Persona, Speaker
 
 
-@pytest.fixture
-def admin(api: Api, ada: Persona) -> Speaker:
-    return api.as_(ada)
-
-
 def test_a_title_and_a_duration_make_a_draft(admin: Speaker, ada: Persona) -> None:
     response = admin.post("/api/exams", json={"title": "X", "duration_minutes": 30})
 

@@ -25,20 +25,10 @@ from tests.exams import (
     fields_of,
     tag,
 )
-from tests.personas import Api, Enrol, Persona, Speaker
+from tests.personas import Enrol, Persona, Speaker
 from tests.waiting import until_somebody_waits_for_a_lock
 
 TIMES = 5
-
-
-@pytest.fixture
-def admin(api: Api, ada: Persona) -> Speaker:
-    return api.as_(ada)
-
-
-@pytest.fixture
-def student(api: Api, alice: Persona) -> Speaker:
-    return api.as_(alice)
 
 
 def path_of(exam: Json) -> str:

@@ -40,11 +40,6 @@ STEPS = {
 }
 
 
-@pytest.fixture
-def admin(api: Api, ada: Persona) -> Speaker:
-    return api.as_(ada)
-
-
 @pytest.mark.parametrize("status", STEPS)
 def test_only_legal_steps_are_taken(
     admin: Speaker, sql: connection, status: str

@@ -2,8 +2,6 @@
 
 from uuid import uuid4
 
-import pytest
-
 from tests.exams import (
     ONE_OF_EACH,
     Json,
@@ -16,16 +14,6 @@ from tests.exams import (
     step,
 )
 from tests.personas import Api, Persona, Speaker
-
-
-@pytest.fixture
-def admin(api: Api, ada: Persona) -> Speaker:
-    return api.as_(ada)
-
-
-@pytest.fixture
-def student(api: Api, alice: Persona) -> Speaker:
-    return api.as_(alice)
 
 
 def available(student: Speaker) -> list[Json]:

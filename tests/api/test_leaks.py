@@ -33,11 +33,6 @@ INSIDE = re.compile(
 
 
 @pytest.fixture
-def cast(scene: Scene) -> Cast:
-    return scene.cast
-
-
-@pytest.fixture
 def broken_app(
     scene: Scene, database_server: str, administrator: connection
 ) -> Iterator[Flask]:

@@ -14,15 +14,10 @@ from app import create_app
 from config import Settings
 from tests.exams import Json, body
 from tests.personas import Speaker
-from tests.scene import Cast, Scene
+from tests.scene import Cast
 
 ROOT = Path(__file__).parents[2]
 EXAM = "https://exam.example.edu"
-
-
-@pytest.fixture
-def cast(scene: Scene) -> Cast:
-    return scene.cast
 
 
 @pytest.fixture

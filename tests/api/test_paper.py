@@ -26,11 +26,6 @@ def exam(api: Api, ada: Persona, alice: Persona, mallory: Persona) -> Json:
     )
 
 
-@pytest.fixture
-def student(api: Api, alice: Persona) -> Speaker:
-    return api.as_(alice)
-
-
 def path_of(attempt: Json) -> str:
     return f"/api/exams/attempts/{attempt['id']}/paper"
 

@@ -22,11 +22,6 @@ def exam(api: Api, ada: Persona, alice: Persona, bob: Persona) -> Json:
     return found
 
 
-@pytest.fixture
-def attempt(api: Api, alice: Persona, exam: Json) -> Json:
-    return start(api.as_(alice), exam)
-
-
 def analyse(app: Flask) -> None:
     AnalysisJob(app.extensions["database"], spacing=timedelta()).run()
 

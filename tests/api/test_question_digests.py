@@ -3,7 +3,6 @@
 from decimal import Decimal
 from hashlib import sha256
 
-import pytest
 from psycopg2.extensions import connection
 
 from tests.audit_trail import run
@@ -28,11 +27,6 @@ SNOW: Json = {
     "correct": True,
 }
 FILE = "kind,text,points,correct\r\ntrue_false,Snow is white.,2,true\r\n"
-
-
-@pytest.fixture
-def admin(api: Api, ada: Persona) -> Speaker:
-    return api.as_(ada)
 
 
 def digest(answer_key: object) -> str:

@@ -36,11 +36,6 @@ Which is even? {~3 ~5}
 CSV = "kind,text,points,correct\r\ntrue_false,Snow is white.,2,true\r\n"
 
 
-@pytest.fixture
-def admin(api: Api, ada: Persona) -> Speaker:
-    return api.as_(ada)
-
-
 def path_of(exam: Json) -> str:
     return f"/api/exams/{exam['id']}/questions"
 

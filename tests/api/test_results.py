@@ -14,11 +14,6 @@ from tests.exams import Json, active, body, create, start
 from tests.personas import Api, Enrol, Persona, Speaker
 
 
-@pytest.fixture
-def admin(api: Api, ada: Persona) -> Speaker:
-    return api.as_(ada)
-
-
 def path_of(exam: Json) -> str:
     return f"/api/exams/{exam['id']}/results"
 
