@@ -3,6 +3,7 @@
 import base64
 import binascii
 from typing import Annotated, Generic, TypeVar
+from uuid import UUID
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
@@ -12,6 +13,7 @@ from services import errors
 Item = TypeVar("Item")
 Key = TypeVar("Key")
 
+BY_ID = TypeAdapter(tuple[UUID])
 # The key of lists that are ordered by a bigint.
 BY_NUMBER: TypeAdapter[tuple[int]] = TypeAdapter(
     tuple[Annotated[int, Field(ge=0, lt=2**63)]]
@@ -42,6 +44,14 @@ class PageQuery(WireModel):
             return key.validate_json(raw)
         except (ValidationError, binascii.Error, ValueError) as error:
             raise InvalidCursorError from error
+
+    def after_id(self) -> UUID | None:
+        key = self.after(BY_ID)
+        return None if key is None else key[0]
+
+    def after_number(self) -> int | None:
+        key = self.after(BY_NUMBER)
+        return None if key is None else key[0]
 
 
 class PageResponse(BaseModel, Generic[Item], from_attributes=True):

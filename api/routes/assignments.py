@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from flask import Blueprint
-from pydantic import TypeAdapter
 
 from api.context import services
 from api.contract import (
@@ -39,8 +38,6 @@ bp = Blueprint("assignments", __name__, url_prefix="/api/exams/<uuid:exam_id>")
 # A thousand addresses.
 MAX_ASSIGNMENT_BYTES = 256 * 1024
 
-BY_ID = TypeAdapter(tuple[UUID])
-
 
 @bp.post("/assignments")
 @idempotent
@@ -62,9 +59,8 @@ def list_assignments(
     query: PageQuery, staff: Principal, exam_id: UUID
 ) -> Page[ListedAssignment]:
     """List who is assigned, with what he is granted and how often he sat it."""
-    after = query.after(BY_ID)
     return services().assignments.list_assignments(
-        staff, exam_id, limit=query.limit, after=after and after[0]
+        staff, exam_id, limit=query.limit, after=query.after_id()
     )
 
 
@@ -108,9 +104,8 @@ def list_proctors(
     query: PageQuery, staff: Principal, exam_id: UUID
 ) -> Page[ExamProctor]:
     """List who watches the exam."""
-    after = query.after(BY_ID)
     return services().assignments.list_proctors(
-        staff, exam_id, limit=query.limit, after=after and after[0]
+        staff, exam_id, limit=query.limit, after=query.after_id()
     )
 
 

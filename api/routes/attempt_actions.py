@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from flask import Blueprint
-from pydantic import TypeAdapter
 
 from api.context import services
 from api.contract import (
@@ -38,8 +37,6 @@ from services.proctor_actions import ManagedAttempt
 
 bp = Blueprint("attempt_actions", __name__, url_prefix="/api/exams")
 
-id_key: TypeAdapter[tuple[UUID]] = TypeAdapter(tuple[UUID])
-
 
 @bp.get("/<uuid:exam_id>/attempts")
 @returns(PageResponse[ManagedAttemptResponse])
@@ -50,13 +47,12 @@ def list_attempts(
     query: BoardQuery, staff: Principal, exam_id: UUID
 ) -> Page[ManagedAttempt]:
     """Return the live board of an exam, the last started first."""
-    after = query.after(id_key)
     return services().proctor_actions.list_attempts(
         staff,
         exam_id,
         status=query.status,
         is_ungraded=query.ungraded,
-        before=after[0] if after else None,
+        before=query.after_id(),
         limit=query.limit,
     )
 

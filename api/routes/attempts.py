@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from flask import Blueprint
-from pydantic import TypeAdapter
 
 from api.context import services
 from api.contract import (
@@ -37,8 +36,6 @@ from services.paper import Paper
 
 bp = Blueprint("attempts", __name__, url_prefix="/api/exams")
 
-id_key: TypeAdapter[tuple[UUID]] = TypeAdapter(tuple[UUID])
-
 
 @bp.post("/<uuid:exam_id>/start")
 @returns(PaperResponse, 201, or_status=(200,))
@@ -59,11 +56,10 @@ def start_attempt(body: StartRequest, student: Principal, exam_id: UUID) -> Repl
 @queries(OwnAttemptsQuery)
 def list_own_attempts(query: OwnAttemptsQuery, student: Principal) -> Page[Attempt]:
     """List one's own attempts, the last started first."""
-    after = query.after(id_key)
     return services().attempts.list_attempts(
         student,
         exam_id=query.exam_id,
-        before=after[0] if after else None,
+        before=query.after_id(),
         limit=query.limit,
     )
 

@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from flask import Blueprint, request
-from pydantic import TypeAdapter
 
 from api.context import services
 from api.contract import (
@@ -27,8 +26,6 @@ from services.auth_service import LoggedIn
 from utils.addresses import ip_address_of
 
 bp = Blueprint("auth", __name__, url_prefix="/api/auth")
-
-KEY = TypeAdapter(tuple[UUID])
 
 
 def _client() -> Client:
@@ -103,10 +100,7 @@ def change_password(change: PasswordChange, principal: Principal) -> None:
 @queries(PageQuery)
 def list_sessions(query: PageQuery, principal: Principal) -> Page[SessionResponse]:
     """List where the caller is logged in, the newest first."""
-    after = query.after(KEY)
-    page = services().accounts.list_sessions(
-        principal, after[0] if after else None, query.limit
-    )
+    page = services().accounts.list_sessions(principal, query.after_id(), query.limit)
     return Page(
         [SessionResponse.of(row, principal.session_id) for row in page.items],
         page.next_key,

@@ -14,7 +14,7 @@ from api.contract import (
     returns,
 )
 from api.evidence import people_in, shows, shows_some
-from api.paging import BY_NUMBER, PageQuery
+from api.paging import PageQuery
 from api.schemas.blockchain import (
     EntryResponse,
     EventTypeResponse,
@@ -83,7 +83,7 @@ def list_entity_trail(
 ) -> Page[AuditEntry]:
     """Return what happened to one thing, the oldest first."""
     return services().blockchain.list_entity_trail(
-        reader, entity_type, entity_id, after=_after(query), limit=query.limit
+        reader, entity_type, entity_id, after=query.after_number(), limit=query.limit
     )
 
 
@@ -98,7 +98,7 @@ def list_events(
 ) -> Page[AuditEntry]:
     """Return the entries of one type; a proctor gets those of his exams."""
     return services().blockchain.list_events(
-        reader, event_type, after=_after(query), limit=query.limit
+        reader, event_type, after=query.after_number(), limit=query.limit
     )
 
 
@@ -113,10 +113,5 @@ def list_attempt_trail(
 ) -> Page[AuditEntry]:
     """Return everything that was recorded of an attempt, the oldest first."""
     return services().blockchain.list_attempt_trail(
-        reader, attempt_id, after=_after(query), limit=query.limit
+        reader, attempt_id, after=query.after_number(), limit=query.limit
     )
-
-
-def _after(query: PageQuery) -> int | None:
-    key = query.after(BY_NUMBER)
-    return None if key is None else key[0]

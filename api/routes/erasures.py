@@ -6,7 +6,7 @@ from flask import Blueprint
 
 from api.context import services
 from api.contract import accepts, authenticated, may_fail, queries, returns
-from api.paging import BY_NUMBER, PageQuery, PageResponse
+from api.paging import PageQuery, PageResponse
 from api.schemas.erasure import ErasureQuery, ErasureResponse
 from models.page import Page
 from models.principal import Principal, Role
@@ -46,7 +46,6 @@ def get_erasure(_: Principal, user_id: UUID) -> Erasure:
 @queries(PageQuery)
 def list_erasures(query: PageQuery, _: Principal) -> Page[Erasure]:
     """List what was erased, when and why: people, and what was kept long enough."""
-    before = query.after(BY_NUMBER)
     return services().erasures.list_erasures(
-        before=before[0] if before else None, limit=query.limit
+        before=query.after_number(), limit=query.limit
     )

@@ -16,7 +16,7 @@ from api.contract import (
     returns,
 )
 from api.evidence import exports
-from api.paging import BY_NUMBER, PageQuery
+from api.paging import PageQuery
 from api.schemas.blockchain import BundleQuery
 from api.schemas.evidence import ViewResponse
 from models.audit_event import AuditEvent
@@ -57,7 +57,6 @@ def list_views(
     query: PageQuery, reader: Principal, attempt_id: UUID
 ) -> Page[ShownView]:
     """List who of the staff looked at an attempt's evidence, the newest first."""
-    key = query.after(BY_NUMBER)
     return services().views.list_views(
-        reader, attempt_id, before=None if key is None else key[0], limit=query.limit
+        reader, attempt_id, before=query.after_number(), limit=query.limit
     )

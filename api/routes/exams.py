@@ -36,7 +36,6 @@ bp = Blueprint("exams", __name__, url_prefix="/api/exams")
 
 MAX_EXAM_BYTES = 1024 * 1024
 
-BY_ID = TypeAdapter(tuple[UUID])
 BY_START = TypeAdapter(tuple[datetime, UUID])
 
 
@@ -73,11 +72,10 @@ def duplicate_exam(admin: Principal, exam_id: UUID) -> Reply:
 @queries(ExamsQuery)
 def list_exams(query: ExamsQuery, staff: Principal) -> Page[ListedExam]:
     """List exams, newest first; a proctor sees those that he watches."""
-    after = query.after(BY_ID)
     return services().exams.list_exams(
         staff,
         limit=query.limit,
-        before=after and after[0],
+        before=query.after_id(),
         status=query.status,
         title_prefix=query.q,
     )

@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from flask import Blueprint
-from pydantic import TypeAdapter
 
 from api.context import services
 from api.contract import (
@@ -23,8 +22,6 @@ from services.hold_service import HoldRelease, NewHold
 
 bp = Blueprint("legal_holds", __name__, url_prefix="/api/legal-holds")
 
-KEY = TypeAdapter(tuple[UUID])
-
 
 @bp.post("")
 @idempotent
@@ -43,10 +40,9 @@ def place_hold(new: NewHold, admin: Principal) -> Hold:
 @queries(HoldQuery)
 def list_holds(query: HoldQuery, _: Principal) -> Page[Hold]:
     """List holds, the newest first."""
-    before = query.after(KEY)
     return services().holds.list_holds(
         is_active=query.is_active,
-        before=before[0] if before else None,
+        before=query.after_id(),
         limit=query.limit,
     )
 

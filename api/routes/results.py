@@ -8,7 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from flask import Blueprint, Response, request
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from api.context import services
 from api.contract import also_as, authenticated, queries, returns
@@ -24,7 +24,6 @@ from utils.instants import rfc3339
 
 bp = Blueprint("results", __name__, url_prefix="/api/exams/<uuid:exam_id>/results")
 
-BY_ID = TypeAdapter(tuple[UUID])
 
 JSON: Final = "application/json"
 CSV: Final = "text/csv"
@@ -61,9 +60,8 @@ def list_results(
                 "Content-Disposition": f'attachment; filename="results-{exam_id}.csv"'
             },
         )
-    after = query.after(BY_ID)
     return services().results.list_results(
-        admin, exam_id, limit=query.limit, after=after and after[0]
+        admin, exam_id, limit=query.limit, after=query.after_id()
     )
 
 

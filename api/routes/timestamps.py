@@ -14,7 +14,7 @@ from api.contract import (
     queries,
     returns,
 )
-from api.paging import BY_NUMBER, PageQuery
+from api.paging import PageQuery
 from api.schemas.timestamps import TimestampResponse
 from models.page import Page
 from services.timestamp_service import ShownTimestamp
@@ -33,9 +33,8 @@ FOR_EVER: Final = "public, max-age=31536000, immutable"
 @queries(PageQuery)
 def list_timestamps(query: PageQuery) -> Page[ShownTimestamp]:
     """List the timestamps of checkpoints, the newest first."""
-    key = query.after(BY_NUMBER)
     return services().timestamps.list_timestamps(
-        before=None if key is None else key[0], limit=query.limit
+        before=query.after_number(), limit=query.limit
     )
 
 

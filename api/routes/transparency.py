@@ -19,7 +19,7 @@ from api.contract import (
     queries,
     returns,
 )
-from api.paging import BY_NUMBER, PageQuery
+from api.paging import PageQuery
 from api.schemas.transparency import (
     CheckpointResponse,
     ConsistencyQuery,
@@ -65,9 +65,8 @@ def get_checkpoint() -> Response | PublishedCheckpoint:
 @queries(PageQuery)
 def list_checkpoints(query: PageQuery) -> Page[JudgedCheckpoint]:
     """List the signed checkpoints, the newest first."""
-    key = query.after(BY_NUMBER)
     return services().merkle.list_checkpoints(
-        before=None if key is None else key[0], limit=query.limit
+        before=query.after_number(), limit=query.limit
     )
 
 

@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from flask import Blueprint
-from pydantic import TypeAdapter
 
 from api.context import services
 from api.contract import accepts, authenticated, idempotent, may_fail, queries, returns
@@ -20,8 +19,6 @@ from services.account_fields import (
 )
 
 bp = Blueprint("users", __name__, url_prefix="/api/users")
-
-KEY = TypeAdapter(tuple[UUID])
 
 
 class UserQuery(AccountFilter, PageQuery):
@@ -53,8 +50,7 @@ def get_user(_: Principal, user_id: UUID) -> User:
 @queries(UserQuery)
 def list_users(query: UserQuery, _: Principal) -> Page[User]:
     """List accounts, the newest first; `q` is how the e-mail address begins."""
-    after = query.after(KEY)
-    return services().users.list_users(query, after[0] if after else None, query.limit)
+    return services().users.list_users(query, query.after_id(), query.limit)
 
 
 @bp.patch("/<uuid:user_id>")

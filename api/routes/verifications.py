@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from flask import Blueprint
-from pydantic import TypeAdapter
 
 from api.context import services
 from api.contract import (
@@ -23,8 +22,6 @@ from models.verification_run import VerificationRun
 
 bp = Blueprint("verifications", __name__, url_prefix="/api/blockchain/verifications")
 
-BY_ID: TypeAdapter[tuple[UUID]] = TypeAdapter(tuple[UUID])
-
 
 @bp.post("")
 @returns(VerificationRunResponse, 202)
@@ -43,9 +40,8 @@ def start_verification(new: NewVerification, admin: Principal) -> Reply:
 @queries(PageQuery)
 def list_verifications(query: PageQuery, _: Principal) -> Page[VerificationRun]:
     """Return the verifications that were started, the newest first."""
-    key = query.after(BY_ID)
     return services().verifications.list_runs(
-        before=None if key is None else key[0], limit=query.limit
+        before=query.after_id(), limit=query.limit
     )
 
 
