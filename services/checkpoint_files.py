@@ -5,19 +5,11 @@ written before a checkpoint is published, so whatever happens in between, the ne
 start finds what was promised and publishes that.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from utils.merkle import Frontier
 from utils.safe_files import is_private, locked, replace_file
@@ -103,7 +95,7 @@ class Keys:
 def read_state(path: Path) -> State | None:
     """Return the state, or None if there is none yet. Raises CheckpointFileError."""
     try:
-        return _state.validate_json(path.read_text(encoding="utf-8"))
+        return State.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -115,7 +107,7 @@ def read_state(path: Path) -> State | None:
 
 
 def write_state(path: Path, state: State) -> None:
-    replace_file(path, _state.dump_json(state, indent=2).decode() + "\n")
+    replace_file(path, state.model_dump_json(indent=2) + "\n")
 
 
 def read_keys(path: Path) -> Keys:
@@ -126,7 +118,7 @@ def read_keys(path: Path) -> Keys:
                 f"Others may read {path}, which holds the signing key: chmod 600 it,"
                 " and rotate the key if anybody could have."
             )
-        file = _key_file.validate_json(path.read_text(encoding="utf-8"))
+        file = KeyFile.model_validate_json(path.read_text(encoding="utf-8"))
         texts = [file.current, *([file.retiring] if file.retiring else [])]
         return Keys(tuple(map(Signer.parse, texts)), file.periods)
     except FileNotFoundError as error:
@@ -230,12 +222,8 @@ def end_rotation(path: Path, size: int) -> None:
 
 
 def _write_keys(path: Path, file: KeyFile) -> None:
-    replace_file(path, json.dumps(file.model_dump(mode="json"), indent=2) + "\n")
+    replace_file(path, file.model_dump_json(indent=2) + "\n")
 
 
 def _in_one_line(error: Exception) -> str:
     return " ".join(str(error).split())
-
-
-_state = TypeAdapter(State)
-_key_file = TypeAdapter(KeyFile)
