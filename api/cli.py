@@ -5,34 +5,13 @@ from typing import BinaryIO, TextIO
 from uuid import UUID
 
 import click
-from flask.cli import AppGroup
 
 from api.context import services
 from api.schemas.blockchain import EntryResponse
+from api.terminal import Commands
 from models.audit_suspension import Suspension
-from models.database_errors import DatabaseUnavailableError, LogSuspendedError
-from services.epochs import BrokenEpochsError
-from services.errors import DomainError
 
-
-class AuditGroup(AppGroup):
-    """Says in one line what keeps any of its commands from working."""
-
-    def invoke(self, ctx: click.Context) -> object:
-        try:
-            return super().invoke(ctx)
-        except LogSuspendedError as error:
-            raise click.ClickException(
-                "Nothing can be written: the log contradicts what was signed of it."
-                ' docs/audit-log.md, "When the server refuses to write".'
-            ) from error
-        except (DomainError, BrokenEpochsError) as error:
-            raise click.ClickException(str(error)) from error
-        except DatabaseUnavailableError as error:
-            raise click.ClickException("The database does not answer.") from error
-
-
-audit = AuditGroup("audit", help="Read and verify the audit log.")
+audit = Commands("audit", help="Read and verify the audit log.")
 
 
 @audit.command("head")

@@ -1,41 +1,18 @@
 """Commands for the terminal: `flask --app app erasure`, `hold` and `retention`."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from uuid import UUID
 
 import click
-from flask.cli import AppGroup
-from pydantic import ValidationError
 
 from api.context import services
 from api.schemas.erasure import ErasureResponse, HoldResponse
-from models.database_errors import DatabaseUnavailableError
-from models.wire import problems_of
+from api.terminal import Commands, reading
 from services.erasure_service import NewErasure
-from services.errors import DomainError
 from services.hold_service import HoldRelease, NewHold
 
-erasure = AppGroup("erasure", help="Erase what is known of a person.")
-hold = AppGroup("hold", help="Keep data from being erased while a case is open.")
-retention = AppGroup("retention", help="Erase what was kept long enough.")
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    try:
-        yield
-    except ValidationError as error:
-        lines = [
-            f"{where.removeprefix('#/')}: {text}" for where, text in problems_of(error)
-        ]
-        raise click.ClickException("\n".join(lines)) from error
-    except DomainError as error:
-        raise click.ClickException(str(error)) from error
-    except DatabaseUnavailableError as error:
-        raise click.ClickException(
-            "The database is busy or away. Try it again."
-        ) from error
+erasure = Commands("erasure", help="Erase what is known of a person.")
+hold = Commands("hold", help="Keep data from being erased while a case is open.")
+retention = Commands("retention", help="Erase what was kept long enough.")
 
 
 @erasure.command("user")
@@ -52,15 +29,15 @@ def erase_user_command(
     *, user_id: UUID, legal_basis: str, reason: str, erase_mentions: bool, dry_run: bool
 ) -> None:
     """Erase what is known of a person, and print the report as JSON."""
-    with _refusals():
+    with reading():
         wanted = NewErasure(
             legal_basis=legal_basis, reason=reason, erase_mentions=erase_mentions
         )
-        made = (
-            services().erasures.preview(user_id, wanted)
-            if dry_run
-            else services().erasures.erase_user_on_terminal(user_id, wanted)
-        )
+    made = (
+        services().erasures.preview(user_id, wanted)
+        if dry_run
+        else services().erasures.erase_user_on_terminal(user_id, wanted)
+    )
     click.echo(ErasureResponse.model_validate(made).model_dump_json(indent=2))
 
 
@@ -73,12 +50,11 @@ def place_hold_command(
     *, user_id: UUID | None, attempt_id: UUID | None, exam_id: UUID | None, reason: str
 ) -> None:
     """Keep the data of a person, an attempt or an exam."""
-    with _refusals():
+    with reading():
         new = NewHold(
             user_id=user_id, attempt_id=attempt_id, exam_id=exam_id, reason=reason
         )
-        placed = services().holds.place_hold(None, new)
-    click.echo(placed.id)
+    click.echo(services().holds.place_hold(None, new).id)
 
 
 @hold.command("release")
@@ -86,8 +62,9 @@ def place_hold_command(
 @click.option("--reason", required=True)
 def release_hold_command(hold_id: UUID, reason: str) -> None:
     """Say that the case needs the data no longer."""
-    with _refusals():
-        services().holds.release_hold(None, hold_id, HoldRelease(reason=reason))
+    with reading():
+        release = HoldRelease(reason=reason)
+    services().holds.release_hold(None, hold_id, release)
 
 
 @hold.command("list")
@@ -110,9 +87,8 @@ def preview_command() -> None:
 def run_command() -> None:
     """Apply the rules that were not applied today, to the end."""
     steps = 0
-    with _refusals():
-        while done := services().retention.run():
-            steps += done
-            # The first run of a new rule takes minutes.
-            click.echo(f"{steps} transactions, and it goes on", err=True)
+    while done := services().retention.run():
+        steps += done
+        # The first run of a new rule takes minutes.
+        click.echo(f"{steps} transactions, and it goes on", err=True)
     click.echo(f"{steps} transactions")

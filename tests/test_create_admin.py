@@ -91,4 +91,4 @@ def test_a_database_that_is_away_is_said_to_be(settings: Settings) -> None:
     done = create(create_app(replace(settings, database=nowhere)))
 
     assert done.exit_code == 1
-    assert "Error: The database does not answer." in done.output
+    assert "Error: The database is busy or away." in done.output

@@ -136,15 +136,18 @@ def test_nothing_is_written_while_the_log_contradicts_what_was_signed(
             "create-admin --email e@example.edu --name E --password paper-clip-horse",
             "Nothing can be written",
         ),
+        ("hold place --user {alice} --reason x", "Nothing can be written"),
     ],
-    ids=["export", "resume", "no admin", "nobody confirms", "create-admin"],
+    ids=["export", "resume", "no admin", "nobody confirms", "create-admin", "hold"],
 )
 def test_commands_say_in_one_line_why_they_do_not_write(
-    app: Flask, sql: connection, command: str, said: str
+    app: Flask, cast: Cast, sql: connection, command: str, said: str
 ) -> None:
     before = last_seq(sql)
 
-    done = app.test_cli_runner().invoke(args=command.split())
+    done = app.test_cli_runner().invoke(
+        args=command.format(alice=cast["alice"].id).split()
+    )
 
     assert done.exit_code == 1, done.output
     assert isinstance(done.exception, SystemExit)
