@@ -107,6 +107,15 @@ def cast(scene: Scene) -> Cast:
     return scene.cast
 
 
+@pytest.fixture
+def played(
+    scene: Scene, database_server: str, administrator: connection
+) -> Iterator[str]:
+    """The DSN of a copy of the scene, which a test may do anything to."""
+    with copy_of(scene.template, administrator, database_server) as copy:
+        yield copy
+
+
 @pytest.fixture(scope="module")
 def scene_app(
     scene: Scene, database_server: str, administrator: connection

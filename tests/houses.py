@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from services.checkpoint_files import Files, read_keys
+from services.checkpoint_files import Files
 from services.witnessing import ConfiguredWitness
 from tests.slow.running import free_port
 from tests.witnesses import Log, Process, Running
@@ -40,8 +40,7 @@ class Houses:
 @contextmanager
 def houses(directory: Path, files: Files) -> Iterator[Houses]:
     """Start three witnesses that trust the key in `files`."""
-    signer = read_keys(files.keys).signers[-1]
-    log = Log(signer=signer, leaves=[], origin=signer.verifier.name)
+    log = Log.of(files)
     processes = {
         name: Process(
             home=directory / name,

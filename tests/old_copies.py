@@ -76,7 +76,7 @@ class Witnessed:
     def witnessed_anew(self) -> Iterator["Witnessed"]:
         """Serve a witness with the same memory, which was told the newest key."""
         signer = read_keys(self.files.keys).signers[0]
-        log = Log(signer=signer, leaves=[], origin=signer.verifier.name)
+        log = Log(signer=signer, origin=signer.name)
         with serving(self.home / "witness", log) as running:
             yield replace(self, witness=running)
 
@@ -86,9 +86,7 @@ def witnessed(
     home: Path, settings: ConnectionSettings, sql: connection
 ) -> Iterator[Witnessed]:
     files = files_in(home, sql)
-    signer = read_keys(files.keys).signers[-1]
-    log = Log(signer=signer, leaves=[], origin=signer.verifier.name)
-    with serving(home / "witness", log) as running:
+    with serving(home / "witness", Log.of(files)) as running:
         yield Witnessed(
             settings=settings, sql=sql, files=files, witness=running, home=home
         )

@@ -52,8 +52,7 @@ def note(
 
 @pytest.fixture
 def witness(tmp_path: Path, files: Files, note: Path) -> Iterator[Running]:
-    signer = read_keys(files.keys).signers[-1]
-    log = Log(signer=signer, leaves=[], origin=signer.verifier.name)
+    log = Log.of(files)
     with serving(tmp_path / "witness", log) as running:
         running.post(b"old 0\n\n" + note.read_bytes())
         yield running

@@ -14,10 +14,10 @@ from services.analysis_job import AnalysisJob
 from services.audit_verification import verify
 from services.deadlines import end_overdue_attempts, open_and_close_exams
 from tests.audit_trail import run, scalar
-from tests.databases import connection_to, copy_of
+from tests.databases import connection_to
 from tests.old_copies import resume, suspend
 from tests.personas import Api
-from tests.scene import Cast, Scene
+from tests.scene import Cast
 from tests.writes import WRITES
 
 # There is a genesis from the start; asked for again, it is shown and nothing is made.
@@ -44,10 +44,9 @@ TABLES = """
 
 
 @pytest.fixture
-def dsn(scene: Scene, database_server: str, administrator: connection) -> Iterator[str]:
-    with copy_of(scene.template, administrator, database_server) as copy:
-        yield copy
-        assert verify(connection_to(copy)).errors == ()
+def dsn(played: str) -> Iterator[str]:
+    yield played
+    assert verify(connection_to(played)).errors == ()
 
 
 class Watch:

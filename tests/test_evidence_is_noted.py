@@ -18,9 +18,9 @@ from models.audit_event import AuditEvent
 from models.principal import Role
 from services.audit_verification import verify
 from tests.audit_trail import run, scalar
-from tests.databases import connection_to, copy_of
+from tests.databases import connection_to
 from tests.exams import Json
-from tests.scene import Cast, Scene
+from tests.scene import Cast
 from tests.test_permissions import path_of, rules_of
 
 STAFF: Final = {Role.ADMIN, Role.PROCTOR}
@@ -66,16 +66,10 @@ BREAK_THE_LOG: Final = """
 
 
 @pytest.fixture
-def dsn(
-    request: pytest.FixtureRequest,
-    scene: Scene,
-    database_server: str,
-    administrator: connection,
-) -> Iterator[str]:
-    with copy_of(scene.template, administrator, database_server) as copy:
-        yield copy
-        if request.node.get_closest_marker("tampers") is None:
-            assert verify(connection_to(copy)).errors == ()
+def dsn(request: pytest.FixtureRequest, played: str) -> Iterator[str]:
+    yield played
+    if request.node.get_closest_marker("tampers") is None:
+        assert verify(connection_to(played)).errors == ()
 
 
 def staff_reads(app: Flask) -> list[tuple[Rule, Contract]]:

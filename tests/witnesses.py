@@ -18,6 +18,7 @@ from typing import Final, Self
 from werkzeug.serving import make_server
 
 from services import witness_client
+from services.checkpoint_files import Files, read_keys
 from tests.waiting import until
 from utils import merkle
 from utils.checkpoint import Checkpoint
@@ -44,6 +45,12 @@ class Log:
         log = cls(signer=Signer.generate(origin, ED25519), origin=origin)
         log.grow(size)
         return log
+
+    @classmethod
+    def of(cls, files: Files) -> Self:
+        """Return the log whose checkpointer has these files, without its entries."""
+        signer = read_keys(files.keys).signers[-1]
+        return cls(signer=signer, origin=signer.name)
 
     @property
     def key(self) -> VerifierKey:

@@ -13,12 +13,12 @@ from werkzeug.test import TestResponse
 
 from api.contract import contract_of
 from tests.audit_trail import run
-from tests.databases import connection_to, copy_of, settings_for
+from tests.databases import connection_to, settings_for
 from tests.exams import Json, active, start
 from tests.logins import log_in, tokens_of
 from tests.personas import PASSWORD, PASSWORD_HASH, Api, Persona
 from tests.process_log import logged
-from tests.scene import Cast, Scene, playing
+from tests.scene import Cast, playing
 from tests.test_permissions import path_of
 from tests.writes import WRITES
 from utils.logger import configure_logging
@@ -33,21 +33,18 @@ INSIDE = re.compile(
 
 
 @pytest.fixture
-def broken_app(
-    scene: Scene, database_server: str, administrator: connection
-) -> Iterator[Flask]:
+def broken_app(played: str) -> Iterator[Flask]:
     """The application, whose role may read nothing but who is calling."""
-    with copy_of(scene.template, administrator, database_server) as copy:
-        with closing(psycopg2.connect(copy)) as sql:
-            sql.autocommit = True
-            run(
-                sql,
-                "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM proctoring_app;"
-                " GRANT SELECT ON users, sessions TO proctoring_app;"
-                " GRANT ALL ON rate_limits TO proctoring_app",
-            )
-        with playing(settings_for(connection_to(copy))) as app:
-            yield app
+    with closing(psycopg2.connect(played)) as sql:
+        sql.autocommit = True
+        run(
+            sql,
+            "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM proctoring_app;"
+            " GRANT SELECT ON users, sessions TO proctoring_app;"
+            " GRANT ALL ON rate_limits TO proctoring_app",
+        )
+    with playing(settings_for(connection_to(played))) as app:
+        yield app
 
 
 def test_no_failure_tells_what_has_failed(broken_app: Flask, cast: Cast) -> None:

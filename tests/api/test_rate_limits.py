@@ -1,19 +1,17 @@
 """Each kind of request has the limit that its setting names (S70)."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
 import pytest
 import time_machine
-from psycopg2.extensions import connection
 from werkzeug.test import TestResponse
 
 from config import Settings
 from middleware.rate_limit import PostgresStorage
-from tests.databases import connection_to, copy_of, settings_for
+from tests.databases import connection_to, settings_for
 from tests.exams import Json
 from tests.personas import PASSWORD, Speaker
 from tests.scene import Scene, playing
@@ -31,12 +29,9 @@ EXPORT_OF_ANOTHER = "/api/users/{user_id}/data-export?reason=a+letter"
 
 
 @pytest.fixture
-def settings(
-    scene: Scene, database_server: str, administrator: connection
-) -> Iterator[Settings]:
+def settings(played: str) -> Settings:
     """Of a copy of the scene, with limits that nobody reaches."""
-    with copy_of(scene.template, administrator, database_server) as copy:
-        yield settings_for(connection_to(copy))
+    return settings_for(connection_to(played))
 
 
 def assert_two_are_let_through(answers: list[TestResponse]) -> None:

@@ -54,7 +54,7 @@ def witness(
     tmp_path: Path, signer: Signer, signed: StoredCheckpoint
 ) -> Iterator[Running]:
     """One that trusts this log's key and has cosigned the checkpoint."""
-    log = Log(signer=signer, leaves=[], origin=signer.verifier.name)
+    log = Log(signer=signer, origin=signer.name)
     with serving(tmp_path / "witness", log) as running:
         running.post(b"old 0\n\n" + signed.note.encode())
         yield running
@@ -316,7 +316,7 @@ def test_a_policy_asks_for_its_quorum_of_one_text(
     signer: Signer,
     signed: StoredCheckpoint,
 ) -> None:
-    log = Log(signer=signer, leaves=[], origin=signer.verifier.name)
+    log = Log(signer=signer, origin=signer.name)
     with ExitStack() as stack:
         board, union = (
             stack.enter_context(

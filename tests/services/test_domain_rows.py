@@ -20,8 +20,7 @@ from models.protected_rows import CATALOGUE
 from services.audit_findings import CheckResult, Verdict, Verification
 from services.audit_verification import verify
 from tests.audit_trail import run, scalar
-from tests.databases import connection_to, copy_of
-from tests.scene import Scene
+from tests.databases import connection_to
 
 DOCUMENT: Final = Path(__file__).resolve().parents[2] / "docs" / "audit-log.md"
 PROTECTED: Final = {table.name: table for table in CATALOGUE}
@@ -117,15 +116,6 @@ ANYTHING: Final = {
 }
 
 Check = Callable[[], Verification]
-
-
-@pytest.fixture
-def played(
-    scene: Scene, database_server: str, administrator: connection
-) -> Iterator[str]:
-    """A copy of the scene, which a test may do anything to."""
-    with copy_of(scene.template, administrator, database_server) as copy:
-        yield copy
 
 
 @pytest.fixture

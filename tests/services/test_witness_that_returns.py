@@ -11,7 +11,7 @@ from psycopg2.extensions import connection
 
 from checkpointer.loop import Loop
 from models.database import Database
-from services.checkpoint_files import Files, read_keys
+from services.checkpoint_files import Files
 from services.checkpointer import Checkpointer, RefusedError
 from services.log_watch import LogWatch
 from services.timestamping import Timestamping
@@ -26,9 +26,7 @@ from utils.signed_note import COSIGNATURE, Signer
 
 @pytest.fixture
 def house(tmp_path: Path, files: Files) -> Iterator[Process]:
-    signer = read_keys(files.keys).signers[0]
-    log = Log(signer=signer, origin=signer.verifier.name)
-    made = Process(home=tmp_path / "house", log=log, port=free_port())
+    made = Process(home=tmp_path / "house", log=Log.of(files), port=free_port())
     made.settle()
     yield made
     made.kill()

@@ -37,8 +37,7 @@ NOWHERE = "http://127.0.0.1:9"
 @pytest.fixture
 def witness(tmp_path: Path, files: Files) -> Iterator[Running]:
     """One that trusts this log's key."""
-    signer = read_keys(files.keys).signers[-1]
-    log = Log(signer=signer, leaves=[], origin=signer.verifier.name)
+    log = Log.of(files)
     with serving(tmp_path / "witness", log) as running:
         yield running
 

@@ -52,11 +52,10 @@ class House:
         with self.sql() as sql:
             self.origin = str(scalar(sql, "SELECT origin FROM audit_head"))
         make_keys(self.files.keys, self.origin)
-        signer = read_keys(self.files.keys).signers[0]
         (home / "witness").mkdir()
         self.process = Process(
             home=home / "witness",
-            log=Log(signer=signer, leaves=[], origin=self.origin),
+            log=Log.of(self.files),
             port=free_port(),
             address=address,
         )

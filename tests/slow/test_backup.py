@@ -135,12 +135,11 @@ def test_a_drill_asks_nobody_who_has_seen_more_by_now(
     append(database, 5)
     newer = sign(database.settings, files)
     assert newer is not None
-    signer = read_keys(files.keys).signers[-1]
-    log = Log(signer=signer, leaves=[], origin=signer.verifier.name)
+    log = Log.of(files)
     with serving(tmp_path / "witness", log) as witness:
         witness.post(b"old 0\n\n" + newer.note.encode())
         service = {
-            "AUDIT_LOG_VKEYS": str(signer.verifier),
+            "AUDIT_LOG_VKEYS": str(log.key),
             "WITNESSES": f"{witness.key}={witness.url}",
             "DB_PASSWORD_FILE": str(tmp_path / "of somebody else"),
             "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "metrics"),

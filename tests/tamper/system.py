@@ -177,10 +177,9 @@ def running(
         with closing(psycopg2.connect(dsn)) as superuser:
             superuser.autocommit = True
             files = files_in(home, superuser)
-        (signer,) = read_keys(files.keys).signers
         process = Process(
             home=home,
-            log=Log(signer=signer, leaves=[], origin=signer.name),
+            log=Log.of(files),
             port=free_port(),
         )
         process.settle()
