@@ -13,7 +13,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from models.attempt import AttemptStatus, ReviewStatus
-from models.transaction import Transaction, as_json
+from models.transaction import Transaction, as_json, columns_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,21 +177,7 @@ LIST_BY_RISK_FOR_PROCTOR: LiteralString = RANKED + FIRST_FOR_PROCTOR + DETAILS
 
 
 def insert(tx: Transaction, new: AiAnalysis) -> None:
-    tx.execute(
-        INSERT,
-        {
-            "id": new.id,
-            "attempt_id": new.attempt_id,
-            "model_version": new.model_version,
-            "is_official": new.is_official,
-            "risk_score": new.risk_score,
-            "risk_level": new.risk_level,
-            "confidence": new.confidence,
-            "result": as_json(new.result),
-            "inputs_hash": new.inputs_hash,
-            "created_at": new.created_at,
-        },
-    )
+    tx.execute(INSERT, columns_of(new) | {"result": as_json(new.result)})
 
 
 def point_at(tx: Transaction, newest: AiAnalysis) -> None:

@@ -4,12 +4,12 @@ Apart from the attempt itself, so that reporting never waits for the row that de
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
 from models.attempt import NETWORK_LEEWAY
-from models.transaction import Transaction
+from models.transaction import Transaction, columns_of
 
 # How long a program may take, once its network is back, to send what it has kept.
 QUEUED_FOR = timedelta(seconds=60)
@@ -192,7 +192,7 @@ def forget_displaced(tx: Transaction, refused: Refused) -> bool:
 
     Returns whether it was one until now.
     """
-    names = asdict(refused) | {"queued_for": QUEUED_FOR}
+    names = columns_of(refused) | {"queued_for": QUEUED_FOR}
     return tx.execute(FORGET_DISPLACED, names) == 1
 
 
@@ -201,7 +201,7 @@ def tell_displaced(tx: Transaction, refused: Refused) -> None:
 
     What it sent before it was displaced may still have been under way.
     """
-    tx.execute(TELL_DISPLACED, asdict(refused) | {"leeway": NETWORK_LEEWAY})
+    tx.execute(TELL_DISPLACED, columns_of(refused) | {"leeway": NETWORK_LEEWAY})
 
 
 def request_analysis(tx: Transaction, attempt_ids: Sequence[UUID]) -> None:

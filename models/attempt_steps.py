@@ -17,7 +17,7 @@ from models.attempt import (
     PlacedQuestion,
 )
 from models.attempt_deadline import OF_ATTEMPT, OF_ATTEMPTS
-from models.transaction import Transaction, as_json
+from models.transaction import Transaction, as_json, columns_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,15 +160,7 @@ def insert(tx: Transaction, new: NewAttempt) -> Attempt | None:
         }
         for placed in new.layout
     ]
-    names = {
-        "id": new.id,
-        "exam_id": new.exam_id,
-        "student_id": new.student_id,
-        "session_id": new.session_id,
-        "max_attempts": new.max_attempts,
-        "layout": as_json(layout),
-        "max_score": new.max_score,
-    }
+    names = columns_of(new) | {"layout": as_json(layout)}
     return tx.one_or_none(Attempt, INSERT_AND_SET_DEADLINE, names)
 
 

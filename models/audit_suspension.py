@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import LiteralString
 
 from models.audit_event import AuditEvent
-from models.transaction import Transaction
+from models.transaction import Transaction, columns_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,20 +99,7 @@ def is_suspended(tx: Transaction) -> bool:
 
 def suspend(tx: Transaction, origin: str, found: Contradiction) -> bool:
     """Stop all writing; False if it was stopped already, or the origin is another."""
-    return bool(
-        tx.scalar(
-            SUSPEND,
-            {
-                "origin": origin,
-                "seen_by": found.seen_by,
-                "note": found.note,
-                "size": found.size,
-                "root": found.root,
-                "log_size": found.log_size,
-                "log_root": found.log_root,
-            },
-        )
-    )
+    return bool(tx.scalar(SUSPEND, columns_of(found) | {"origin": origin}))
 
 
 def get_to_end(tx: Transaction) -> Suspension | None:

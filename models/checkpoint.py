@@ -158,9 +158,9 @@ def list_newest(
     return tx.all(StoredCheckpoint, LIST, {"before": before, "limit": limit})
 
 
-def store(tx: Transaction, *, size: int, root: bytes, note: str) -> bool:
-    """Publish a checkpoint, and return False if one of this size is there already."""
-    return tx.execute(STORE, {"size": size, "root": root, "note": note}) == 1
+def store(tx: Transaction, *, size: int, root: bytes, note: str) -> None:
+    """Publish a checkpoint, unless one of this size is there already."""
+    tx.execute(STORE, {"size": size, "root": root, "note": note})
 
 
 def store_cosigned(
@@ -181,8 +181,3 @@ def get_news(tx: Transaction, *, size: int, urgent: Sequence[str]) -> News | Non
 def is_keeping_up(tx: Transaction, *, within_seconds: int) -> bool:
     """Say whether all entries are signed but such as are not older than that."""
     return bool(tx.scalar(IS_KEEPING_UP, {"seconds": within_seconds}))
-
-
-def flush(tx: Transaction) -> None:
-    """Wait until all that was committed before is on disk."""
-    tx.flush()

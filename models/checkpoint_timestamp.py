@@ -6,9 +6,10 @@ Rows are inserted and read. They were verified before; who distrusts us verifies
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import LiteralString
 
-from models.transaction import Transaction
+from models.transaction import Transaction, columns_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,11 @@ class StoredTimestamp:
     stamped_at: datetime
     is_chain_verified: bool
     received_at: datetime
+
+    @property
+    def note_sha256(self) -> bytes:
+        """What the authority has stamped."""
+        return sha256(self.note.encode()).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,17 +103,7 @@ def get_due(tx: Transaction, tsa_url: str, *, interval_seconds: float) -> Due | 
 
 def insert(tx: Transaction, new: NewTimestamp) -> None:
     """Store a timestamp, unless there is this authority's for the checkpoint."""
-    tx.execute(
-        INSERT,
-        {
-            "size": new.size,
-            "note": new.note,
-            "tsa_url": new.tsa_url,
-            "response": new.response,
-            "stamped_at": new.stamped_at,
-            "is_chain_verified": new.is_chain_verified,
-        },
-    )
+    tx.execute(INSERT, columns_of(new))
 
 
 def get(tx: Transaction, timestamp_id: int) -> StoredTimestamp | None:

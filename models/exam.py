@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from models.transaction import Transaction
+from models.transaction import Transaction, columns_of
 
 
 class ExamStatus(StrEnum):
@@ -229,6 +229,11 @@ def get(tx: Transaction, exam_id: UUID) -> Exam | None:
     return tx.one_or_none(Exam, GET, {"id": exam_id})
 
 
+def get_of_row(tx: Transaction, exam_id: UUID) -> Exam:
+    """Read the exam that a row refers to, which is there as long as the row is."""
+    return tx.one(Exam, GET, {"id": exam_id})
+
+
 def get_for_share(tx: Transaction, exam_id: UUID) -> Exam | None:
     """Read an exam that nobody can change until the end of the transaction."""
     return tx.one_or_none(Exam, GET + FOR_SHARE, {"id": exam_id})
@@ -242,13 +247,13 @@ def get_for_update(tx: Transaction, exam_id: UUID) -> Exam | None:
 def insert(
     tx: Transaction, exam_id: UUID, created_by: UUID, content: ExamContent
 ) -> Exam:
-    row = _params(content) | {"id": exam_id, "created_by": created_by}
+    row = columns_of(content) | {"id": exam_id, "created_by": created_by}
     return tx.one(Exam, INSERT + RETURNING, row)
 
 
 def replace(tx: Transaction, exam_id: UUID, content: ExamContent) -> Exam:
     """Write an exam anew. ConstraintError `exams_frozen` if it may not change so."""
-    return tx.one(Exam, REPLACE + RETURNING, _params(content) | {"id": exam_id})
+    return tx.one(Exam, REPLACE + RETURNING, columns_of(content) | {"id": exam_id})
 
 
 def set_status(tx: Transaction, exam_id: UUID, status: ExamStatus) -> Exam:
@@ -319,19 +324,3 @@ def close_due(tx: Transaction) -> Sequence[Exam]:
     if not ended:
         return []
     return tx.all(Exam, CLOSE + RETURNING, {"ids": [exam.id for exam in ended]})
-
-
-def _params(content: ExamContent) -> dict[str, object]:
-    return {
-        "title": content.title,
-        "description": content.description,
-        "instructions": content.instructions,
-        "duration_minutes": content.duration_minutes,
-        "starts_at": content.starts_at,
-        "ends_at": content.ends_at,
-        "passing_score_percent": content.passing_score_percent,
-        "shuffle_questions": content.shuffle_questions,
-        "shuffle_options": content.shuffle_options,
-        "max_attempts": content.max_attempts,
-        "proctoring": content.proctoring,
-    }

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from models.question_types import QuestionKind
-from models.transaction import Transaction, as_json
+from models.transaction import Transaction, as_json, columns_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,16 +153,7 @@ def insert_many(tx: Transaction, exam_id: UUID, questions: Sequence[Question]) -
 
 def update(tx: Transaction, question: Question) -> bool:
     """Write a question anew, in its place. ConstraintError `exams_frozen`."""
-    row = {
-        "exam_id": question.exam_id,
-        "id": question.id,
-        "kind": question.kind,
-        "text": question.text,
-        "points": question.points,
-        "body": question.body,
-        "answer_key": question.answer_key,
-    }
-    return tx.execute(UPDATE, row) == 1
+    return tx.execute(UPDATE, columns_of(question)) == 1
 
 
 def delete(tx: Transaction, question: Question) -> None:

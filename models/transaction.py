@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, LiteralString, TypeVar
 
 from psycopg2 import extensions, extras
@@ -50,6 +50,12 @@ TAKE_TIME: LiteralString = (
 def as_json(value: object) -> extras.Json:
     """Mark a parameter as one JSON document (a bare list is an SQL array)."""
     return extras.Json(value)
+
+
+# Any, twice: dataclasses have no type in common, and their fields keep theirs.
+def columns_of(row: Any) -> dict[str, Any]:
+    """Return a dataclass as the parameters of a statement. Copies no value."""
+    return {each.name: getattr(row, each.name) for each in fields(row)}
 
 
 # What the current request wants done inside its transaction: claim its idempotency key.

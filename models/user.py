@@ -7,7 +7,7 @@ from typing import LiteralString
 from uuid import UUID
 
 from models.principal import Role
-from models.transaction import Transaction
+from models.transaction import Transaction, columns_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,19 +136,7 @@ REHASH: LiteralString = """
 
 def insert(tx: Transaction, new: NewUser) -> User:
     """Insert a user. A taken address is ConstraintError users_email_canonical_key."""
-    return tx.one(
-        User,
-        INSERT,
-        {
-            "id": new.id,
-            "email": new.email,
-            "email_canonical": new.email_canonical,
-            "full_name": new.full_name,
-            "role": new.role,
-            "password_hash": new.password_hash,
-            "must_change_password": new.must_change_password,
-        },
-    )
+    return tx.one(User, INSERT, columns_of(new))
 
 
 def get(tx: Transaction, user_id: UUID) -> User | None:

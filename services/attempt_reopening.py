@@ -53,9 +53,7 @@ def reopen(
         raise AttemptStepError("reopen", ended, admin.role)
     if attempt_activity.is_evidence_erased(tx, ended.id):
         raise EvidenceErasedError(ended.id)
-    its_exam = exam.get(tx, ended.exam_id)
-    if its_exam is None:
-        raise LookupError("an attempt without its exam")
+    its_exam = exam.get_of_row(tx, ended.exam_id)
     if its_exam.status is ExamStatus.ARCHIVED:
         raise ExamNotOpenError(its_exam, ended.read_at)
     if attempt.get_running_for_update(tx, ended.student_id) is not None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 from uuid import UUID, uuid4
 
 from models import exam, question
@@ -13,7 +13,7 @@ from models.exam import NEXT_STATUSES, OPEN_STATUSES, Exam, ExamContent
 from models.question import Question
 from models.question_storage import QuestionView, from_storage, to_storage
 from models.question_types import NewQuestion, QuestionKind
-from models.transaction import Transaction
+from models.transaction import Transaction, columns_of
 from services import errors
 from services.access import ExamNotFoundError
 from services.grading import CENT
@@ -125,10 +125,7 @@ def changes(before: ExamContent, after: ExamContent) -> dict[str, dict[str, obje
 
 
 def detail(tx: Transaction, found: Exam, *, with_questions: bool = True) -> ExamDetail:
-    # Any: the columns of the row, which keep their types.
-    columns: dict[str, Any] = {
-        field.name: getattr(found, field.name) for field in fields(Exam)
-    }
+    columns = columns_of(found)
     if not with_questions:
         extent = question.extent(tx, found.id)
         return ExamDetail(

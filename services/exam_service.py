@@ -121,18 +121,13 @@ class ExamService:
         copy_id = uuid7()
         room = MAX_TITLE_LENGTH - len(COPY_SUFFIX)
         content = replace(
-            _content(original),
+            original,
             title=original.title[:room] + COPY_SUFFIX,
             starts_at=None,
             ends_at=None,
         )
         questions = [
-            replace(
-                one,
-                id=uuid7(),
-                exam_id=copy_id,
-                answer_key=salted(one.answer_key),
-            )
+            replace(one, id=uuid7(), exam_id=copy_id, answer_key=salted(one.answer_key))
             for one in asked
         ]
         return self._insert(copy_id, content, questions, admin, original=exam_id)
@@ -300,22 +295,6 @@ class ExamService:
                 },
             )
             return detail(tx, made)
-
-
-def _content(found: Exam) -> ExamContent:
-    return ExamContent(
-        title=found.title,
-        description=found.description,
-        instructions=found.instructions,
-        duration_minutes=found.duration_minutes,
-        starts_at=found.starts_at,
-        ends_at=found.ends_at,
-        passing_score_percent=found.passing_score_percent,
-        shuffle_questions=found.shuffle_questions,
-        shuffle_options=found.shuffle_options,
-        max_attempts=found.max_attempts,
-        proctoring=found.proctoring,
-    )
 
 
 def _check_window(before: Exam, content: ExamContent, now: datetime) -> None:

@@ -69,9 +69,7 @@ class GradeService:
             before = lock_attempt(tx, staff, attempt_id)
             if before.status not in GRADABLE:
                 raise AttemptStepError("grade", before, staff.role)
-            its_exam = exam.get(tx, before.exam_id)
-            if its_exam is None:
-                raise LookupError("an attempt without its exam")
+            its_exam = exam.get_of_row(tx, before.exam_id)
             given = {
                 each.question_id: each
                 for each in answer.list_by_attempts(tx, [attempt_id])

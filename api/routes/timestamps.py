@@ -16,8 +16,8 @@ from api.contract import (
 )
 from api.paging import PageQuery
 from api.schemas.timestamps import TimestampResponse
+from models.checkpoint_timestamp import StoredTimestamp
 from models.page import Page
-from services.timestamp_service import ShownTimestamp
 
 bp = Blueprint("timestamps", __name__, url_prefix="/api/blockchain/timestamps")
 
@@ -31,7 +31,7 @@ FOR_EVER: Final = "public, max-age=31536000, immutable"
 @returns(PageResponse[TimestampResponse])
 @public
 @queries(PageQuery)
-def list_timestamps(query: PageQuery) -> Page[ShownTimestamp]:
+def list_timestamps(query: PageQuery) -> Page[StoredTimestamp]:
     """List the timestamps of checkpoints, the newest first."""
     return services().timestamps.list_timestamps(
         before=query.after_number(), limit=query.limit
