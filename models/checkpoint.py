@@ -181,3 +181,8 @@ def get_news(tx: Transaction, *, size: int, urgent: Sequence[str]) -> News | Non
 def is_keeping_up(tx: Transaction, *, within_seconds: int) -> bool:
     """Say whether all entries are signed but such as are not older than that."""
     return bool(tx.scalar(IS_KEEPING_UP, {"seconds": within_seconds}))
+
+
+def flush(tx: Transaction) -> None:
+    """Wait until all that was committed before is on disk. Tests kill it here."""
+    tx.flush()

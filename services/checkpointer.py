@@ -291,7 +291,7 @@ class Checkpointer:
         """Read on to before `until`, and store the tiles on the way."""
         with self._database.bookkeeping() as tx:
             # All that `news` tells of was committed, and now it is also on disk.
-            tx.flush()
+            checkpoint.flush(tx)
         try:
             with snapshot(self._database.settings) as log:
                 return grow(
