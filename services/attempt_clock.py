@@ -42,12 +42,10 @@ def record_moved(
     for one in after:
         if one.deadline_at == before[one.id]:
             continue
-        audit.append(
+        audit.append_of_attempt(
             tx,
             AuditEvent.ATTEMPT_DEADLINE_MOVED,
-            "attempt",
             one.id,
             actor=admin.id,
-            attempt_id=one.id,
             payload=moved(before[one.id], one),
         )

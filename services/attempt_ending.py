@@ -117,13 +117,11 @@ def void(
     before = {one.id: one for one in attempts}
     voided = attempt_steps.void(tx, list(before), ended_by, reason)
     for one in voided:
-        audit.append(
+        audit.append_of_attempt(
             tx,
             AuditEvent.ATTEMPT_VOIDED,
-            "attempt",
             one.id,
             actor=actor,
-            attempt_id=one.id,
             payload={
                 "previous_status": before[one.id].status,
                 "previous_score": before[one.id].score,
@@ -202,13 +200,11 @@ def _record(
         event_type = AuditEvent.ATTEMPT_SUBMITTED
     else:
         event_type = AuditEvent.ATTEMPT_ENDED
-    audit.append(
+    audit.append_of_attempt(
         tx,
         event_type,
-        "attempt",
         ended.id,
         actor=actor,
-        attempt_id=ended.id,
         payload={
             "status": ended.status,
             "ended_by": ended.ended_by,

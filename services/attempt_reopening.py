@@ -64,13 +64,11 @@ def reopen(
     answer.clear_marks(tx, ended.id)
     record_server_event(tx, ended.id, "session.resumed", {"reason": reason})
     attempt_activity.request_analysis(tx, [ended.id])
-    audit.append(
+    audit.append_of_attempt(
         tx,
         AuditEvent.ATTEMPT_REOPENED,
-        "attempt",
         ended.id,
         actor=admin.id,
-        attempt_id=ended.id,
         payload={
             "reason": reason,
             "extra_seconds": extra_seconds,

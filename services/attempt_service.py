@@ -327,13 +327,11 @@ def _record_save(
     newer: Sequence[SavedVersion],
 ) -> None:
     saved_ids = {each.question_id for each in newer}
-    audit.append(
+    audit.append_of_attempt(
         tx,
         AuditEvent.ATTEMPT_ANSWERS_SAVED,
-        "attempt",
         held.id,
         actor=held.student_id,
-        attempt_id=held.id,
         payload={
             "answers": [each for each in answers if each.question_id in saved_ids],
         },

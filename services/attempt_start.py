@@ -159,13 +159,11 @@ def _begin(
         return None
     attempt_activity.insert(tx, attempt_id)
     record_server_event(tx, attempt_id, "session.started", {})
-    audit.append(
+    audit.append_of_attempt(
         tx,
         AuditEvent.ATTEMPT_STARTED,
-        "attempt",
         attempt_id,
         actor=student.id,
-        attempt_id=attempt_id,
         payload={
             "exam_id": its_exam.id,
             "exam_version": its_exam.version,
@@ -232,15 +230,13 @@ def _go_on(
     if holder is not None:
         now_at = session.get_address(tx, student.session_id)
         note_if_moved(tx, running.id, holder.ip_address, now_at)
-    audit.append(
+    audit.append_of_attempt(
         tx,
         AuditEvent.ATTEMPT_RESUMED
         if how is HandOver.RESUMED
         else AuditEvent.ATTEMPT_TAKEN_OVER,
-        "attempt",
         running.id,
         actor=student.id,
-        attempt_id=running.id,
         payload={
             "from_session_id": running.held_by_session,
             "to_session_id": student.session_id,

@@ -53,6 +53,26 @@ def append(
     )
 
 
+def append_of_attempt(
+    tx: Transaction,
+    event_type: AuditEvent,
+    attempt_id: UUID,
+    *,
+    actor: UUID | Literal[Actor.SYSTEM],
+    payload: object,
+) -> PendingEntry:
+    """Do the same with an entry whose entity is the attempt that it belongs to."""
+    return append(
+        tx,
+        event_type,
+        "attempt",
+        attempt_id,
+        actor=actor,
+        attempt_id=attempt_id,
+        payload=payload,
+    )
+
+
 def _actor_id(actor: UUID | Literal[Actor.SYSTEM] | None) -> str | None:
     if actor is None:
         return None

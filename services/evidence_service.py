@@ -220,13 +220,11 @@ def _record(
     A bundle from which some of these are missing is found by the number.
     """
     extent = _measured(tx, attempt_id, bounds)
-    return audit.append(
+    return audit.append_of_attempt(
         tx,
         AuditEvent.EVIDENCE_EXPORTED,
-        "attempt",
         attempt_id,
         actor=audit.SYSTEM if staff is None else staff.id,
-        attempt_id=attempt_id,
         payload={
             "format": FORMAT,
             "reason": reason,

@@ -207,13 +207,11 @@ def _extend(
         },
     )
     for one in after:
-        audit.append(
+        audit.append_of_attempt(
             tx,
             AuditEvent.ATTEMPT_EXTENDED,
-            "attempt",
             one.id,
             actor=admin.id,
-            attempt_id=one.id,
             payload={
                 "reason": incident.reason,
                 "incident": incident.name,

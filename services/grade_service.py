@@ -153,13 +153,11 @@ def _record(
     grades: Sequence[HandMark],
     given: dict[UUID, Answer],
 ) -> None:
-    audit.append(
+    audit.append_of_attempt(
         tx,
         AuditEvent.ATTEMPT_GRADED,
-        "attempt",
         after.id,
         actor=staff.id,
-        attempt_id=after.id,
         payload={
             "grades": [
                 {

@@ -207,13 +207,11 @@ def _record(
     after: Attempt,
     reason: str,
 ) -> None:
-    audit.append(
+    audit.append_of_attempt(
         tx,
         event_type,
-        "attempt",
         after.id,
         actor=staff.id,
-        attempt_id=after.id,
         payload={
             "reason": reason,
             "status": {"from": before.status, "to": after.status},

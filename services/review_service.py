@@ -63,13 +63,11 @@ class ReviewService:
             if not is_same_step and review.status not in allowed_steps(before):
                 raise ReviewStepError(before, review)
             after = attempt_review.set_review(tx, before.id, review, staff.id)
-            audit.append(
+            audit.append_of_attempt(
                 tx,
                 AuditEvent.ATTEMPT_REVIEWED,
-                "attempt",
                 after.id,
                 actor=staff.id,
-                attempt_id=after.id,
                 payload={
                     "previous_status": before.review_status,
                     "status": after.review_status,
