@@ -234,9 +234,9 @@ def list_by_risk(
     *,
     min_risk: Decimal,
     limit: int,
-    exam_id: UUID | None = None,
-    proctor_id: UUID | None = None,
-    below: tuple[Decimal, UUID] | None = None,
+    exam_id: UUID | None,
+    proctor_id: UUID | None,
+    below: tuple[Decimal, UUID] | None,
 ) -> Sequence[RankedAttempt]:
     """Read attempts by risk, the highest first; for a proctor, those of his exams."""
     names = {

@@ -17,7 +17,7 @@ from models.transaction import Transaction, columns_of
 from services import errors
 from services.access import ExamNotFoundError
 from services.grading import CENT
-from services.versions import ANY_VERSION, ExpectedVersions
+from services.versions import ExpectedVersions
 from utils.blockchain_hasher import canonical_json
 from utils.uuid7 import uuid7
 
@@ -80,9 +80,7 @@ class Fingerprint:
     sha256: str
 
 
-def lock_exam(
-    tx: Transaction, exam_id: UUID, expected: ExpectedVersions = ANY_VERSION
-) -> Exam:
+def lock_exam(tx: Transaction, exam_id: UUID, expected: ExpectedVersions) -> Exam:
     """Lock an exam for change. Raises ExamNotFoundError and VersionMismatchError."""
     found = exam.get_for_update(tx, exam_id)
     if found is None:
