@@ -5,7 +5,6 @@ from uuid import UUID
 from models import session, user
 from models.audit_event import AuditEvent
 from models.database import Database
-from models.database_errors import ConstraintError
 from models.page import Page, paged
 from models.principal import Principal, Role
 from models.session import EndedReason, Session
@@ -15,6 +14,7 @@ from models.wire import canonical_email
 from services import audit, errors
 from services.account_fields import NewAccount, PasswordChange, Registration
 from services.audit import Actor
+from services.errors import in_our_words
 from services.passwords import (
     PasswordHasher,
     PasswordRefusedError,
@@ -194,16 +194,14 @@ def insert_account(
     database: Database, account: NewUser, event: AuditEvent, *, actor: UUID | Actor
 ) -> User:
     """Insert an account with its entry. Raises EmailTakenError."""
-    try:
-        with database.transaction() as tx:
-            made = user.insert(tx, account)
-            audit.append(
-                tx, event, "user", made.id, actor=actor, payload=account_facts(made)
-            )
-    except ConstraintError as error:
-        if error.constraint == "users_email_canonical_key":
-            raise EmailTakenError from error
-        raise
+    with (
+        in_our_words({"users_email_canonical_key": EmailTakenError}),
+        database.transaction() as tx,
+    ):
+        made = user.insert(tx, account)
+        audit.append(
+            tx, event, "user", made.id, actor=actor, payload=account_facts(made)
+        )
     return made
 
 

@@ -1,10 +1,11 @@
 """What the risk model says of an attempt: computed, kept and read."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Literal
 from uuid import UUID
 
@@ -12,7 +13,6 @@ from models import ai_analysis
 from models.ai_analysis import RankedAttempt
 from models.audit_event import AuditEvent
 from models.database import Database
-from models.database_errors import ConstraintError
 from models.page import Page, paged
 from models.principal import Principal, Role
 from models.transaction import Transaction
@@ -22,6 +22,7 @@ from services.analysis_cohort import Prepared, prepare_anew
 from services.analysis_record import RecordedAnalysis, StoredFactor
 from services.attempt_access import require_attempt
 from services.attempt_errors import EvidenceErasedError
+from services.errors import in_our_words
 from services.proctoring_policy import ProctoringPolicy
 from services.risk import MODEL_VERSION, UnknownModelVersionError, analyse
 
@@ -182,18 +183,10 @@ def judge(
     return analysis_record.from_model(made, created_at=prepared.now, trial=trial)
 
 
-@contextmanager
-def unless_erased(attempt_id: UUID) -> Iterator[None]:
-    """Say in our words what the database refuses, around the transaction.
-
-    Raises EvidenceErasedError.
-    """
-    try:
-        yield
-    except ConstraintError as error:
-        if error.constraint == "ai_analyses_evidence_erased":
-            raise EvidenceErasedError(attempt_id) from error
-        raise
+def unless_erased(attempt_id: UUID) -> AbstractContextManager[None]:
+    """Stands around the transaction. Raises EvidenceErasedError."""
+    refusal = partial(EvidenceErasedError, attempt_id)
+    return in_our_words({"ai_analyses_evidence_erased": refusal})
 
 
 def store(

@@ -12,7 +12,6 @@ from models.assignment import ListedAssignment
 from models.attempt import Attempt
 from models.audit_event import AuditEvent
 from models.database import Database
-from models.database_errors import ConstraintError
 from models.exam_proctor import ExamProctor
 from models.page import Page, paged
 from models.principal import Principal, Role
@@ -23,16 +22,11 @@ from services.access import require_exam
 from services.attempt_clock import record_moved
 from services.attempt_errors import OwnAttemptError
 from services.candidates import Emails, Ids, resolve
+from services.errors import in_our_words
 from services.exam_editing import granted, require_open, share_exam
 
-ExtraTimeMinutes = Annotated[
-    Integer,
-    Field(ge=0, le=1440),
-]
-TimeMultiplier = Annotated[
-    Number,
-    Field(ge=1, le=5, decimal_places=2),
-]
+ExtraTimeMinutes = Annotated[Integer, Field(ge=0, le=1440)]
+TimeMultiplier = Annotated[Number, Field(ge=1, le=5, decimal_places=2)]
 
 
 def _somebody(field: str) -> ConfigDict:
@@ -238,24 +232,22 @@ class AssignmentService:
     def unassign_student(
         self, admin: Principal, exam_id: UUID, student_id: UUID
     ) -> None:
-        try:
-            with self._database.transaction() as tx:
-                share_exam(tx, exam_id)
-                removed = assignment.delete(tx, exam_id, student_id)
-                if removed is None:
-                    raise AssignmentNotFoundError(student_id)
-                audit.append(
-                    tx,
-                    AuditEvent.EXAM_UNASSIGNED,
-                    "exam",
-                    exam_id,
-                    actor=admin.id,
-                    payload=granted(removed),
-                )
-        except ConstraintError as error:
-            if error.constraint != "attempts_assignment_fkey":
-                raise
-            raise StudentHasAttemptError from error
+        with (
+            in_our_words({"attempts_assignment_fkey": StudentHasAttemptError}),
+            self._database.transaction() as tx,
+        ):
+            share_exam(tx, exam_id)
+            removed = assignment.delete(tx, exam_id, student_id)
+            if removed is None:
+                raise AssignmentNotFoundError(student_id)
+            audit.append(
+                tx,
+                AuditEvent.EXAM_UNASSIGNED,
+                "exam",
+                exam_id,
+                actor=admin.id,
+                payload=granted(removed),
+            )
 
     def assign_proctors(
         self, new: NewProctors, admin: Principal, exam_id: UUID

@@ -1,5 +1,6 @@
 """How an attempt that was ended goes on: its clock stood still in between."""
 
+from typing import Final
 from uuid import UUID
 
 from models import (
@@ -28,6 +29,9 @@ from services.attempt_errors import (
 )
 from services.exam_editing import share_exam
 from services.server_events import record_server_event
+
+# What the database refuses: the student has begun another one at the same moment.
+NO_REOPENING: Final = {"attempts_one_running_key": StudentSitsAnotherError}
 
 
 def lock_for_reopening(tx: Transaction, admin: Principal, attempt_id: UUID) -> Attempt:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import sha256
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -17,7 +17,6 @@ from models.attempt import NETWORK_LEEWAY, Attempt, AttemptStatus, EndedBy
 from models.attempt_activity import Refused
 from models.audit_event import AuditEvent
 from models.database import Database
-from models.database_errors import ConstraintError
 from models.page import Page, paged
 from models.principal import Principal
 from models.question import OpenQuestion
@@ -40,6 +39,7 @@ from services.attempt_errors import (
     NoReceiptError,
 )
 from services.attempt_start import Started
+from services.errors import in_our_words
 from services.event_intake import CONCURRENT_CODE
 from services.exam_session_security import require_hold
 from services.open_questions import OpenQuestions
@@ -77,6 +77,12 @@ class Receipt:
     audit_seq: int
 
 
+NO_START: Final = {
+    "attempts_student_active": InvalidTokenError,
+    "attempts_deadline_check": ExamClosedMeanwhileError,
+}
+
+
 class AttemptService:
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -90,17 +96,10 @@ class AttemptService:
         Raises what `attempt_start.start` raises, and InvalidTokenError if the account
         has been erased or disabled meanwhile.
         """
-        try:
-            with self._database.transaction() as tx:
-                return attempt_start.start(
-                    tx, student, exam_id, self._questions, take_over=take_over
-                )
-        except ConstraintError as error:
-            if error.constraint == "attempts_student_active":
-                raise InvalidTokenError from error
-            if error.constraint != "attempts_deadline_check":
-                raise
-            raise ExamClosedMeanwhileError from error
+        with in_our_words(NO_START), self._database.transaction() as tx:
+            return attempt_start.start(
+                tx, student, exam_id, self._questions, take_over=take_over
+            )
 
     def read_attempt(self, student: Principal, attempt_id: UUID) -> Paper:
         """Return what the student needs in order to go on where he was.

@@ -1,7 +1,6 @@
 """What every erasure has in common: a person's, and one because the time is over."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Final
@@ -9,7 +8,6 @@ from typing import Annotated, Final
 from pydantic import BaseModel, Field
 
 from models import erasure, idempotency_key
-from models.database_errors import ConstraintError
 from models.erasure import Counts, DataClass, RecordedErasure, Target
 from models.transaction import Transaction
 from services.erasure_errors import LegalHoldError, RowsDeviateError, UngradedError
@@ -17,6 +15,12 @@ from utils.blockchain_hasher import canonical_json
 
 # So many ranges fit into the payload of an entry twice, whatever the numbers.
 RANGES_AT_ONCE: Final = 15_000
+# What the database refuses.
+REFUSALS: Final = {
+    "erasure_held": LegalHoldError,
+    "erasure_ungraded": UngradedError,
+    "erasure_rows_deviate": RowsDeviateError,
+}
 USER: Final = "user"
 RETENTION: Final = "retention"
 
@@ -61,7 +65,7 @@ class Erasure:
 
 
 def erase(tx: Transaction, target: Target, planned: Erasure, *, actor_id: str) -> None:
-    """Do what is planned, and commit. What is refused `refused` translates."""
+    """Do what is planned, and commit, inside of `in_our_words(REFUSALS)`."""
     if DataClass.ACCOUNT in target.classes:
         # The database forgets what names him; this may name no more than his attempts.
         idempotency_key.forget(tx, target.attempt_ids)
@@ -76,24 +80,6 @@ def erase(tx: Transaction, target: Target, planned: Erasure, *, actor_id: str) -
             for each in _parts(planned.facts)
         ],
     )
-
-
-@contextmanager
-def refused() -> Iterator[None]:
-    """Say in our words what the database refuses, around the transaction.
-
-    Raises LegalHoldError, UngradedError and RowsDeviateError.
-    """
-    try:
-        yield
-    except ConstraintError as error:
-        if error.constraint == "erasure_held":
-            raise LegalHoldError from error
-        if error.constraint == "erasure_ungraded":
-            raise UngradedError from error
-        if error.constraint == "erasure_rows_deviate":
-            raise RowsDeviateError from error
-        raise
 
 
 def counted(classes: Sequence[DataClass], counts: Counts) -> Mapping[str, int]:

@@ -15,15 +15,16 @@ from models.wire import Line, Text, WireModel
 from services.audit import SYSTEM_ACTOR_ID
 from services.erased_entries import ranges_of
 from services.erasing import (
+    REFUSALS,
     USER,
     Erasure,
     ErasureFacts,
     counted,
     erase,
     from_records,
-    refused,
 )
 from services.erasure_errors import ReasonNamesPersonError, refuse_if_obstructed
+from services.errors import in_our_words
 from services.mentions import is_mentioned, mention_pattern
 from services.user_service import LastAdminError, UserNotFoundError
 
@@ -77,7 +78,7 @@ class ErasureService:
         return self._erase(SYSTEM_ACTOR_ID, user_id, wanted)
 
     def _erase(self, actor_id: str, user_id: UUID, wanted: NewErasure) -> Erasure:
-        with refused(), self._database.transaction() as tx:
+        with in_our_words(REFUSALS), self._database.transaction() as tx:
             done = erase_person(tx, user_id, wanted, actor_id=actor_id)
         return done or self.get_erasure(user_id)
 

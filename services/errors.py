@@ -5,8 +5,11 @@ written for the person who made the request. No HTTP number stands here: api/pro
 maps the kinds to them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import ClassVar
+
+from models.database_errors import ConstraintError
 
 
 class DomainError(Exception):
@@ -76,3 +79,18 @@ class LimitError(DomainError):
 
 class BusyError(LimitError):
     """The server has no room at this moment."""
+
+
+@contextmanager
+def in_our_words(refusals: Mapping[str, Callable[[], DomainError]]) -> Iterator[None]:
+    """Raise what stands for the constraint by which the database refuses.
+
+    Stands around the transaction: some of them speak at its commit.
+    """
+    try:
+        yield
+    except ConstraintError as error:
+        refusal = refusals.get(error.constraint)
+        if refusal is None:
+            raise
+        raise refusal() from error

@@ -17,7 +17,6 @@ from models import attempt, attempt_steps, exam, proctoring
 from models.attempt import Attempt, EndedBy
 from models.audit_event import AuditEvent
 from models.database import Database
-from models.database_errors import ConstraintError
 from models.principal import Principal
 from models.transaction import Transaction
 from services import attempt_ending, audit, errors
@@ -32,8 +31,9 @@ from services.attempt_errors import (
     OwnAttemptError,
     StudentSitsAnotherError,
 )
-from services.attempt_reopening import lock_for_reopening, reopen
+from services.attempt_reopening import NO_REOPENING, lock_for_reopening, reopen
 from services.deadlines import end_overdue_of_exam
+from services.errors import in_our_words
 from services.exam_editing import share_exam
 from services.server_events import record_server_event, record_server_events
 
@@ -123,7 +123,7 @@ class ExtraTime:
         self, incident: Incident, admin: Principal, attempt_id: UUID
     ) -> Outcome:
         try:
-            with self._database.transaction() as tx:
+            with in_our_words(NO_REOPENING), self._database.transaction() as tx:
                 ended = lock_for_reopening(tx, admin, attempt_id)
                 if ended.ended_by is not EndedBy.DEADLINE:
                     # Somebody else has done something about it just now.
@@ -145,10 +145,6 @@ class ExtraTime:
             StudentSitsAnotherError,
         ):
             # One that can not go on does not keep the others from it.
-            return "not_reopened"
-        except ConstraintError as error:
-            if error.constraint != "attempts_one_running_key":
-                raise
             return "not_reopened"
         return "reopened"
 

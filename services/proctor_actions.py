@@ -11,7 +11,6 @@ from models.attempt import Attempt, AttemptStatus, EndedBy
 from models.attempt_board import WatchedAttempt
 from models.audit_event import AuditEvent
 from models.database import Database
-from models.database_errors import ConstraintError
 from models.page import Page, paged
 from models.principal import Principal, Role
 from models.transaction import Transaction
@@ -24,10 +23,10 @@ from services.attempt_errors import (
     AttemptNotFoundError,
     AttemptStepError,
     ExtensionTooLongError,
-    StudentSitsAnotherError,
     allowed_actions,
 )
-from services.attempt_reopening import lock_for_reopening, reopen
+from services.attempt_reopening import NO_REOPENING, lock_for_reopening, reopen
+from services.errors import in_our_words
 from services.server_events import record_server_event
 
 
@@ -156,17 +155,12 @@ class ProctorActions:
 
         Raises ExtensionTooLongError, and what `attempt_reopening.reopen` raises.
         """
-        try:
-            with self._database.transaction() as tx:
-                before = lock_for_reopening(tx, admin, attempt_id)
-                if before.extended_seconds + extra_seconds > MAX_EXTENDED_SECONDS:
-                    raise ExtensionTooLongError("extra_seconds")
-                reopen(tx, admin, before, reason, extra_seconds)
-                return _reread(tx, admin, attempt_id)
-        except ConstraintError as error:
-            if error.constraint != "attempts_one_running_key":
-                raise
-            raise StudentSitsAnotherError from error
+        with in_our_words(NO_REOPENING), self._database.transaction() as tx:
+            before = lock_for_reopening(tx, admin, attempt_id)
+            if before.extended_seconds + extra_seconds > MAX_EXTENDED_SECONDS:
+                raise ExtensionTooLongError("extra_seconds")
+            reopen(tx, admin, before, reason, extra_seconds)
+            return _reread(tx, admin, attempt_id)
 
     def void_attempt(
         self, admin: Principal, attempt_id: UUID, reason: str

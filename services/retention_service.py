@@ -18,14 +18,15 @@ from models.wire import Integer, WireModel
 from services import audit
 from services.erased_entries import ranges_of
 from services.erasing import (
+    REFUSALS,
     RETENTION,
     Erasure,
     ErasureFacts,
     counted,
     erase,
-    refused,
 )
 from services.erasure_service import NewErasure, erase_person
+from services.errors import in_our_words
 
 # So much is erased in one transaction: its rows are locked for a second or so, and for
 # a moment at the end all writers wait.
@@ -142,7 +143,7 @@ class RetentionService:
         return sum(map(self._step, RetentionClass))
 
     def _step(self, data_class: RetentionClass) -> bool:
-        with refused(), self._database.transaction() as tx:
+        with in_our_words(REFUSALS), self._database.transaction() as tx:
             erasure.take_time(tx)
             rule = retention.try_lock_due(tx, data_class)
             if rule is None or rule.days is None:
