@@ -46,12 +46,14 @@ class PageQuery(WireModel):
             raise InvalidCursorError from error
 
     def after_id(self) -> UUID | None:
+        """Decode the cursor of a list that is ordered by ids."""
         key = self.after(BY_ID)
         return None if key is None else key[0]
 
-    def after_number(self) -> int | None:
+    def after_number(self, start: int) -> int:
+        """Do the same of a list by numbers, which begins at `start`."""
         key = self.after(BY_NUMBER)
-        return None if key is None else key[0]
+        return start if key is None else key[0]
 
 
 class PageResponse(BaseModel, Generic[Item], from_attributes=True):

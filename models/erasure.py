@@ -201,7 +201,7 @@ LIST_PAGE: LiteralString = """
     SELECT seq, recorded_at, entity_type, entity_id, actor_id, payload
       FROM audit_log
      WHERE event_type = 'data.erased'
-       AND (%(before)s::bigint IS NULL OR seq < %(before)s::bigint)
+       AND seq < %(before)s
      ORDER BY seq DESC LIMIT %(limit)s
 """
 
@@ -293,8 +293,6 @@ def list_of_user(tx: Transaction, user_id: UUID) -> Sequence[RecordedErasure]:
     return tx.all(RecordedErasure, LIST_OF_USER, {"user_id": user_id})
 
 
-def list_page(
-    tx: Transaction, *, before: int | None, limit: int
-) -> Sequence[RecordedErasure]:
+def list_page(tx: Transaction, *, before: int, limit: int) -> Sequence[RecordedErasure]:
     """Read what was erased, the newest first."""
     return tx.all(RecordedErasure, LIST_PAGE, {"before": before, "limit": limit})

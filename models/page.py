@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 Row = TypeVar("Row")
-# Above every number of a row, for a list that begins with the newest.
+# Below and above every number of a row, for lists that begin with the oldest or newest.
+FROM_THE_OLDEST: Final = -1
 FROM_THE_NEWEST: Final = 2**63 - 1
 
 

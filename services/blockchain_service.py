@@ -12,7 +12,7 @@ from models.audit_event import AuditEvent
 from models.audit_suspension import Suspension
 from models.blockchain_log import AuditEntry, EventCount, Head
 from models.database import Database
-from models.page import Page, paged
+from models.page import FROM_THE_OLDEST, Page, paged
 from models.principal import Principal, Role
 from models.transaction import Transaction
 from services import audit, errors
@@ -29,7 +29,6 @@ from services.epochs import BrokenEpochsError, Epoch, read_epochs
 VERIFY_TIMEOUT_SECONDS: Final = 60.0
 EXPORT_PAGE: Final = 1000
 ORIGIN: Final = "proctoring/audit"
-BEFORE_GENESIS: Final = -1
 
 
 class AuditTrailNotFoundError(errors.NotFoundError):
@@ -199,7 +198,7 @@ class BlockchainService:
         entity_type: str,
         entity_id: str,
         *,
-        after: int | None,
+        after: int,
         limit: int,
     ) -> Page[AuditEntry]:
         """Return what happened to one thing, the oldest first.
@@ -213,13 +212,13 @@ class BlockchainService:
                 tx,
                 entity_type,
                 entity_id,
-                after=BEFORE_GENESIS if after is None else after,
+                after=after,
                 limit=limit + 1,
             )
         return paged(rows, limit, _key)
 
     def list_attempt_trail(
-        self, reader: Principal, attempt_id: UUID, *, after: int | None, limit: int
+        self, reader: Principal, attempt_id: UUID, *, after: int, limit: int
     ) -> Page[AuditEntry]:
         """Return everything that was recorded of an attempt, the oldest first.
 
@@ -230,13 +229,13 @@ class BlockchainService:
             rows = blockchain_log.list_by_attempt(
                 tx,
                 attempt_id,
-                after=BEFORE_GENESIS if after is None else after,
+                after=after,
                 limit=limit + 1,
             )
         return paged(rows, limit, _key)
 
     def list_events(
-        self, reader: Principal, event_type: str, *, after: int | None, limit: int
+        self, reader: Principal, event_type: str, *, after: int, limit: int
     ) -> Page[AuditEntry]:
         """Return the entries of one type; a proctor's own exams only.
 
@@ -244,7 +243,6 @@ class BlockchainService:
         """
         if event_type not in set(AuditEvent):
             raise EventTypeUnknownError(event_type)
-        after = BEFORE_GENESIS if after is None else after
         with self._database.read() as tx:
             if reader.role is Role.ADMIN:
                 rows = blockchain_log.list_by_event_type(
@@ -271,7 +269,7 @@ class BlockchainService:
                 payload={"reason": reason},
             )
         last = entry.seq
-        after = BEFORE_GENESIS
+        after = FROM_THE_OLDEST
         while after < last:
             with self._database.read() as tx:
                 rows = blockchain_log.list_all(

@@ -90,7 +90,7 @@ class ErasureService:
             raise UserNotFoundError(user_id)
         return from_records(found)
 
-    def list_erasures(self, *, before: int | None, limit: int) -> Page[Erasure]:
+    def list_erasures(self, *, before: int, limit: int) -> Page[Erasure]:
         """Return what was erased, the newest first: people, and by retention."""
         with self._database.read() as tx:
             rows = erasure.list_page(tx, before=before, limit=limit + 1)

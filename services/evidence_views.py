@@ -9,7 +9,7 @@ from models import attempt, evidence_view
 from models.audit_event import AuditEvent
 from models.database import Database
 from models.evidence_view import Subject, SubjectType, View
-from models.page import FROM_THE_NEWEST, Page, paged
+from models.page import Page, paged
 from models.principal import Principal, Role
 from services import audit
 from services.attempt_access import require_attempt
@@ -97,7 +97,7 @@ class EvidenceViews:
                 )
 
     def list_views(
-        self, reader: Principal, attempt_id: UUID, *, before: int | None, limit: int
+        self, reader: Principal, attempt_id: UUID, *, before: int, limit: int
     ) -> Page[ShownView]:
         """Return who looked at an attempt, the newest first.
 
@@ -111,10 +111,7 @@ class EvidenceViews:
             else:
                 found = require_attempt(tx, reader, attempt_id)
             rows = evidence_view.list_of_attempt(
-                tx,
-                attempt_id,
-                before=FROM_THE_NEWEST if before is None else before,
-                limit=limit + 1,
+                tx, attempt_id, before=before, limit=limit + 1
             )
         shown = [self._shown(row, reader, found.student_id) for row in rows]
         return paged(shown, limit, lambda each: (each.seq,))

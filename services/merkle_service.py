@@ -14,7 +14,7 @@ from typing import Self, TypeVar
 from models import blockchain_log, checkpoint, merkle_tile
 from models.checkpoint import StoredCheckpoint
 from models.database import Database
-from models.page import FROM_THE_NEWEST, Page, paged
+from models.page import Page, paged
 from models.transaction import Transaction
 from services import errors
 from utils.merkle import (
@@ -175,16 +175,10 @@ class MerkleService:
             None if self._policy is None else self._policy.text,
         )
 
-    def list_checkpoints(
-        self, *, before: int | None, limit: int
-    ) -> Page[JudgedCheckpoint]:
+    def list_checkpoints(self, *, before: int, limit: int) -> Page[JudgedCheckpoint]:
         """Return checkpoints, the newest first."""
         with self._database.read() as tx:
-            rows = checkpoint.list_newest(
-                tx,
-                before=FROM_THE_NEWEST if before is None else before,
-                limit=limit + 1,
-            )
+            rows = checkpoint.list_newest(tx, before=before, limit=limit + 1)
         found = paged(rows, limit, lambda row: (row.size,))
         judged = [JudgedCheckpoint.of(row, self._policy) for row in found.items]
         return Page(judged, found.next_key)

@@ -3,7 +3,7 @@
 from models import checkpoint_timestamp
 from models.checkpoint_timestamp import StoredTimestamp
 from models.database import Database
-from models.page import FROM_THE_NEWEST, Page, paged
+from models.page import Page, paged
 from services import errors
 
 
@@ -19,16 +19,10 @@ class TimestampService:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def list_timestamps(
-        self, *, before: int | None, limit: int
-    ) -> Page[StoredTimestamp]:
+    def list_timestamps(self, *, before: int, limit: int) -> Page[StoredTimestamp]:
         """Return timestamps, the newest first."""
         with self._database.read() as tx:
-            rows = checkpoint_timestamp.list_newest(
-                tx,
-                before=FROM_THE_NEWEST if before is None else before,
-                limit=limit + 1,
-            )
+            rows = checkpoint_timestamp.list_newest(tx, before=before, limit=limit + 1)
         return paged(rows, limit, lambda row: (row.id,))
 
     def get_timestamp(self, timestamp_id: int) -> StoredTimestamp:

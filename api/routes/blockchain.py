@@ -24,7 +24,7 @@ from api.schemas.blockchain import (
 )
 from models.audit_event import AuditEvent
 from models.blockchain_log import AuditEntry
-from models.page import Page
+from models.page import FROM_THE_OLDEST, Page
 from models.principal import Principal, Role
 from services.audit_findings import Verification
 from services.blockchain_service import Summary
@@ -83,7 +83,11 @@ def list_entity_trail(
 ) -> Page[AuditEntry]:
     """Return what happened to one thing, the oldest first."""
     return services().blockchain.list_entity_trail(
-        reader, entity_type, entity_id, after=query.after_number(), limit=query.limit
+        reader,
+        entity_type,
+        entity_id,
+        after=query.after_number(FROM_THE_OLDEST),
+        limit=query.limit,
     )
 
 
@@ -98,7 +102,7 @@ def list_events(
 ) -> Page[AuditEntry]:
     """Return the entries of one type; a proctor gets those of his exams."""
     return services().blockchain.list_events(
-        reader, event_type, after=query.after_number(), limit=query.limit
+        reader, event_type, after=query.after_number(FROM_THE_OLDEST), limit=query.limit
     )
 
 
@@ -113,5 +117,5 @@ def list_attempt_trail(
 ) -> Page[AuditEntry]:
     """Return everything that was recorded of an attempt, the oldest first."""
     return services().blockchain.list_attempt_trail(
-        reader, attempt_id, after=query.after_number(), limit=query.limit
+        reader, attempt_id, after=query.after_number(FROM_THE_OLDEST), limit=query.limit
     )

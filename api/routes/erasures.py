@@ -8,7 +8,7 @@ from api.context import services
 from api.contract import accepts, authenticated, may_fail, queries, returns
 from api.paging import PageQuery, PageResponse
 from api.schemas.erasure import ErasureQuery, ErasureResponse
-from models.page import Page
+from models.page import FROM_THE_NEWEST, Page
 from models.principal import Principal, Role
 from services.erasing import Erasure
 from services.erasure_service import NewErasure
@@ -47,5 +47,5 @@ def get_erasure(_: Principal, user_id: UUID) -> Erasure:
 def list_erasures(query: PageQuery, _: Principal) -> Page[Erasure]:
     """List what was erased, when and why: people, and what was kept long enough."""
     return services().erasures.list_erasures(
-        before=query.after_number(), limit=query.limit
+        before=query.after_number(FROM_THE_NEWEST), limit=query.limit
     )

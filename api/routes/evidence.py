@@ -20,7 +20,7 @@ from api.paging import PageQuery
 from api.schemas.blockchain import BundleQuery
 from api.schemas.evidence import ViewResponse
 from models.audit_event import AuditEvent
-from models.page import Page
+from models.page import FROM_THE_NEWEST, Page
 from models.principal import Principal, Role
 from services.evidence_views import ShownView, What
 
@@ -58,5 +58,8 @@ def list_views(
 ) -> Page[ShownView]:
     """List who of the staff looked at an attempt's evidence, the newest first."""
     return services().views.list_views(
-        reader, attempt_id, before=query.after_number(), limit=query.limit
+        reader,
+        attempt_id,
+        before=query.after_number(FROM_THE_NEWEST),
+        limit=query.limit,
     )

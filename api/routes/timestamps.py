@@ -17,7 +17,7 @@ from api.contract import (
 from api.paging import PageQuery
 from api.schemas.timestamps import TimestampResponse
 from models.checkpoint_timestamp import StoredTimestamp
-from models.page import Page
+from models.page import FROM_THE_NEWEST, Page
 
 bp = Blueprint("timestamps", __name__, url_prefix="/api/blockchain/timestamps")
 
@@ -34,7 +34,7 @@ FOR_EVER: Final = "public, max-age=31536000, immutable"
 def list_timestamps(query: PageQuery) -> Page[StoredTimestamp]:
     """List the timestamps of checkpoints, the newest first."""
     return services().timestamps.list_timestamps(
-        before=query.after_number(), limit=query.limit
+        before=query.after_number(FROM_THE_NEWEST), limit=query.limit
     )
 
 

@@ -28,7 +28,7 @@ from api.schemas.transparency import (
     InclusionResponse,
     NewestCheckpointResponse,
 )
-from models.page import Page
+from models.page import FROM_THE_NEWEST, Page
 from models.principal import Principal, Role
 from services.merkle_service import (
     ConsistencyProof,
@@ -66,7 +66,7 @@ def get_checkpoint() -> Response | PublishedCheckpoint:
 def list_checkpoints(query: PageQuery) -> Page[JudgedCheckpoint]:
     """List the signed checkpoints, the newest first."""
     return services().merkle.list_checkpoints(
-        before=query.after_number(), limit=query.limit
+        before=query.after_number(FROM_THE_NEWEST), limit=query.limit
     )
 
 
