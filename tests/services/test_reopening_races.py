@@ -3,14 +3,11 @@
 The change has been made and waits to be committed, with its locks.
 """
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
-import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
@@ -28,7 +25,7 @@ from services.proctor_actions import ProctorActions
 from services.versions import ANY_VERSION
 from tests.audit_trail import scalar
 from tests.exam_room import ExamRoom
-from tests.waiting import until_somebody_waits_for_a_lock
+from tests.services.conftest import Uncommitted
 
 # Reopens an attempt of the exam in one of the two ways.
 Reopening = Callable[[Attempt], object]
@@ -59,28 +56,6 @@ def reopening(
     since = scalar(sql, "SELECT clock_timestamp() - interval '15 minutes'")
     outage = Incident(name="power", reason="an outage", minutes=60, since=since)
     return lambda _: ExtraTime(database).grant(outage, room.admin, room.exam_id)
-
-
-# Lets a use case wait with its locks for its audit entry, and commit at the end.
-Uncommitted = Callable[
-    [Callable[[], object]], AbstractContextManager[ThreadPoolExecutor]
-]
-
-
-@pytest.fixture
-def uncommitted(dsn: str, sql: connection) -> Uncommitted:
-    @contextmanager
-    def uncommitted(change: Callable[[], object]) -> Iterator[ThreadPoolExecutor]:
-        with ThreadPoolExecutor(2) as pool:
-            with closing(psycopg2.connect(dsn)) as other, other.cursor() as cursor:
-                cursor.execute("SELECT FROM audit_head FOR UPDATE")
-                changing = pool.submit(change)
-                until_somebody_waits_for_a_lock(sql)
-                yield pool
-                until_somebody_waits_for_a_lock(sql, waiters=2)
-            changing.result()
-
-    return uncommitted
 
 
 def read(database: Database, attempt_id: UUID) -> Attempt:
