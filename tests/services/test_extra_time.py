@@ -1,10 +1,13 @@
 """Time given back to all who sit an exam: ExtraTime."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID, uuid4
 
+import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
@@ -19,8 +22,10 @@ from services.deadlines import end_overdue_attempts
 from services.extra_time import ExtraTime, Incident, IncidentTooOldError
 from services.proctor_actions import ProctorActions
 from tests.at_once import at_once
-from tests.audit_trail import scalar
+from tests.audit_trail import run, scalar
+from tests.by_hand import stated
 from tests.exam_room import ExamRoom
+from tests.waiting import until_somebody_waits_for_a_lock
 
 OUTAGE = Incident(name="power", reason="The power was away.", minutes=20, since=None)
 
@@ -318,6 +323,73 @@ def test_more_than_a_day_in_all_is_given_to_nobody(
         extra_time.grant(OUTAGE, room.admin, room.exam_id)
 
     assert entries(sql) == written
+
+
+def test_who_had_more_left_than_the_incident_gives_gets_what_it_gives(
+    sql: connection,
+    room: ExamRoom,
+    attempts: AttemptService,
+    database: Database,
+    extra_time: ExtraTime,
+) -> None:
+    alice = room.new_student()
+    own = start(attempts, room, alice)
+    room.let_time_pass(own.id, 3600 + 60)
+    assert end_overdue_attempts(database) == 1
+    outage = replace(OUTAGE, since=now(sql) - timedelta(minutes=50))
+
+    granted = extra_time.grant(outage, room.admin, room.exam_id)
+
+    assert granted.reopened == [own.id]
+    after = attempts.read_attempt(alice, own.id).attempt
+    assert after.extended_seconds == 60 * OUTAGE.minutes
+
+
+def test_who_has_had_a_day_more_is_named_and_keeps_nobody_else_from_it(
+    *,
+    sql: connection,
+    room: ExamRoom,
+    attempts: AttemptService,
+    actions: ProctorActions,
+    database: Database,
+    extra_time: ExtraTime,
+) -> None:
+    first, second = (start(attempts, room, room.new_student()) for _ in range(2))
+    actions.extend_attempt(room.admin, first.id, 1439, "reasons")
+    room.let_time_pass(first.id, 3600 + 1439 * 60 + 15 * 60)
+    room.let_time_pass(second.id, 3600 + 15 * 60)
+    assert end_overdue_attempts(database) == 2
+    outage = replace(OUTAGE, since=now(sql) - timedelta(minutes=20))
+
+    granted = extra_time.grant(outage, room.admin, room.exam_id)
+
+    assert (granted.not_reopened, granted.reopened) == ([first.id], [second.id])
+
+
+def test_what_staff_has_decided_at_this_very_moment_stands(
+    *,
+    sql: connection,
+    dsn: str,
+    room: ExamRoom,
+    attempts: AttemptService,
+    database: Database,
+    extra_time: ExtraTime,
+) -> None:
+    """His time ran out; since he was found, somebody else has ended the attempt."""
+    own = start(attempts, room, room.new_student())
+    room.let_time_pass(own.id, 3600 + 15 * 60)
+    assert end_overdue_attempts(database) == 1
+    outage = replace(OUTAGE, since=now(sql) - timedelta(minutes=20))
+    decide = "UPDATE attempts SET ended_by = 'proctor' WHERE id = %s"
+    with closing(psycopg2.connect(dsn)) as other, ThreadPoolExecutor(1) as pool:
+        run(other, "SELECT FROM attempts WHERE id = %s FOR UPDATE", own.id)
+        granting = pool.submit(extra_time.grant, outage, room.admin, room.exam_id)
+        until_somebody_waits_for_a_lock(sql)
+        run(other, stated(decide), own.id)
+        other.commit()
+
+    assert granting.result().not_reopened == [own.id]
+    assert "attempt.reopened" not in room.event_types(own.id)
 
 
 @pytest.mark.parametrize("hours", [-1, 25])

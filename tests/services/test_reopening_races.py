@@ -16,11 +16,11 @@ from models.attempt import Attempt
 from models.database import Database
 from models.exam import ExamStatus
 from services.assignment_service import Accommodation, AssignmentService
-from services.attempt_errors import ExamNotOpenError
+from services.attempt_errors import ExamNotOpenError, StudentSitsAnotherError
 from services.attempt_service import AttemptService
 from services.deadlines import end_overdue_attempts
 from services.exam_service import ExamService
-from services.extra_time import ExtraTime, Incident
+from services.extra_time import ExtraTime, Granted, Incident
 from services.proctor_actions import ProctorActions
 from services.versions import ANY_VERSION
 from tests.audit_trail import scalar
@@ -88,6 +88,34 @@ def test_extra_time_that_is_granted_meanwhile_is_not_lost(
     assert after.is_running
     entitled = 90 * 60 + after.paused_seconds + after.extended_seconds
     assert after.deadline_at - after.started_at == timedelta(seconds=entitled)
+
+
+def test_who_starts_another_exam_at_this_moment_sits_that_one(
+    *,
+    uncommitted: Uncommitted,
+    sql: connection,
+    room: ExamRoom,
+    ended: Attempt,
+    attempts: AttemptService,
+    reopening: Reopening,
+    database: Database,
+) -> None:
+    elsewhere = ExamRoom(sql)
+    alice = room.login(ended.student_id)
+    elsewhere.assign(alice)
+    begin = partial(attempts.start_attempt, alice, elsewhere.exam_id, take_over=False)
+
+    with uncommitted(begin) as pool:
+        reopened = pool.submit(reopening, ended)
+    try:
+        found = reopened.result()
+    except StudentSitsAnotherError:
+        pass
+    else:
+        assert isinstance(found, Granted)
+        assert found.not_reopened == [ended.id]
+
+    assert not read(database, ended.id).is_running
 
 
 def test_nothing_goes_on_in_an_exam_that_is_being_archived(
