@@ -17,7 +17,7 @@ from services.attempt_errors import (
 )
 from services.attempt_service import AttemptService, SentAnswer
 from services.proctor_actions import ProctorActions
-from tests.audit_trail import run
+from tests.audit_trail import run, scalar
 from tests.by_hand import stated
 from tests.exam_room import ExamRoom
 from tests.waiting import until_somebody_waits_for_a_lock
@@ -52,6 +52,20 @@ def test_what_is_saved_together_has_one_time(
         saved = attempts.save_answers(alice, own.id, both).saved
         assert len({each.saved_at for each in saved}) == 1
         assert run(sql, times) == [(1, 1)]
+
+
+def test_who_saves_was_heard_of(
+    room: ExamRoom, attempts: AttemptService, sql: connection
+) -> None:
+    """Or a proctor would see as missing who works and reports nothing."""
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    heard = "SELECT last_seen_at FROM attempt_activity"
+    before = scalar(sql, heard)
+
+    attempts.save_answers(alice, own.id, [sent(room.questions[1].id, 42)])
+
+    assert scalar(sql, heard) > before
 
 
 def test_answers_are_stored_and_audited_together(

@@ -10,8 +10,10 @@ import pytest
 from psycopg2.extensions import connection
 
 from models.attempt import AttemptStatus
+from models.database import Database
 from models.exam import ExamStatus
 from services.access import ExamNotFoundError
+from services.assignment_service import AssignmentService
 from services.attempt_errors import (
     AnotherAttemptRunningError,
     ExamNotOpenError,
@@ -22,6 +24,7 @@ from tests.at_once import at_once
 from tests.audit_trail import run, scalar
 from tests.by_hand import stated
 from tests.exam_room import ExamRoom
+from tests.services.conftest import Uncommitted
 from tests.waiting import WAITERS, until
 from utils.instants import rfc3339
 
@@ -215,6 +218,26 @@ def test_an_exam_that_is_not_open_refuses(
     assert refused.value.current_status == ExamStatus(status)
     assert room.scalar("SELECT count(*) FROM attempts") == 0
     assert room.scalar("SELECT count(*) FROM exams WHERE frozen_at IS NOT NULL") == 0
+
+
+def test_an_exam_that_is_being_taken_from_him_does_not_exist(
+    uncommitted: Uncommitted,
+    room: ExamRoom,
+    attempts: AttemptService,
+    database: Database,
+) -> None:
+    # Frozen, so that the two do not meet at the exam.
+    attempts.start_attempt(room.new_student(), room.exam_id, take_over=False)
+    alice = room.new_student()
+    assignments = AssignmentService(database)
+    unassign = partial(assignments.unassign_student, room.admin, room.exam_id, alice.id)
+
+    with uncommitted(unassign) as pool:
+        started = pool.submit(
+            attempts.start_attempt, alice, room.exam_id, take_over=False
+        )
+    with pytest.raises(ExamNotFoundError):
+        started.result()
 
 
 def test_an_exam_that_is_not_his_does_not_exist(

@@ -1,9 +1,12 @@
 """Closing an exam that many sit, or sat: ExamService.change_status, and ExtraTime."""
 
 from collections.abc import Callable
+from decimal import Decimal
+from uuid import UUID
 
 import pytest
 from psycopg2.extensions import connection
+from pydantic import JsonValue
 
 from models import database as database_module
 from models.attempt import AttemptStatus, EndedBy
@@ -11,7 +14,7 @@ from models.database import Database
 from models.exam import ExamStatus
 from models.transaction import Params, Transaction
 from services.attempt_ending import AT_ONCE
-from services.attempt_service import AttemptService
+from services.attempt_service import AttemptService, SentAnswer
 from services.exam_service import ExamService
 from services.extra_time import ExtraTime, Incident
 from services.versions import ANY_VERSION, ExpectedVersions, VersionMismatchError
@@ -72,6 +75,43 @@ def test_who_closes_it_has_ended_what_ran(
 
     actor = "SELECT actor_id FROM audit_log WHERE event_type = 'attempt.ended'"
     assert scalar(sql, actor) == str(room.admin.id)
+
+
+def test_each_gets_what_he_has_answered_when_many_end_at_once(
+    room: ExamRoom, attempts: AttemptService, database: Database
+) -> None:
+    alice, bea = room.new_student(), room.new_student()
+    own = {
+        each.id: attempts.start_attempt(
+            each, room.exam_id, take_over=False
+        ).paper.attempt.id
+        for each in (alice, bea)
+    }
+    capital, product = room.questions
+    right: dict[UUID, JsonValue] = {
+        capital.id: str(capital.option_ids[0]),
+        product.id: 42,
+    }
+    # In turn, so that on the disk too the answers of the one lie among the other's.
+    for question_id, response in right.items():
+        for each in (alice, bea):
+            sent = SentAnswer(
+                question_id=question_id, response=response, client_version=1
+            )
+            attempts.save_answers(each, own[each.id], [sent])
+
+    ExamService(database).change_status(
+        ExamStatus.COMPLETED, ANY_VERSION, room.admin, room.exam_id
+    )
+
+    for each in (alice, bea):
+        receipt = attempts.submit_attempt(each, own[each.id])
+        assert receipt.score == Decimal(5)
+        answered = """
+            SELECT payload::jsonb -> 'answered' FROM audit_log
+             WHERE event_type = 'attempt.ended' AND attempt_id = %s
+        """
+        assert room.scalar(answered, str(own[each.id])) == len(right)
 
 
 def test_what_ran_in_a_cancelled_exam_says_why_it_is_void(
