@@ -82,6 +82,20 @@ def test_nothing_is_written_on_an_old_copy(database: Database, log: Witnessed) -
 
 
 @pytest.mark.tampers
+def test_what_was_found_is_still_known_when_the_witness_is_away(
+    database: Database, log: Witnessed
+) -> None:
+    append(database, 3)
+    log.sign()
+    append_together(database, 20)
+    log.sign()
+    log.set_back(5)
+    log.watch(database).check()
+
+    assert log.watch(database, [NOWHERE]).check() is LogCheck.CONTRADICTED
+
+
+@pytest.mark.tampers
 @pytest.mark.parametrize("more", [0, 300], ids=["as long", "longer"])
 def test_nothing_is_written_on_a_copy_that_went_on(
     database: Database, log: Witnessed, more: int

@@ -142,6 +142,22 @@ def test_its_student_goes_on_and_gets_a_new_receipt(
     ]
 
 
+def test_it_is_analysed_anew(
+    room: ExamRoom,
+    actions: ProctorActions,
+    own: Attempt,
+    sql: connection,
+) -> None:
+    """What the break explains was not explained before."""
+    actions.terminate_attempt(room.admin, own.id, "a mistake")
+    run(sql, "UPDATE attempt_activity SET analysis_due_since = NULL")
+
+    actions.reopen_attempt(room.admin, own.id, 0, "it was one")
+
+    due = "SELECT analysis_due_since <= clock_timestamp() FROM attempt_activity"
+    assert run(sql, due) == [(True,)]
+
+
 def test_grading_starts_anew(
     room: ExamRoom,
     alice: Principal,
