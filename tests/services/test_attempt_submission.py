@@ -27,6 +27,7 @@ from services.proctor_actions import ProctorActions
 from tests.at_once import at_once
 from tests.audit_trail import run
 from tests.exam_room import CAPITAL, ESSAY, PRODUCT, ExamRoom
+from tests.reports import deliver, observed
 from utils.blockchain_hasher import canonical_json
 from utils.instants import rfc3339
 
@@ -355,3 +356,17 @@ def test_saves_race_with_a_submission_and_the_sweeper(
     assert not {"attempt.submitted", "attempt.ended"} & set(entries[:-1])
     ungraded = "SELECT count(*) FROM answers WHERE points_awarded IS NULL"
     assert room.scalar(ungraded) == 0
+
+
+def test_what_came_in_another_order_is_not_missing(
+    sql: connection, room: ExamRoom, attempts: AttemptService, database: Database
+) -> None:
+    """The number up to which nothing is missing may lag behind."""
+    alice = room.new_student()
+    own = attempts.start_attempt(alice, room.exam_id, take_over=False).paper.attempt
+    deliver(database, alice, own.id, observed(1), observed(2), observed(3))
+    run(sql, "UPDATE attempt_activity SET contiguous_sequence = 1")
+
+    attempts.submit_attempt(alice, own.id)
+
+    assert "client.event_gap" not in room.observed(own.id)

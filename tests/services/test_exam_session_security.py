@@ -207,6 +207,23 @@ def test_a_laptop_whose_network_comes_back_is_no_second_device(
     assert "session.concurrent_device" not in room.observed(own.id)
 
 
+def test_who_is_displaced_in_turn_has_yet_to_be_told(
+    room: ExamRoom, attempts: AttemptService, laptop: Principal, own: Attempt
+) -> None:
+    """What the other device was told is not what this one knows."""
+    telephone = room.login(laptop.id)
+    take_over(room, attempts, telephone)
+    room.let_time_pass(own.id, 300)
+    refused(room, attempts, laptop, own, 41)
+    room.let_time_pass(own.id, 300)
+    take_over(room, attempts, laptop)
+    room.let_time_pass(own.id, 300)
+
+    refused(room, attempts, telephone, own, 42)
+
+    assert "session.concurrent_device" not in room.observed(own.id)
+
+
 def test_what_was_under_way_when_the_hold_moved_is_no_evidence(
     room: ExamRoom, attempts: AttemptService, laptop: Principal, own: Attempt
 ) -> None:
