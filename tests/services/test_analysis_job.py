@@ -1,5 +1,6 @@
 """The analyses that the sweeper makes."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -7,18 +8,22 @@ from uuid import UUID, uuid4
 import pytest
 from psycopg2.extensions import connection
 
-from models import analysis_queue, attempt_activity
+from models import ai_analysis, analysis_queue, attempt_activity
 from models.database import Database
 from models.principal import Principal
+from services import audit
 from services.analysis_job import LEASE, AnalysisJob
+from services.analysis_record import from_row
+from services.analysis_service import store
 from services.attempt_service import AttemptService, SentAnswer
 from services.deadlines import open_and_close_exams
 from services.proctor_actions import ProctorActions
 from services.proctoring_policy import PayloadError
 from tests.at_once import at_once
-from tests.audit_trail import scalar
+from tests.audit_trail import run, scalar
 from tests.exam_room import ExamRoom
 from tests.reports import deliver, moment, observed
+from utils.uuid7 import uuid7
 
 NOW = timedelta()
 POLICY = (
@@ -229,6 +234,41 @@ def test_data_that_change_nothing_make_no_second_analysis(
     assert job.run() == 1
     assert analyses(sql, attempt_id) == 1
     assert not is_due(sql, attempt_id)
+
+
+@pytest.mark.parametrize("event_type", ["focus.lost", "session.milestone"])
+def test_who_waits_for_an_analysis_keeps_his_place_whatever_he_reports(
+    database: Database, room: ExamRoom, sql: connection, event_type: str
+) -> None:
+    student = room.new_student()
+    own = start(database, room, student)
+    due = "SELECT analysis_due_since FROM attempt_activity WHERE attempt_id = %s"
+    before = scalar(sql, due, own)
+
+    report(database, student, own, event_type=event_type)
+
+    assert scalar(sql, due, own) == before
+
+
+def test_older_data_do_not_become_the_risk(
+    database: Database, room: ExamRoom, sql: connection
+) -> None:
+    """Two analyse one attempt, and the one who began earlier is slower."""
+    own = start(database, room, room.new_student())
+    AnalysisJob(database, spacing=NOW).run()
+    with database.read() as tx:
+        newer = ai_analysis.get_latest(tx, own)
+    assert newer is not None
+    earlier = newer.created_at - timedelta(minutes=1)
+    late = replace(from_row(newer), id=uuid7(), created_at=earlier)
+
+    with database.transaction() as tx:
+        store(tx, late, audit.SYSTEM)
+    with database.bookkeeping() as tx:
+        ai_analysis.confirm(tx, own, earlier)
+
+    risk = "SELECT analysis_id, checked_at FROM attempt_risk WHERE attempt_id = %s"
+    assert run(sql, risk, own) == [(newer.id, newer.created_at)]
 
 
 def test_what_comes_while_an_attempt_is_analysed_is_seen_by_the_next_one(
