@@ -30,6 +30,7 @@ from tests.exams import ONE_OF_EACH, Json, active, body, entries, start
 from tests.logins import log_in
 from tests.personas import Api, Persona
 from tests.reports import observed, record
+from tests.services.conftest import Uncommitted
 
 WHY: Json = {
     "legal_basis": "GDPR Art. 17(1)(a)",
@@ -400,6 +401,28 @@ def test_the_database_keeps_what_is_said_of_a_login_while_there_is_a_hold(
         )
 
 
+def test_the_database_keeps_the_addresses_of_a_login_while_there_is_a_hold(
+    api: Api, ada: Persona, alice: Persona, database: Database, sql: connection
+) -> None:
+    log_in(api, alice.email)
+    login = scalar(sql, "SELECT id FROM sessions WHERE user_id = %s LIMIT 1", alice.id)
+    hold = {"user_id": str(alice.id), "reason": "lawsuit 3 O 17/26"}
+    body(api.as_(ada).post("/api/legal-holds", json=hold), 201)
+
+    with (
+        pytest.raises(ConstraintError, match="erasure_held"),
+        database.transaction() as tx,
+    ):
+        erasure.erase(
+            tx,
+            Target(session_ids=[login], classes=[DataClass.NETWORK_ADDRESSES]),
+            entity_type="retention",
+            entity_id="network_addresses",
+            actor_id="system",
+            payloads=['{"entries":[],"legal_basis":"none"}'],
+        )
+
+
 @pytest.mark.parametrize("data_class", ["answers", "event_payloads"])
 def test_of_whom_evidence_was_erased_is_not_judged_by_what_is_left(
     *,
@@ -447,6 +470,30 @@ def test_an_analysis_under_way_keeps_nothing_of_what_is_erased(
         database.transaction() as tx,
     ):
         store(tx, judge(prepared, attempt_id), audit.SYSTEM)
+
+
+def test_an_analysis_waits_for_an_erasure_that_is_not_committed_yet(
+    *,
+    uncommitted: Uncommitted,
+    database: Database,
+    sql: connection,
+    old: Json,
+    rule: Callable[..., None],
+) -> None:
+    attempt_id = UUID(old["id"])
+    exam_id = scalar(sql, "SELECT exam_id FROM attempts")
+    with database.read() as tx:
+        prepared = Cohorts().prepare(tx, exam_id, [attempt_id])
+    rule(event_payloads=30)
+
+    def keep() -> None:
+        with unless_erased(attempt_id), database.transaction() as tx:
+            store(tx, judge(prepared, attempt_id), audit.SYSTEM)
+
+    with uncommitted(lambda: sweep(database)) as pool:
+        kept = pool.submit(keep)
+    with pytest.raises(EvidenceErasedError):
+        kept.result()
 
 
 def test_what_an_analysis_rests_on_can_not_be_guessed_once_it_is_erased(
