@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import LiteralString
 from uuid import UUID, uuid4
 
 import psycopg2
@@ -87,6 +88,46 @@ ENDED_TOGETHER = """
                             '{"reason":"closed"}');
     COMMIT
 """
+
+
+# What somebody with rights of his own adds to an attempt.
+SLIPPED_IN: dict[str, LiteralString] = {
+    "answers": """
+        INSERT INTO answers (attempt_id, exam_id, question_id, response, client_version)
+        SELECT attempts.id, exam_id, questions.id, '"slipped in"', 1
+          FROM attempts JOIN questions USING (exam_id)
+         WHERE attempts.id = %s ORDER BY position LIMIT 1
+    """,
+    "proctoring_events": """
+        INSERT INTO proctoring_events (id, attempt_id, batch_id, client_event_id,
+               event_type, event_class, severity, occurred_at, received_at, payload)
+        SELECT gen_random_uuid(), attempt_id, gen_random_uuid(), gen_random_uuid(),
+               event_type, event_class, severity, occurred_at, received_at,
+               '{"slipped": "in"}'
+          FROM proctoring_events WHERE attempt_id = %s LIMIT 1
+    """,
+    "ai_analyses": """
+        INSERT INTO ai_analyses (id, attempt_id, model_version, is_official,
+               risk_score, risk_level, confidence, result, inputs_hash, created_at)
+        SELECT gen_random_uuid(), attempt_id, 'slipped in', false, risk_score,
+               risk_level, confidence, result, inputs_hash, created_at
+          FROM ai_analyses WHERE attempt_id = %s LIMIT 1
+    """,
+    "attempts": """
+        INSERT INTO attempts (id, exam_id, student_id, attempt_number, status,
+               started_at, deadline_at, ended_at, ended_by, layout, score, max_score,
+               is_passed)
+        SELECT gen_random_uuid(), exam_id, student_id, 99, 'submitted', started_at,
+               deadline_at, ended_at, 'student', layout, score, max_score, is_passed
+          FROM attempts WHERE id = %s
+    """,
+}
+TAKEN_OUT: dict[str, LiteralString] = {
+    "answers": "DELETE FROM answers WHERE response = '\"slipped in\"'",
+    "proctoring_events": "DELETE FROM proctoring_events WHERE payload ? 'slipped'",
+    "ai_analyses": "DELETE FROM ai_analyses WHERE model_version = 'slipped in'",
+    "attempts": "DELETE FROM attempts WHERE attempt_number = 99",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -683,6 +724,27 @@ def test_an_edited_row_is_not_made_the_truth_by_an_erasure(
     assert list(found.errors_by_class) == ["domain_differs"]
     run(sql, edit.replace("+", "-"), case.attempt["id"])
     erase()
+
+
+@pytest.mark.parametrize("table", SLIPPED_IN)
+def test_a_row_that_the_log_knows_nothing_of_is_not_made_the_truth_either(
+    *,
+    sql: connection,
+    case: Case,
+    erase: Callable[..., Json],
+    table: str,
+) -> None:
+    """None of the entries that are emptied names it: it was slipped in."""
+    run(sql, f"ALTER TABLE {table} DISABLE TRIGGER USER")
+    run(sql, SLIPPED_IN[table], case.attempt["id"])
+    run(sql, f"ALTER TABLE {table} ENABLE TRIGGER USER")
+
+    assert erase(status=409)["type"] == "/problems/rows-not-as-logged"
+
+    assert entries(sql, "data.erased") == []
+    run(sql, f"ALTER TABLE {table} DISABLE TRIGGER USER")
+    run(sql, TAKEN_OUT[table])
+    run(sql, f"ALTER TABLE {table} ENABLE TRIGGER USER")
 
 
 def test_the_reason_must_not_name_the_person(
