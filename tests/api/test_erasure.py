@@ -122,6 +122,13 @@ SLIPPED_IN: dict[str, LiteralString] = {
           FROM attempts WHERE id = %s
     """,
 }
+CHANGED_TWICE = """
+    BEGIN;
+    UPDATE users SET full_name = full_name || '!' WHERE id = '{user}';
+    UPDATE users SET full_name = left(full_name, -1) WHERE id = '{user}';
+    SELECT audit_append_one('settings.changed', 'settings', '1', NULL, NULL, '{{}}');
+    COMMIT
+"""
 TAKEN_OUT: dict[str, LiteralString] = {
     "answers": "DELETE FROM answers WHERE response = '\"slipped in\"'",
     "proctoring_events": "DELETE FROM proctoring_events WHERE payload ? 'slipped'",
@@ -745,6 +752,17 @@ def test_a_row_that_the_log_knows_nothing_of_is_not_made_the_truth_either(
     run(sql, f"ALTER TABLE {table} DISABLE TRIGGER USER")
     run(sql, TAKEN_OUT[table])
     run(sql, f"ALTER TABLE {table} ENABLE TRIGGER USER")
+
+
+@pytest.mark.usefixtures("case")
+def test_of_a_row_that_was_changed_twice_at_once_the_last_counts(
+    sql: connection, alice: Persona, erase: Callable[..., Json]
+) -> None:
+    run(sql, CHANGED_TWICE.format(user=alice.id))
+
+    erase()
+
+    assert len(entries(sql, "data.erased")) == 1
 
 
 def test_the_reason_must_not_name_the_person(
