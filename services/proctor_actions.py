@@ -153,7 +153,8 @@ class ProctorActions:
     ) -> ManagedAttempt:
         """Let an attempt go on that staff or the server has ended.
 
-        Raises ExtensionTooLongError, and what `attempt_reopening.reopen` raises.
+        Raises ExtensionTooLongError, StudentSitsAnotherError, and what else
+        `attempt_reopening.reopen` raises.
         """
         with in_our_words(NO_REOPENING), self._database.transaction() as tx:
             before = lock_for_reopening(tx, admin, attempt_id)
