@@ -10,6 +10,7 @@ from psycopg2.extensions import connection
 
 from models import ai_analysis, analysis_queue, attempt_activity
 from models.database import Database
+from models.exam import ExamStatus
 from models.principal import Principal
 from services import audit
 from services.analysis_job import LEASE, AnalysisJob
@@ -17,8 +18,10 @@ from services.analysis_record import from_row
 from services.analysis_service import store
 from services.attempt_service import AttemptService, SentAnswer
 from services.deadlines import open_and_close_exams
+from services.exam_service import ExamService
 from services.proctor_actions import ProctorActions
 from services.proctoring_policy import PayloadError
+from services.versions import ANY_VERSION
 from tests.at_once import at_once
 from tests.audit_trail import run, scalar
 from tests.exam_room import ExamRoom
@@ -248,6 +251,27 @@ def test_who_waits_for_an_analysis_keeps_his_place_whatever_he_reports(
     report(database, student, own, event_type=event_type)
 
     assert scalar(sql, due, own) == before
+
+
+def test_who_is_analysed_for_the_last_time_is_not_asked_for_meanwhile(
+    database: Database, room: ExamRoom
+) -> None:
+    """Or another process would take the claim for over, and do the same."""
+    student = room.new_student()
+    own = start(database, room, student)
+    AnalysisJob(database, spacing=NOW).run()
+    submit(database, student, own)
+    AnalysisJob(database, spacing=NOW).run()
+    ExamService(database).change_status(
+        ExamStatus.COMPLETED, ANY_VERSION, room.admin, room.exam_id
+    )
+    with database.bookkeeping() as tx:
+        assert analysis_queue.list_final(tx) == [own]
+        attempt_activity.request_analysis(tx, [own])
+
+    with database.bookkeeping() as tx:
+        assert analysis_queue.claim(tx, limit=9, lease=LEASE, spacing=NOW)
+        assert analysis_queue.list_final(tx) == []
 
 
 def test_older_data_do_not_become_the_risk(
