@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 # Only nginx of the same machine may speak to us: a unix socket, or loopback. systemd's
-# socket activation comes before this.
-bind = os.environ.get("GUNICORN_BIND", "unix:/run/proctoring/gunicorn.sock")
+# socket activation comes before this. Gunicorn itself would take all of a text with
+# commas for one path.
+bind = os.environ.get("GUNICORN_BIND", "unix:/run/proctoring/gunicorn.sock").split(",")
 
 # Threads, because bcrypt and libpq let go of the interpreter's lock, and an event loop
 # would stand still while a password is hashed.

@@ -187,7 +187,7 @@ def test_nginx_and_the_socket_agree() -> None:
     (listen,) = entries("proctoring.socket", "ListenStream")
 
     assert f"server unix:{listen};" in (DEPLOY / "nginx.conf").read_text()
-    assert GUNICORN["bind"] == f"unix:{listen}"
+    assert GUNICORN["bind"] == [f"unix:{listen}"]
 
 
 def copied() -> Iterator[tuple[str, str]]:
@@ -380,6 +380,22 @@ def test_the_settings_of_the_compose_file_start_the_api(
     assert settings.is_production
     assert settings.trusted_proxies == 1
     assert settings.rate_limits.storage_uri.startswith("redis://")
+
+
+def test_the_api_of_the_compose_file_listens_for_nginx_and_for_its_health_check(
+    compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = compose["services"]
+    bind = services["api"]["environment"]["GUNICORN_BIND"]
+    monkeypatch.setenv("GUNICORN_BIND", bind)
+    gunicorn = GunicornConfig()
+
+    gunicorn.set("bind", run_path(str(DEPLOY / "gunicorn.conf.py"))["bind"])
+
+    (unix, port) = gunicorn.address
+    assert f"server unix:{unix};" in (DEPLOY / "nginx.conf").read_text()
+    assert port == ("0.0.0.0", 5000)
+    assert f"('127.0.0.1', {port[1]}," in (DEPLOY / "Dockerfile").read_text()
 
 
 def test_the_programs_of_the_compose_file_take_their_arguments(
