@@ -309,7 +309,9 @@ def test_hadolint_has_nothing_to_say() -> None:
 
 @pytest.fixture(scope="module")
 def compose() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    """Return what compose makes of it where nobody has made deploy/.env."""
+    text = re.sub(r"\$\{\w+:-\}", "", (DEPLOY / "compose.yaml").read_text())
+    found: dict[str, Any] = yaml.safe_load(text)
     return found
 
 
@@ -392,18 +394,18 @@ def test_the_api_of_the_compose_file_listens_for_nginx_and_for_its_health_check(
 
     gunicorn.set("bind", run_path(str(DEPLOY / "gunicorn.conf.py"))["bind"])
 
-    (unix, port) = gunicorn.address
+    (unix, (_, port)) = gunicorn.address
     assert f"server unix:{unix};" in (DEPLOY / "nginx.conf").read_text()
-    assert port == ("0.0.0.0", 5000)
-    assert f"('127.0.0.1', {port[1]}," in (DEPLOY / "Dockerfile").read_text()
+    assert f"('127.0.0.1', {port}," in (DEPLOY / "Dockerfile").read_text()
 
 
 def test_the_programs_of_the_compose_file_take_their_arguments(
     compose: dict[str, Any],
 ) -> None:
-    command = compose["services"]["checkpointer"]["command"]
+    command = shlex.split(compose["services"]["checkpointer"]["command"])
     assert command[:3] == ["python", "-m", "checkpointer"]
-    checkpointer_parser().parse_args(command[3:])
+    witness = ["--witness", "board.example.edu+12345678+BA==http://witness:7380"]
+    checkpointer_parser().parse_args([*command[3:], *witness])
     assert compose["services"]["migrate"]["command"] == [
         *("python", "-m", "database.migrate")
     ]
