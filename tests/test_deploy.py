@@ -41,6 +41,7 @@ BESIDE_SETTINGS = {
     "DB_ADMIN_USER",
     "DB_ADMIN_PASSWORD",
 }
+WITNESS = "board.example.edu/w+2f393464+BGYo2FcfFuFhB5VMoDePIBAg6s+EVBdu42j/SJ9yagYl"
 STRONG = "kq8Zt1vWc3Rb7Ym5Xn9Lp2Hd4Gf6Js0A"
 STRONGER = "0aBc9DeF8gHi7JkL6mNo5PqR4sTu3VwX"
 
@@ -404,7 +405,7 @@ def test_the_programs_of_the_compose_file_take_their_arguments(
 ) -> None:
     command = shlex.split(compose["services"]["checkpointer"]["command"])
     assert command[:3] == ["python", "-m", "checkpointer"]
-    witness = ["--witness", "board.example.edu+12345678+BA==http://witness:7380"]
+    witness = ["--witness", f"{WITNESS}=http://witness:7380"]
     checkpointer_parser().parse_args([*command[3:], *witness])
     assert compose["services"]["migrate"]["command"] == [
         *("python", "-m", "database.migrate")
