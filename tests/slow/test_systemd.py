@@ -6,6 +6,7 @@ what it installs was fetched before.
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -231,7 +232,12 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 
 def commands() -> str:
-    (block,) = section("Commands", "systemd")
+    block, _ = section("Commands", "systemd")
+    return block
+
+
+def as_postgres() -> str:
+    _, block = section("Commands", "systemd")
     return block
 
 
@@ -375,6 +381,39 @@ def test_a_key_that_was_rotated_signs(machine: Machine) -> None:
         "if checkpointer show | grep -E '^key .* to [0-9]+ entries'; then exit; fi\n"
         "done; exit 1"
     )
+
+
+def test_a_point_in_time_is_restored(machine: Machine) -> None:
+    """All that was written until then is there, archived or not, and nothing after."""
+    settings, *_ = section("Backups", "sql")
+    (base,) = section("Backups", "systemd")
+    (restore,) = section("Restore from a backup", "systemd")
+    who = '{"email": "nobody@example.edu", "password": "wrong"}'
+    entry = f"curl -sS -o /dev/null {URL}/api/auth/login --json '{who}'"
+    count = "as_postgres psql -d proctoring_db -Atc 'SELECT count(*) FROM audit_log'"
+
+    said = machine.run(
+        f"{commands()}\n{as_postgres()}\n"
+        f"as_postgres psql --quiet <<'END'\n{settings}END\n"
+        f"{base.rstrip()} || exit 1\n"
+        f"{entry}\n"
+        # What comes now is in no archive, and not signed.
+        "systemctl stop proctoring-checkpointer\n"
+        f"{entry}\n{count}\n"
+        'sleep 1; THEN=$(date -u "+%F %T.%N+00"); sleep 1\n'
+        f"{entry}\n{count}\n"
+        + restore.replace("2026-11-26 09:41:00+00", "$THEN").rstrip()
+        + f" || exit 1\n{count}\n"
+        "if grep recovery_target $PGDATA/postgresql.auto.conf; then exit 1; fi\n"
+        "systemctl start proctoring.socket proctoring proctoring-checkpointer\n"
+        f"{entry}\nsleep 3\n"
+        "systemctl is-active proctoring-checkpointer >&2\n"
+        f"{HEALTH}"
+    )
+
+    then, later, restored = map(int, re.findall(r"(?m)^\d+$", said))
+    assert (later, restored) == (then + 1, then)
+    assert json.loads(said.splitlines()[-1])["audit_log"] == "ok"
 
 
 def test_a_host_that_was_drained_by_hand_is_stopped_in_order(machine: Machine) -> None:
