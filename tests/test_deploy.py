@@ -28,6 +28,7 @@ from checkpointer.__main__ import _parser as checkpointer_parser
 from config import ConfigError, Settings
 from tests.audit_trail import run, scalar
 from tests.databases import connection_to
+from tests.manual import MANUAL
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -306,6 +307,17 @@ def test_hadolint_has_nothing_to_say() -> None:
     )
 
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_pgbouncer_writes_where_its_account_may() -> None:
+    """Debian's package makes no directory of its own for sockets, or for a log."""
+    text = (DEPLOY / "two-hosts" / "pgbouncer.ini").read_text()
+    found = dict(re.findall(r"(?m)^(\w+) = (/\S+)$", text))
+
+    assert found["unix_socket_dir"] == "/run/postgresql"
+    assert found["pidfile"].startswith("/run/postgresql/")
+    assert found["logfile"].startswith("/var/log/postgresql/")
+    assert f"-h {found['unix_socket_dir']} -p 6432" in MANUAL
 
 
 @pytest.fixture(scope="module")

@@ -218,8 +218,8 @@ class AppHost:
             (DEPLOY / "pgbouncer.ini").read_text(),
             {
                 "/etc/pgbouncer": str(self.root),
-                "/run/pgbouncer": str(self.root),
-                "/var/log/pgbouncer": str(self.root),
+                "/run/postgresql": str(self.root),
+                "/var/log/postgresql": str(self.root),
                 "server_tls_sslmode = verify-full": "server_tls_sslmode = disable",
             },
         )
