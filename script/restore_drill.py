@@ -8,6 +8,7 @@ the audit log hold, and does it have the root of the newest checkpoint that is k
 import argparse
 import json
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -191,6 +192,11 @@ def variables(dsn: str) -> dict[str, str]:
         "FLASK_ENV": "testing",
         # A drill changes nothing.
         "SWEEPER_INTERVAL_SECONDS": "0",
+        # Nor keeps it secrets for the next time, where it may not write.
+        "SECRET_KEY": secrets.token_urlsafe(48),
+        "SECRET_KEY_FILE": "",
+        "JWT_SECRET_KEY": secrets.token_urlsafe(48),
+        "JWT_SECRET_KEY_FILE": "",
         # Nor does it ask those who have seen more of the log by now, whatever the
         # service's settings are: a backup is older, and no less good.
         "WITNESSES": "",

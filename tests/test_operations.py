@@ -10,6 +10,8 @@ from flask import Flask
 from psycopg2.extensions import connection
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
+from config import Settings
+from script.restore_drill import variables
 from tests.audit_trail import run
 from tests.manual import MANUAL, ROOT, blocks
 
@@ -111,3 +113,14 @@ def test_every_bad_day_has_its_page(day: str) -> None:
     (page,) = re.findall(rf"(?ms)^## {re.escape(day)}\n(.*?)(?=^## |\Z)", MANUAL)
 
     assert "```" in page
+
+
+def test_a_drill_makes_no_files_where_the_code_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "secrets"
+    monkeypatch.setattr("config.development.KEPT", kept)
+
+    Settings.from_env(variables("host=/tmp/drill port=1 dbname=restored user=x"))
+
+    assert not kept.exists()
