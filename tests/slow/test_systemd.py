@@ -383,10 +383,25 @@ def test_a_key_that_was_rotated_signs(machine: Machine) -> None:
     )
 
 
+def test_the_backup_of_a_night_is_restored_by_the_weekly_trial(
+    machine: Machine,
+) -> None:
+    timers, _ = section("Backups", "systemd")
+
+    said = machine.run(
+        f"{commands()}\n{timers.rstrip()} || exit 1\n"
+        "journalctl -u proctoring-restore-drill -o cat\n"
+        "systemctl list-timers"
+    )
+
+    assert ".dump restores;" in said
+    assert "proctoring-backup.timer" in said
+
+
 def test_a_point_in_time_is_restored(machine: Machine) -> None:
     """All that was written until then is there, archived or not, and nothing after."""
     settings, *_ = section("Backups", "sql")
-    (base,) = section("Backups", "systemd")
+    _, base = section("Backups", "systemd")
     (restore,) = section("Restore from a backup", "systemd")
     who = '{"email": "nobody@example.edu", "password": "wrong"}'
     entry = f"curl -sS -o /dev/null {URL}/api/auth/login --json '{who}'"
