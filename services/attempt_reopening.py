@@ -23,6 +23,7 @@ from services.attempt_errors import (
     EvidenceErasedError,
     ExamNotOpenError,
     NoTimeLeftError,
+    StudentSitsAnotherError,
     is_reopenable,
 )
 from services.exam_editing import share_exam
