@@ -454,6 +454,22 @@ INSERT INTO schema_migrations (version, name, sha256) VALUES
 COMMIT;
 \endif
 
+SELECT NOT EXISTS (SELECT FROM schema_migrations WHERE version = 28)
+    AS is_pending \gset
+\if :is_pending
+\echo applying 0028_second_reviewer.sql
+BEGIN;
+-- What its queries return is of no interest here.
+\o /dev/null
+\ir migrations/0028_second_reviewer.sql
+\o
+RESET ROLE;
+INSERT INTO schema_migrations (version, name, sha256) VALUES
+    (28, 'second_reviewer',
+     '95017a6e99fcf5a643927ba7420cc4b71b92e298c4a3e00a378890cfb671a4fb');
+COMMIT;
+\endif
+
 DO $$ BEGIN PERFORM pg_advisory_unlock(31651020127104882); END $$;
 RESET lock_timeout;
 RESET search_path;

@@ -7,7 +7,8 @@ from uuid import UUID
 from models.attempt import RETURNING, Attempt, ReviewStatus
 from models.transaction import Transaction
 
-# A verdict can be opened again, because it can be appealed against.
+# A verdict can be opened again, because it can be appealed against. The database knows
+# these steps too (migration 0028).
 NEXT_STATUSES: Final[dict[ReviewStatus, tuple[ReviewStatus, ...]]] = {
     ReviewStatus.NONE: (ReviewStatus.QUEUED, ReviewStatus.IN_REVIEW),
     ReviewStatus.QUEUED: (ReviewStatus.IN_REVIEW,),
@@ -38,7 +39,7 @@ VERDICTS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """What a reviewer says. `note` is for staff alone."""
+    """What a reviewer says. The student reads `note` in the export of his data."""
 
     status: ReviewStatus
     note: str | None

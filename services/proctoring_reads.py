@@ -117,7 +117,7 @@ class ProctoringReads:
                 exam=its_exam,
                 analysis=_analysis(tx, attempt_id),
                 event_counts=proctoring.count(tx, attempt_id),
-                review=reviewed(watched),
+                review=reviewed(watched, staff),
             )
 
     def list_events(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from models import attempt_review
-from models.attempt import Attempt
+from models.attempt import Attempt, ReviewStatus
 from models.attempt_review import NEXT_STATUSES, VERDICTS, Review
 from models.audit_event import AuditEvent
 from models.database import Database
@@ -21,8 +21,8 @@ class ReviewStepError(errors.ConflictError):
     slug = "review-step-not-allowed"
     title = "Review step not allowed"
 
-    def __init__(self, attempt: Attempt, wanted: Review) -> None:
-        steps = allowed_steps(attempt)
+    def __init__(self, attempt: Attempt, wanted: Review, reviewer: UUID) -> None:
+        steps = allowed_steps(attempt, reviewer)
         super().__init__(
             f"A review that is {attempt.review_status} can not become {wanted.status}"
             + (" while the attempt runs." if attempt.is_running else "."),
@@ -31,8 +31,25 @@ class ReviewStepError(errors.ConflictError):
         )
 
 
+class SecondReviewerNeededError(errors.ConflictError):
+    slug = "second-reviewer-needed"
+    title = "Somebody else has to decide"
+
+    def __init__(self, attempt: Attempt, reviewer: UUID) -> None:
+        super().__init__(
+            "You have asked for a second review, which is somebody else's."
+            if attempt.reviewed_by == reviewer
+            else "Somebody else has asked for a second review, and his note stays as it"
+            " is. Decide, with a note of your own.",
+            current_status=attempt.review_status,
+            allowed_actions=allowed_steps(attempt, reviewer),
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewedAttempt:
+    """An attempt, and what the review may become by whoever asks."""
+
     attempt: Attempt
     allowed_statuses: list[str]
 
@@ -53,15 +70,20 @@ class ReviewService:
         """Take the review a step further; the same review again changes nothing.
 
         Only here, and so only by a human, is a violation ever confirmed. Raises
-        AttemptNotFoundError and ReviewStepError.
+        AttemptNotFoundError, SecondReviewerNeededError and ReviewStepError.
         """
         with self._database.transaction() as tx:
             before = lock_attempt(tx, staff, attempt_id)
             is_same_step = review.status is before.review_status
             if is_same_step and review.note == before.review_note:
-                return reviewed(before)
-            if not is_same_step and review.status not in allowed_steps(before):
-                raise ReviewStepError(before, review)
+                return reviewed(before, staff)
+            is_asker = before.reviewed_by == staff.id
+            if _needs_second(before) and is_same_step is not is_asker:
+                raise SecondReviewerNeededError(before, staff.id)
+            if not is_same_step and review.status not in allowed_steps(
+                before, staff.id
+            ):
+                raise ReviewStepError(before, review, staff.id)
             after = attempt_review.set_review(tx, before.id, review, staff.id)
             audit.append_of_attempt(
                 tx,
@@ -75,7 +97,7 @@ class ReviewService:
                     "note": after.review_note,
                 },
             )
-            return reviewed(after)
+            return reviewed(after, staff)
 
     def record_note(
         self, proctor: Principal, attempt_id: UUID, event_type: str, text: str
@@ -96,8 +118,10 @@ class ReviewService:
         return RecordedNote(event=noted.event, audit_seq=noted.entry.seq)
 
 
-def allowed_steps(attempt: Attempt) -> list[str]:
-    """Return what the review may become now."""
+def allowed_steps(attempt: Attempt, reviewer: UUID) -> list[str]:
+    """Return what this member of staff may make of the review now."""
+    if _needs_second(attempt) and attempt.reviewed_by == reviewer:
+        return []
     return [
         status
         for status in NEXT_STATUSES[attempt.review_status]
@@ -105,6 +129,12 @@ def allowed_steps(attempt: Attempt) -> list[str]:
     ]
 
 
-def reviewed(attempt: Attempt) -> ReviewedAttempt:
+def reviewed(attempt: Attempt, staff: Principal) -> ReviewedAttempt:
     """Put what may come next beside the review as it is."""
-    return ReviewedAttempt(attempt=attempt, allowed_statuses=allowed_steps(attempt))
+    return ReviewedAttempt(
+        attempt=attempt, allowed_statuses=allowed_steps(attempt, staff.id)
+    )
+
+
+def _needs_second(attempt: Attempt) -> bool:
+    return attempt.review_status is ReviewStatus.NEEDS_SECOND_REVIEW

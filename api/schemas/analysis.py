@@ -220,7 +220,7 @@ class WatchedExamResponse(ResponseModel):
 
 
 class ReviewResponse(ResponseModel):
-    """`allowed_statuses`: what the review may become now."""
+    """`allowed_statuses`: what whoever asks may make of the review now."""
 
     status: ReviewStatus = Field(validation_alias=AliasPath("attempt", "review_status"))
     note: str | None = Field(validation_alias=AliasPath("attempt", "review_note"))

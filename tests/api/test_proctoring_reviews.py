@@ -31,7 +31,6 @@ def review(
     [
         ["queued", "in_review", "cleared"],
         ["in_review", "confirmed_violation", "in_review", "cleared"],
-        ["in_review", "needs_second_review", "confirmed_violation"],
         ["in_review", "technical_error"],
     ],
 )
@@ -53,6 +52,46 @@ def test_a_review_takes_its_steps(
     assert [each["status"] for each in logged] == steps
     assert [each["previous_status"] for each in logged] == ["none", *steps[:-1]]
     assert logged[-1]["note"] == f"It is {steps[-1]}."
+
+
+@pytest.mark.parametrize(
+    "verdict", ["cleared", "confirmed_violation", "technical_error"]
+)
+def test_a_second_review_is_somebody_elses(
+    api: Api, ada: Persona, alice: Persona, bob: Persona, attempt: Json, verdict: str
+) -> None:
+    submit(api, alice, attempt)
+    review(api, bob, attempt, 200, "in_review")
+
+    asked = review(api, bob, attempt, 200, "needs_second_review", "Is it a phone?")
+    refused = review(api, bob, attempt, 409, verdict, "It is.")
+    meddled = review(api, ada, attempt, 409, "needs_second_review", "No phone.")
+    reworded = review(api, bob, attempt, 200, "needs_second_review", "A phone?")
+    decided = review(api, ada, attempt, 200, verdict, "I have looked.")
+
+    assert asked["allowed_statuses"] == reworded["allowed_statuses"] == []
+    assert refused["type"] == meddled["type"] == "/problems/second-reviewer-needed"
+    assert refused["allowed_actions"] == []
+    assert verdict in meddled["allowed_actions"]
+    assert (decided["status"], decided["reviewed_by"]) == (verdict, str(ada.id))
+
+
+def test_each_of_the_staff_is_told_what_he_may_make_of_a_review(
+    api: Api, ada: Persona, alice: Persona, bob: Persona, attempt: Json
+) -> None:
+    submit(api, alice, attempt)
+    review(api, bob, attempt, 200, "in_review")
+    review(api, bob, attempt, 200, "needs_second_review")
+
+    path = f"/api/proctoring/attempt/{attempt['id']}"
+    his, hers = (body(api.as_(who).get(path))["review"] for who in (bob, ada))
+
+    assert his["allowed_statuses"] == []
+    assert hers["allowed_statuses"] == [
+        "cleared",
+        "confirmed_violation",
+        "technical_error",
+    ]
 
 
 @pytest.mark.parametrize(

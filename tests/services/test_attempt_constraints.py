@@ -1,12 +1,15 @@
 """What the database itself refuses of an attempt, whatever any code believes."""
 
 from contextlib import closing
+from itertools import cycle, product
 from uuid import UUID
 
 import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
+from models.attempt import ReviewStatus
+from models.attempt_review import NEXT_STATUSES, VERDICTS
 from services.attempt_service import AttemptService, SentAnswer
 from services.proctor_actions import ProctorActions
 from tests.audit_trail import run
@@ -255,3 +258,57 @@ def test_no_exam_is_archived_while_an_attempt_is_reopened(
 
         with pytest.raises(psycopg2.errors.LockNotAvailable):
             run(sql, LOCK_EXAM)
+
+
+REVIEW = "UPDATE attempts SET review_status = %s, reviewed_by = %s"
+OVER = (
+    "UPDATE attempts SET status = 'submitted', ended_by = 'student', ended_at = now()"
+)
+
+
+@pytest.mark.usefixtures("own")
+def test_a_review_takes_the_steps_that_the_code_knows(
+    room: ExamRoom, sql: connection
+) -> None:
+    run(sql, OVER)
+    reviewers = cycle([room.new_proctor().id, room.admin.id])
+    for before, after in product(ReviewStatus, ReviewStatus):
+        run(sql, "ALTER TABLE attempts DISABLE TRIGGER attempts_review_guard")
+        run(sql, REVIEW, before, next(reviewers))
+        run(sql, "ALTER TABLE attempts ENABLE TRIGGER attempts_review_guard")
+
+        if after in NEXT_STATUSES[before]:
+            run(sql, REVIEW, after, next(reviewers))
+        elif after is not before:
+            constraint = refused(sql, REVIEW, after, next(reviewers))
+            assert constraint == "attempts_review_step"
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize("verdict", sorted(VERDICTS))
+def test_no_verdict_is_on_who_still_writes(
+    room: ExamRoom, sql: connection, verdict: str
+) -> None:
+    run(sql, REVIEW, "in_review", room.admin.id)
+    for running in ("in_progress", "paused"):
+        if running == "paused":
+            run(sql, "UPDATE attempts SET status = 'paused', paused_at = now()")
+
+        constraint = refused(sql, REVIEW, verdict, room.admin.id)
+        assert constraint == "attempts_review_step"
+
+
+@pytest.mark.usefixtures("own")
+def test_nobody_gives_the_second_review_that_he_has_asked_for(
+    room: ExamRoom, sql: connection
+) -> None:
+    run(sql, OVER)
+    asker, other = room.new_proctor().id, room.admin.id
+    run(sql, REVIEW, "in_review", asker)
+    run(sql, REVIEW, "needs_second_review", asker)
+
+    run(sql, REVIEW, "needs_second_review", asker)
+    for status, reviewer in (("cleared", asker), ("needs_second_review", other)):
+        constraint = refused(sql, REVIEW, status, reviewer)
+        assert constraint == "attempts_second_reviewer"
+    run(sql, REVIEW, "cleared", other)
