@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from psycopg2.errors import DataError
 from psycopg2.extensions import connection
 
 from checkpointer.__main__ import ROLE
@@ -15,17 +16,23 @@ from services.audit_findings import CheckResult, Verification
 from services.audit_verification import verify
 from services.blockchain_service import BlockchainService
 from services.checkpoint_epoch import begin_epoch
-from services.checkpoint_files import CheckpointFileError, read_keys, read_state
+from services.checkpoint_files import (
+    CheckpointFileError,
+    make_keys,
+    read_keys,
+    read_state,
+)
 from services.checkpointer import RefusedError
 from services.epoch_service import EpochRefusedError, EpochService, Opened
 from services.log_watch import LogCheck
 from services.witnessing import Witnessing
 from tests.at_once import at_once
 from tests.audit_trail import append, run, scalar
-from tests.checkpoints import assert_all_true, program, sign
+from tests.checkpoints import assert_all_true, program, published, sign
 from tests.old_copies import Witnessed, suspensions, witnessed
 from tests.personas import Persona
 from utils.checkpoint import Checkpoint
+from utils.safe_files import locked
 from utils.signed_note import Note, VerifierKey, verified
 
 LOST = "The disk of the first server burnt; the backup is of 9:00."
@@ -158,6 +165,82 @@ def test_the_signer_follows_when_he_is_told_to_and_the_witness_too(
     assert_all_true(log.sql, log.files)
 
 
+@pytest.mark.parametrize("has_state", [True, False])
+def test_the_key_of_a_stranger_begins_no_epoch(
+    log: Witnessed, epochs: EpochService, ada: Persona, *, has_state: bool
+) -> None:
+    """Whoever names another file would replace the key of another log."""
+    open_epoch(epochs, ada)
+    log.files.keys.unlink()
+    make_keys(log.files.keys, "other.example.edu/log")
+    if not has_state:
+        log.files.state.unlink()
+    keys = log.files.keys.read_text()
+
+    with pytest.raises(RefusedError, match="which is no origin of this log"):
+        follow(log)
+
+    assert log.files.keys.read_text() == keys
+    assert log.files.state.exists() is has_state
+
+
+def test_the_state_of_another_log_is_not_set_aside(
+    log: Witnessed, epochs: EpochService, ada: Persona
+) -> None:
+    open_epoch(epochs, ada)
+    keys, state = log.files.keys.read_text(), read_state(log.files.state)
+    assert state is not None
+    other = log.files.state.read_text().replace(state.log_id, "ab" * 16)
+    log.files.state.write_text(other)
+
+    with pytest.raises(RefusedError, match="is of another log, abab"):
+        follow(log)
+
+    assert (log.files.keys.read_text(), log.files.state.read_text()) == (keys, other)
+
+
+def test_a_key_that_was_retired_before_the_epoch_is_valid_no_longer_for_it(
+    log: Witnessed, epochs: EpochService, ada: Persona
+) -> None:
+    open_epoch(epochs, ada)
+    (first,) = read_keys(log.files.keys).periods
+    # As if the key had been rotated when the tree had four entries.
+    kept = log.files.keys.read_text().replace('"to_size": null', '"to_size": 4', 1)
+    log.files.keys.write_text(kept)
+
+    follow(log)
+
+    _, old = read_keys(log.files.keys).periods
+    assert old == first.model_copy(update={"to_size": 4})
+
+
+def test_a_checkpoint_of_an_epoch_that_is_over_makes_no_state(
+    log: Witnessed, epochs: EpochService, ada: Persona, tmp_path: Path
+) -> None:
+    open_epoch(epochs, ada)
+    follow(log)
+    (tmp_path / "kept").write_text(published(log.sql)[4].render())
+
+    done = program(log.settings, log.files, "recover", tmp_path / "kept")
+
+    assert done.returncode == 3
+    assert "The checkpoint is of 4 entries of proctoring/" in done.stderr
+    assert not log.files.state.exists()
+
+
+def test_nobody_begins_an_epoch_while_the_signer_is_at_work(
+    log: Witnessed, epochs: EpochService, ada: Persona
+) -> None:
+    open_epoch(epochs, ada)
+    keys = log.files.keys.read_text()
+    with locked(log.files.state):
+        done = program(log.settings, log.files, "new-epoch")
+
+    assert done.returncode == 1
+    assert "Another checkpointer is at work" in done.stderr
+    assert log.files.keys.read_text() == keys
+
+
 def test_what_the_old_epoch_has_signed_stops_the_new_one_never(
     database: Database, log: Witnessed, epochs: EpochService, ada: Persona
 ) -> None:
@@ -187,6 +270,8 @@ def test_an_old_copy_of_the_new_epoch_is_found_as_well(
 
         again = EpochService(database, anew.watch(database))
         assert open_epoch(again, ada).origin.endswith("/epoch-3")
+        # Which entry has ended which suspension.
+        assert [row[-1] for row in suspensions(log.sql)] == [5, 8]
 
 
 @pytest.mark.tampers
@@ -241,6 +326,45 @@ def test_only_an_admin_opens_it(
     assert scalar(log.sql, "SELECT suspension IS NOT NULL FROM audit_head")
 
 
+@pytest.mark.tampers
+def test_an_admin_whose_account_is_disabled_opens_none(
+    epochs: EpochService, ada: Persona, log: Witnessed
+) -> None:
+    run(log.sql, "ALTER TABLE users DISABLE TRIGGER USER")
+    run(log.sql, "UPDATE users SET is_active = false WHERE id = %s", str(ada.id))
+
+    with pytest.raises(EpochRefusedError, match="active admin"):
+        open_epoch(epochs, ada)
+
+    assert scalar(log.sql, "SELECT suspension IS NOT NULL FROM audit_head")
+
+
+APPEND = """
+    SELECT audit_append(ARRAY[%s], ARRAY['log'], ARRAY['all'], ARRAY['system'],
+                        ARRAY[NULL::uuid],
+                        ARRAY[json_build_object('origin', %s)::text])
+"""
+
+
+@pytest.mark.tampers
+def test_the_database_opens_no_epoch_under_the_name_that_is_contradicted(
+    log: Witnessed, origin: str
+) -> None:
+    with pytest.raises(DataError, match="an origin of its own"):
+        run(log.sql, APPEND, "log.epoch_opened", origin)
+
+    assert scalar(log.sql, "SELECT suspension IS NOT NULL FROM audit_head")
+
+
+@pytest.mark.tampers
+def test_who_resumes_gives_the_log_no_other_name(log: Witnessed, origin: str) -> None:
+    """Under a name that no witness knows nothing would be contradicted."""
+    run(log.sql, APPEND, "log.resumed", "proctoring/fresh")
+
+    found = run(log.sql, "SELECT origin, suspension FROM audit_head")
+    assert found == [(origin, None)]
+
+
 def test_there_is_no_new_epoch_without_need(
     database: Database,
     ada: Persona,
@@ -283,15 +407,26 @@ def test_it_is_not_resumed_while_something_is_missing(
         epochs.resume(admin_email=ada.email, reason="looks fine")
 
 
+@pytest.mark.tampers
+def test_it_is_not_resumed_while_the_witness_who_missed_it_is_away(
+    database: Database, log: Witnessed, ada: Persona
+) -> None:
+    alone = EpochService(database, log.watch(database, []))
+
+    with pytest.raises(EpochRefusedError, match="does not continue it"):
+        alone.resume(admin_email=ada.email, reason="nobody says otherwise")
+
+
 def test_it_is_resumed_when_nothing_is_missing_any_more(
     database: Database,
     tmp_path: Path,
     sql: connection,
     connection_settings: ConnectionSettings,
     ada: Persona,
+    alice: Persona,
 ) -> None:
     with witnessed(tmp_path, connection_settings, sql) as log:
-        append(database, 8)
+        append(database, 7)
         log.sign()
         run(sql, "CREATE TEMPORARY TABLE kept AS SELECT * FROM audit_log")
         head = run(sql, "SELECT next_seq, hash, recorded_at FROM audit_head")
@@ -310,6 +445,8 @@ def test_it_is_resumed_when_nothing_is_missing_any_more(
         epochs = EpochService(database, watch)
         with pytest.raises(EpochRefusedError, match="needs no new epoch"):
             open_epoch(epochs, ada)
+        with pytest.raises(EpochRefusedError, match="active admin"):
+            epochs.resume(admin_email=alice.email, reason="Found on the standby.")
 
         seq = epochs.resume(admin_email=ada.email, reason="Found on the standby.")
 

@@ -2,10 +2,12 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
@@ -19,7 +21,7 @@ from services.witnessing import ConfiguredWitness
 from tests.at_once import at_once
 from tests.audit_trail import append, append_together, run, scalar
 from tests.old_copies import Witnessed, suspensions, witnessed
-from tests.waiting import until
+from tests.waiting import until, until_somebody_waits_for_a_lock
 from tests.witnesses import Log, serving
 from utils.checkpoint import Checkpoint
 from utils.signed_note import COSIGNATURE, ED25519, Note, Signer, verified
@@ -369,5 +371,46 @@ def test_not_even_a_superuser_ends_it_by_accident(
         run(log.sql, statement)
 
     assert len(suspensions(log.sql)) == 1
+    with pytest.raises(LogSuspendedError):
+        append(database)
+
+
+APPEND = """
+    SELECT audit_append(ARRAY['attempt.graded'], ARRAY['attempt'], ARRAY['1'],
+                        ARRAY['system'], ARRAY[NULL::uuid], ARRAY['{}'])
+"""
+SUSPEND = """
+    SELECT audit_suspend(%s, 'board', '-', 1000, sha256(''), next_seq, NULL)
+      FROM audit_head
+"""
+
+
+def test_a_log_that_has_gone_on_in_a_new_epoch_is_not_stopped_for_the_old_one(
+    database: Database, log: Witnessed
+) -> None:
+    assert scalar(log.sql, SUSPEND, "proctoring/over") is False
+
+    assert suspensions(log.sql) == []
+    append(database)
+
+
+@pytest.mark.tampers
+def test_who_stops_the_log_waits_for_an_entry_that_is_being_written(
+    database: Database, log: Witnessed, dsn: str
+) -> None:
+    """Else the head would have moved on, and nothing would be stopped."""
+    origin = scalar(log.sql, "SELECT origin FROM audit_head")
+    with (
+        ThreadPoolExecutor() as pool,
+        closing(psycopg2.connect(dsn)) as writing,
+        closing(psycopg2.connect(dsn)) as stopping,
+    ):
+        run(writing, APPEND)
+        stopped = pool.submit(scalar, stopping, SUSPEND, origin)
+        until_somebody_waits_for_a_lock(log.sql)
+        writing.commit()
+        assert stopped.result(30) is True
+        stopping.commit()
+
     with pytest.raises(LogSuspendedError):
         append(database)
