@@ -602,6 +602,80 @@ def test_a_key_that_was_retired_makes_no_state_for_what_came_after(
     assert "No key of ours has signed this" in done.stderr
 
 
+def test_a_state_is_not_made_anew_over_one_of_the_same_size(
+    connection_settings: ConnectionSettings, files: Files, tmp_path: Path
+) -> None:
+    """What the state says was promised, also if it is another root."""
+    made = sign(connection_settings, files)
+    assert made is not None
+    (tmp_path / "kept").write_text(made.note)
+
+    done = program(connection_settings, files, "recover", tmp_path / "kept")
+
+    assert done.returncode == 3
+    assert "The state is of 1 entries already, this of 1" in done.stderr
+
+
+@pytest.mark.tampers
+def test_a_state_does_not_come_back_over_a_log_that_is_shorter(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    sql: connection,
+    files: Files,
+    tmp_path: Path,
+) -> None:
+    append(database, 4)
+    made = sign(connection_settings, files)
+    assert made is not None
+    (tmp_path / "kept").write_text(made.note)
+    files.state.unlink()
+    cut(sql, 4)
+
+    done = program(connection_settings, files, "recover", tmp_path / "kept")
+
+    assert done.returncode == 3
+    assert "and this database has 4 of proctoring/" in done.stderr
+
+
+def test_the_last_tree_that_a_key_has_signed_makes_a_state(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    sql: connection,
+    files: Files,
+    tmp_path: Path,
+) -> None:
+    sign(connection_settings, files)
+    (retired,) = read_keys(files.keys).signers
+    rotate_keys(files.keys, 1)
+    append(database)
+    sign(connection_settings, files)
+    files.state.unlink()
+    text = published(sql)[2].text
+    (tmp_path / "kept").write_text(Note(text, (retired.sign(text),)).render())
+
+    done = program(connection_settings, files, "recover", tmp_path / "kept")
+
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.tampers
+def test_tiles_are_not_made_anew_of_another_history(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    sql: connection,
+    files: Files,
+) -> None:
+    append(database, 5)
+    sign(connection_settings, files)
+    cut(sql, 4)
+    append(database, 7)
+
+    done = program(connection_settings, files, "rebuild-tiles")
+
+    assert done.returncode == 3
+    assert "do not make the root that was signed" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("is_lost", "why"),
     [
