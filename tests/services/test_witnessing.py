@@ -141,23 +141,47 @@ def answering(answer_to: Callable[[bytes], bytes]) -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.parametrize("is_first", [True, False])
 def test_a_witness_speaks_for_nobody_else(
     connection_settings: ConnectionSettings,
     signing: Database,
     files: Files,
     witness: Running,
+    *,
+    is_first: bool,
 ) -> None:
     """A wrong signature of another one would have the whole note rejected."""
     other = Signer.generate("board.example", COSIGNATURE).verifier
     wrong = Signature(other.name, other.key_id, bytes(72)).render().encode()
 
-    with answering(lambda asked: witness.post(asked).body + wrong) as url:
+    def answer(asked: bytes) -> bytes:
+        own = witness.post(asked).body
+        return wrong + own if is_first else own + wrong
+
+    with answering(answer) as url:
         asking = Witnessing(signing, [ConfiguredWitness(witness.key, url)])
         assert asking.cosign(signed(connection_settings, files)) == 1
 
     note = Note.parse((published(signing).cosigned_note or "").encode())
     assert verified(note, witness.key)
     assert not any(each.name == other.name for each in note.signatures)
+
+
+def test_a_false_cosignature_is_not_published(
+    connection_settings: ConnectionSettings,
+    signing: Database,
+    files: Files,
+    witness: Running,
+) -> None:
+    """In its own name: the whole note would be rejected."""
+    key = witness.key
+    false = Signature(key.name, key.key_id, bytes(72)).render().encode()
+
+    with answering(lambda _: false) as url:
+        asking = Witnessing(signing, [ConfiguredWitness(key, url)])
+        assert asking.cosign(signed(connection_settings, files)) == 0
+
+    assert published(signing).cosigned_note is None
 
 
 def test_a_witness_takes_one_line_of_the_note(
