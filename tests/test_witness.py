@@ -231,6 +231,22 @@ def test_evidence_of_one_log_does_not_fill_the_disk(
     assert len(witness.seen()[1]) == 3
 
 
+def test_a_log_that_forks_often_hides_no_other_ones_fork(
+    state: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "MAX_FORKS", 3)
+    other = Log.of_size(50, "other.example.edu/log")
+    with serving(state, log, other) as witness:
+        for each, times in ((log, 5), (other, 1)):
+            witness.push(each, 0, 50)
+            for _ in range(times):
+                witness.post(each.fork(at=49, size=50).body(50, 50))
+
+        found = [fork.origin for fork in witness.seen()[1]]
+
+    assert found == [*[log.origin] * 3, other.origin]
+
+
 @pytest.mark.parametrize("at", [0, 1, 31, 49])
 def test_a_fork_with_a_proof_of_its_own_is_refused(
     witness: Running, log: Log, at: int
