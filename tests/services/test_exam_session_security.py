@@ -250,6 +250,38 @@ def test_a_login_that_never_held_the_attempt_is_no_second_device(
     assert "session.concurrent_device" not in room.observed(own.id)
 
 
+def test_nobody_is_accused_of_what_a_login_does_that_never_held_the_attempt(
+    room: ExamRoom, attempts: AttemptService, laptop: Principal, own: Attempt
+) -> None:
+    """Neither of what it was told, nor of what it tries when the other one knows."""
+    telephone = room.login(laptop.id)
+    take_over(room, attempts, room.login(laptop.id))
+    room.let_time_pass(own.id, 300)
+
+    refused(room, attempts, telephone, own, 41)
+    room.let_time_pass(own.id, 300)
+    refused(room, attempts, laptop, own, 42)
+    room.let_time_pass(own.id, 300)
+    refused(room, attempts, telephone, own, 43)
+
+    assert "session.concurrent_device" not in room.observed(own.id)
+
+
+def test_what_it_tries_again_and_again_makes_nobody_s_next_answer_come_too_early(
+    room: ExamRoom, attempts: AttemptService, laptop: Principal, own: Attempt
+) -> None:
+    """It was told once. Whoever repeats himself does not begin the minute anew."""
+    take_over(room, attempts, room.login(laptop.id))
+    room.let_time_pass(own.id, 3)
+    for _ in range(3):
+        refused(room, attempts, laptop, own, 41)
+        room.let_time_pass(own.id, 40)
+
+    refused(room, attempts, laptop, own, 42)
+
+    assert room.observed(own.id)[-1] == "session.concurrent_device"
+
+
 @pytest.mark.parametrize(
     ("seconds_ago", "is_evidence"),
     [
