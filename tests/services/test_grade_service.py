@@ -103,6 +103,38 @@ def test_nobody_who_sits_the_exam_waits_for_a_grader_nor_he_for_them(
     assert graded.questions[1].answer is not None
 
 
+@pytest.mark.parametrize(
+    ("place", "points", "is_analysed"),
+    [(2, "4.50", False), (1, "3.00", False), (1, "0", True)],
+    ids=["an essay", "as it was", "another mark"],
+)
+def test_whose_analysis_nothing_has_changed_is_not_analysed_anew(
+    *,
+    sql: connection,
+    room: ExamRoom,
+    alice: Principal,
+    running: Attempt,
+    attempts: AttemptService,
+    grades: GradeService,
+    place: int,
+    points: str,
+    is_analysed: bool,
+) -> None:
+    """Each analysis stays in the log for ever, of all who sat the exam."""
+    other = room.new_student()
+    own = attempts.start_attempt(other, room.exam_id, take_over=False).paper.attempt
+    attempts.submit_attempt(other, own.id)
+    attempts.submit_attempt(alice, running.id)
+    run(sql, "UPDATE attempt_activity SET analysis_due_since = NULL")
+
+    grades.grade_answers(
+        room.admin, running.id, [award(room.questions[place].id, points)]
+    )
+
+    due = room.scalar("SELECT count(analysis_due_since) FROM attempt_activity")
+    assert due == (2 if is_analysed else 0)
+
+
 def test_graders_see_keys_responses_and_what_is_missing(
     room: ExamRoom,
     alice: Principal,
