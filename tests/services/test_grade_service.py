@@ -104,8 +104,8 @@ def test_nobody_who_sits_the_exam_waits_for_a_grader_nor_he_for_them(
 
 
 @pytest.mark.parametrize(
-    ("place", "points", "is_analysed"),
-    [(2, "4.50", False), (1, "3.00", False), (1, "0", True)],
+    ("mark", "is_analysed"),
+    [((2, "4.50"), False), ((1, "3.00"), False), ((1, "0"), True)],
     ids=["an essay", "as it was", "another mark"],
 )
 def test_whose_analysis_nothing_has_changed_is_not_analysed_anew(
@@ -116,8 +116,7 @@ def test_whose_analysis_nothing_has_changed_is_not_analysed_anew(
     running: Attempt,
     attempts: AttemptService,
     grades: GradeService,
-    place: int,
-    points: str,
+    mark: tuple[int, str],
     is_analysed: bool,
 ) -> None:
     """Each analysis stays in the log for ever, of all who sat the exam."""
@@ -127,6 +126,7 @@ def test_whose_analysis_nothing_has_changed_is_not_analysed_anew(
     attempts.submit_attempt(alice, running.id)
     run(sql, "UPDATE attempt_activity SET analysis_due_since = NULL")
 
+    place, points = mark
     grades.grade_answers(
         room.admin, running.id, [award(room.questions[place].id, points)]
     )
