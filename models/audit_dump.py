@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import BinaryIO, Final
 
 from models.audit_event import AuditEvent
@@ -30,13 +30,13 @@ from models.copy_text import (
     values_of,
 )
 from models.dump_sql import Statements
+from utils.instants import from_microseconds
 
 NEEDED: Final = ("audit_log", "audit_head")
 ENCODING: Final = re.compile(rb"SET client_encoding = '(?P<name>[^']*)';\n")
 COMPLETE: Final = b"-- PostgreSQL database dump complete\n"
 EPOCH_OPENED: Final = AuditEvent.EPOCH_OPENED.encode()
 DATA_ERASED: Final = AuditEvent.DATA_ERASED.encode()
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _TELLING = re.compile(rb"\t(?:%s|%s)\t" % (EPOCH_OPENED, DATA_ERASED))
 _SECTION = re.compile(
@@ -308,7 +308,7 @@ def _heed(line: bytes, dump: DumpedLog) -> None:
 
 def _moment(values: Values, name: str) -> datetime:
     try:
-        return EPOCH + timedelta(microseconds=time_us(values, name))
+        return from_microseconds(time_us(values, name))
     except OverflowError:
         return datetime.max.replace(tzinfo=UTC)
 

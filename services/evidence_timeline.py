@@ -1,7 +1,7 @@
 """What the page of a bundle tells of each entry of the log."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from pydantic import JsonValue
@@ -11,11 +11,11 @@ from models.evidence import SealedEntry
 from services.event_catalogue import EVENT_TYPES
 from services.evidence_bundle import Material
 from services.evidence_markup import text, time, utc
+from utils.instants import from_microseconds
 from utils.payload_text import shown
 
 # Somebody else may have used it, and a program reports by itself.
 STUDENT: Final = "the student's login"
-BEGAN: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SENTENCES: Final = {each.value: each.description for each in AuditEvent}
 # What of a payload is worth a line in the timeline, in this order, and its name there
 # if the payload's own says too little.
@@ -73,7 +73,7 @@ def label(event_type: str) -> str:
 
 
 def moment_of(entry: SealedEntry) -> str:
-    return time(BEGAN + timedelta(microseconds=entry.recorded_at_us))
+    return time(from_microseconds(entry.recorded_at_us))
 
 
 def _what(entry: SealedEntry, places: Mapping[str, int]) -> str:

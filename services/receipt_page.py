@@ -1,6 +1,5 @@
 """A receipt on paper: one page, with the whole proof in a code to photograph."""
 
-from datetime import timedelta
 from html import escape
 from typing import Final
 
@@ -9,7 +8,8 @@ from segno.encoder import DataOverflowError
 
 from services.evidence_markup import utc
 from services.evidence_timeline import SENTENCES
-from services.receipt_service import EPOCH, SealedReceipt
+from services.receipt_service import SealedReceipt
+from utils.instants import from_microseconds
 from utils.payload_text import shown
 
 # What the page may do: show itself. The code is an image within the page.
@@ -69,11 +69,10 @@ def _facts(receipt: SealedReceipt) -> dict[str, str]:
     entry = receipt.entry
     payload = shown(entry.payload or "")
     told = {} if isinstance(payload, str) else payload
-    recorded_at = EPOCH + timedelta(microseconds=entry.recorded_at_us)
     return {
         "Attempt": str(receipt.attempt_id),
         "What was recorded": SENTENCES.get(entry.event_type, entry.event_type),
-        "When": utc(recorded_at),
+        "When": utc(from_microseconds(entry.recorded_at_us)),
         **{
             name: "none yet" if told[key] is None else str(told[key])
             for key, name in TOLD.items()

@@ -9,7 +9,7 @@ contradicts what he holds.
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -34,11 +34,11 @@ from utils.blockchain_hasher import (
 )
 from utils.canonical_text import NoteError, to_base64
 from utils.checkpoint import Checkpoint
+from utils.instants import from_microseconds
 from utils.signed_note import Note, VerifierKey, verified
 from utils.tlog_proof import TlogProof
 from utils.witness_policy import Standing, WitnessPolicy, judge
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # So many witnessed checkpoints are judged before a receipt does without.
 CANDIDATES: Final = 8
 NOT_SIGNED: Final = (
@@ -177,7 +177,7 @@ class ReceiptService:
             proof = TlogProof.parse(text.encode())
             sealed = Sealed.model_validate_json(proof.extra or b"")
             entry = parse_entry(sealed.entry)
-            recorded_at = EPOCH + timedelta(microseconds=entry.recorded_at_us)
+            recorded_at = from_microseconds(entry.recorded_at_us)
             note = proof.note()
         except NoteError as error:
             raise ReceiptMalformedError(str(error)) from error
