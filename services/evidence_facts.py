@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
-from models.attempt import AttemptStatus, EndedBy
+from models.attempt import RUNNING, AttemptStatus, EndedBy
 from models.evidence import AttemptRow
 from services.evidence_markup import duration, utc
-
-RUNNING: Final = frozenset({AttemptStatus.IN_PROGRESS, AttemptStatus.PAUSED})
 
 ENDED_BY: Final[Mapping[str, str]] = {
     EndedBy.STUDENT: "the student's login",

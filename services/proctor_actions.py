@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from models import attempt_activity, attempt_board, attempt_steps
-from models.attempt import Attempt, AttemptStatus, EndedBy
+from models.attempt import RUNNING, Attempt, AttemptStatus, EndedBy
 from models.attempt_board import WatchedAttempt
 from models.audit_event import AuditEvent
 from models.database import Database
@@ -106,14 +106,7 @@ class ProctorActions:
         Raises ExtensionTooLongError above 24 hours in all.
         """
         with self._database.transaction() as tx:
-            before = _require_step(
-                tx,
-                staff,
-                attempt_id,
-                "extend",
-                AttemptStatus.IN_PROGRESS,
-                AttemptStatus.PAUSED,
-            )
+            before = _require_step(tx, staff, attempt_id, "extend", *RUNNING)
             seconds = 60 * minutes
             if before.extended_seconds + seconds > MAX_EXTENDED_SECONDS:
                 raise ExtensionTooLongError("minutes")
@@ -129,14 +122,7 @@ class ProctorActions:
     ) -> ManagedAttempt:
         """End an attempt against its student's will. A human has to review it."""
         with self._database.transaction() as tx:
-            before = _require_step(
-                tx,
-                staff,
-                attempt_id,
-                "terminate",
-                AttemptStatus.IN_PROGRESS,
-                AttemptStatus.PAUSED,
-            )
+            before = _require_step(tx, staff, attempt_id, "terminate", *RUNNING)
             ended_by = EndedBy.ADMIN if staff.role is Role.ADMIN else EndedBy.PROCTOR
             attempt_ending.end(
                 tx,
@@ -172,8 +158,9 @@ class ProctorActions:
             if before.status is AttemptStatus.VOIDED:
                 raise AttemptStepError("void", before, admin.role)
             if before.is_overdue:
-                attempt_ending.end_overdue(tx, [before])
-                before = lock_attempt(tx, admin, attempt_id)
+                (before,) = attempt_ending.end(
+                    tx, [before], EndedBy.DEADLINE, audit.SYSTEM
+                )
             attempt_ending.void(tx, [before], EndedBy.ADMIN, admin.id, reason)
             # Nobody is accused of being like what never took place.
             attempt_activity.request_analysis_of_exam(tx, before.exam_id)
