@@ -30,7 +30,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """How many of a client's numbers up to the highest never came."""
+    """How many of a client's numbers up to the highest are not stored."""
 
     attempt_id: UUID
     missing_events: int

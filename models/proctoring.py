@@ -350,7 +350,7 @@ def list_sequences(
 def list_holes(
     tx: Transaction, attempt_id: UUID, *, above: int, looked_at: int, limit: int
 ) -> list[int]:
-    """List the numbers between `above` and the highest that never came.
+    """List the numbers between `above` and the highest that are not stored.
 
     Of the first `looked_at` that came, at most `limit` holes in ascending order.
     """

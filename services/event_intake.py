@@ -115,22 +115,21 @@ class Batch:
         heard of. Its id follows from the attempt's, so an attempt gets one at most.
         That a clock is behind can not be told from an event that was delivered late.
         """
-        ahead = [
-            *(event.occurred_at - self.context.read_at for event in events),
-            *(
-                each.ahead_by
-                for each in refused
-                if isinstance(each, ImplausibleTimeError) and each.ahead_by is not None
-            ),
-        ]
-        skew = max(ahead, default=None)
-        if skew is None or skew <= NOTED_SKEW:
+        claimed = [event.occurred_at for event in events]
+        claimed += (
+            each.ahead_at
+            for each in refused
+            if isinstance(each, ImplausibleTimeError) and each.ahead_at is not None
+        )
+        latest = max(claimed, default=None)
+        if latest is None or latest - self.context.read_at <= NOTED_SKEW:
             return None
         note_id = uuid5(self.context.id, SKEW_CODE)
         # Who can work out this id can use it; one of the two would then be logged and
         # not stored.
         if any(event.client_event_id == note_id for event in events):
             return None
+        skew = latest - self.context.read_at
         return self._event(
             resolve(SKEW_CODE),
             client_event_id=note_id,
@@ -189,7 +188,7 @@ class Batch:
             raise ImplausibleTimeError(
                 "It lies more than five minutes ahead of the server's clock, which "
                 f"shows {context.read_at:%Y-%m-%dT%H:%M:%SZ}.",
-                ahead_by=occurred_at - context.read_at,
+                ahead_at=occurred_at,
             )
         if occurred_at < context.started_at - MAX_BEFORE_START:
             raise ImplausibleTimeError(

@@ -1,7 +1,7 @@
 """Why a report of the exam client, or an event in it, is refused."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from models.attempt import AttemptStatus
@@ -78,10 +78,10 @@ class ImplausibleTimeError(errors.UnprocessableError):
     slug = "implausible-time"
     title = "Implausible time"
 
-    def __init__(self, detail: str, ahead_by: timedelta | None = None) -> None:
+    def __init__(self, detail: str, ahead_at: datetime | None = None) -> None:
         super().__init__(detail, [("#/occurred_at", "Can not be when it occurred.")])
-        # By how much the client's clock was ahead of the server's, if it was that.
-        self.ahead_by = ahead_by
+        # What the client's clock showed, if it was ahead of the server's.
+        self.ahead_at = ahead_at
 
 
 class InvalidPayloadError(errors.UnprocessableError):

@@ -74,7 +74,7 @@ class RefusedEvent:
 class BatchReceipt:
     """What became of each event, in the order in which they were sent.
 
-    `missing_sequences` are the first 1000 numbers below the highest that never came.
+    `missing_sequences` are the first 1000 numbers below the highest that are missing.
     """
 
     results: Sequence[RecordedEvent | RefusedEvent]

@@ -35,7 +35,7 @@ class Observed:
 
 
 def observe(inputs: AttemptInputs, policy: ProctoringPolicy) -> Observed:
-    """Measure the time that reports vouch for, and the events that never came.
+    """Measure the time that reports vouch for, and the events that are not stored.
 
     A report vouches for the interval before it. An event that was kept on the client
     during an outage and came later also vouches for its own time.
