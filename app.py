@@ -19,6 +19,7 @@ from api.context import Services
 from api.paths import CONVERTERS
 from api.routes import (
     analysis,
+    appeals,
     assignments,
     attempt_actions,
     attempts,
@@ -58,6 +59,7 @@ from models.database import Database
 from services import background
 from services.account_service import AccountService
 from services.analysis_service import AnalysisService
+from services.appeal_service import AppealService
 from services.assignment_service import AssignmentService
 from services.attempt_service import AttemptService
 from services.audit_anchors import Trust
@@ -108,6 +110,7 @@ BLUEPRINTS = (
     users.bp,
     proctoring.bp,
     analysis.bp,
+    appeals.bp,
     attempt_actions.bp,
     attempts.bp,
     docs.bp,
@@ -202,6 +205,7 @@ def create_app(settings: Settings) -> Flask:
         ),
         exams=ExamService(database),
         questions=QuestionService(database),
+        appeals=AppealService(database),
         assignments=AssignmentService(database),
         sittings=SittingService(database),
         receipts=ReceiptService(

@@ -6,6 +6,7 @@ from flask import current_app
 
 from services.account_service import AccountService
 from services.analysis_service import AnalysisService
+from services.appeal_service import AppealService
 from services.assignment_service import AssignmentService
 from services.attempt_service import AttemptService
 from services.auth_service import AuthService
@@ -37,6 +38,7 @@ from services.verification_service import VerificationService
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
+    appeals: AppealService
     attempts: AttemptService
     accounts: AccountService
     auth: AuthService

@@ -470,6 +470,22 @@ INSERT INTO schema_migrations (version, name, sha256) VALUES
 COMMIT;
 \endif
 
+SELECT NOT EXISTS (SELECT FROM schema_migrations WHERE version = 29)
+    AS is_pending \gset
+\if :is_pending
+\echo applying 0029_appeals.sql
+BEGIN;
+-- What its queries return is of no interest here.
+\o /dev/null
+\ir migrations/0029_appeals.sql
+\o
+RESET ROLE;
+INSERT INTO schema_migrations (version, name, sha256) VALUES
+    (29, 'appeals',
+     '751484e096ff8b30d1ae0d6348cd11b1c09fcf65faa19ab66704bf7fd7bf45f7');
+COMMIT;
+\endif
+
 DO $$ BEGIN PERFORM pg_advisory_unlock(31651020127104882); END $$;
 RESET lock_timeout;
 RESET search_path;

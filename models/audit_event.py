@@ -103,6 +103,14 @@ class AuditEvent(DescribedEnum):
     ATTEMPT_GRADED = "attempt.graded", "An answer was graded by hand."
     ATTEMPT_REVIEWED = "attempt.reviewed", "A human reviewed an attempt's flags."
 
+    APPEAL_LODGED = "appeal.lodged", "A student contested a verdict."
+    APPEAL_TAKEN = "appeal.taken", "A member of staff began to look into an appeal."
+    APPEAL_DECIDED = (
+        "appeal.decided",
+        "An appeal was decided by somebody else than who had given the verdict.",
+    )
+    APPEAL_WITHDRAWN = "appeal.withdrawn", "A student took an appeal back."
+
     PROCTORING_EVENTS_RECORDED = (
         "proctoring.events_recorded",
         "What the exam client, the server or staff observed was recorded.",

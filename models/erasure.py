@@ -23,13 +23,14 @@ class DataClass(StrEnum):
     ANSWERS = "answers"
     EVENT_PAYLOADS = "event_payloads"
     ANALYSES = "analyses"
-    # What staff has written: reasons, reviews, comments.
+    # What people have written: reasons, reviews, comments, appeals.
     NOTES = "notes"
 
 
 class Obstacle(StrEnum):
     HOLD = "hold"
     REVIEW = "review"
+    APPEAL = "appeal"
     RUNNING = "running"
     UNGRADED = "ungraded"
 
@@ -173,7 +174,10 @@ COUNT: LiteralString = """
                AND inputs_hash <> decode(repeat('00', 32), 'hex')) AS analyses,
            (SELECT count(*) FROM attempts
              WHERE id = ANY (%(attempt_ids)s::uuid[])
-               AND (end_reason IS NOT NULL OR review_note IS NOT NULL)) AS notes
+               AND (end_reason IS NOT NULL OR review_note IS NOT NULL))
+           + (SELECT count(*) FROM appeals
+               WHERE attempt_id = ANY (%(attempt_ids)s::uuid[])
+                 AND reason IS NOT NULL) AS notes
 """
 
 ERASE: LiteralString = """

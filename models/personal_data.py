@@ -120,6 +120,12 @@ ANALYSES: LiteralString = """
       FROM ai_analyses
      WHERE attempt_id = ANY(%(attempt_ids)s) ORDER BY attempt_id, created_at, id
 """
+APPEALS: LiteralString = """
+    SELECT id, attempt_id, status, verdict_by, verdict_at, reason, lodged_at,
+           reviewer_id, ended_at, decision_reason
+      FROM appeals
+     WHERE attempt_id = ANY(%(attempt_ids)s) ORDER BY id
+"""
 RECEIPTS: LiteralString = """
     SELECT attempt_id, seq AS audit_seq, recorded_at, encode(hash, 'hex')
                AS receipt_hash, payload::json ->> 'answers_digest' AS answers_digest
@@ -157,6 +163,7 @@ SECTIONS: Final[dict[str, LiteralString]] = {
     "answers": ANSWERS,
     "events": EVENTS,
     "analyses": ANALYSES,
+    "appeals": APPEALS,
     "receipts": RECEIPTS,
 }
 

@@ -2,7 +2,7 @@
 
 The catalogue stands here a second time: who verifies does not ask the database which of
 its columns matter. The first is `audit_catalogue` in
-database/migrations/0007_domain_rows.sql; a test compares the two.
+database/migrations/0029_appeals.sql; a test compares the two.
 docs/decisions/0012-domain-rows.md
 """
 
@@ -81,6 +81,12 @@ CATALOGUE: Final = (
         ("id",),
         "id attempt_id model_version is_official risk_score risk_level confidence"
         " result inputs_hash created_at",
+    ),
+    ProtectedTable(
+        "appeals",
+        ("id",),
+        "id attempt_id status verdict_by verdict_at reason lodged_at reviewer_id"
+        " ended_at decision_reason",
     ),
 )
 

@@ -16,6 +16,7 @@ from models.exam import ExamStatus
 from models.principal import Principal
 from models.transaction import Transaction
 from services import audit
+from services.appeal_service import refuse_while_pending
 from services.attempt_access import lock_attempt, require_attempt
 from services.attempt_clock import moved
 from services.attempt_errors import (
@@ -49,11 +50,13 @@ def reopen(
 ) -> Attempt:
     """Let an attempt that `lock_for_reopening` gave run again.
 
-    Raises AttemptStepError, EvidenceErasedError, ExamNotOpenError and NoTimeLeftError,
-    and ConstraintError `attempts_one_running_key` if the student sits another one.
+    Raises AttemptStepError, AppealPendingError, EvidenceErasedError, ExamNotOpenError
+    and NoTimeLeftError, and ConstraintError `attempts_one_running_key` if the student
+    sits another one.
     """
     if not is_reopenable(ended):
         raise AttemptStepError("reopen", ended, admin.role)
+    refuse_while_pending(tx, ended)
     if attempt_activity.is_evidence_erased(tx, ended.id):
         raise EvidenceErasedError(ended.id)
     its_exam = exam.get_of_row(tx, ended.exam_id)

@@ -56,8 +56,8 @@ SECTIONS: Final = {
         " and what people decided when they reviewed it.",
         rests_on="You started the attempt; the examination rules of your institution"
         " say how it is graded and reviewed.",
-        seen_by="You (the notes of reviewers after the attempt, and here alone);"
-        f" {EXAM_STAFF}.",
+        seen_by="You (the notes of reviewers after the attempt, here alone until there"
+        f" is a verdict); {EXAM_STAFF}.",
     ),
     "activity": Told(
         about="When your exam client was last heard of, and how much it has reported.",
@@ -83,6 +83,11 @@ SECTIONS: Final = {
         rests_on="The events, the times of your answers and which of them were wrong,"
         " compared with the others of the exam by published formulas.",
         seen_by=f"You, in parts; {EXAM_STAFF}.",
+    ),
+    "appeals": Told(
+        about="What you contested, and what somebody else decided about it.",
+        rests_on="You lodged an appeal against a verdict on one of your attempts.",
+        seen_by=f"You; {EXAM_STAFF}.",
     ),
     "receipts": Told(
         about="The entries of the audit log that prove what you handed in. The whole"

@@ -31,8 +31,8 @@ class CaseOpenError(errors.ConflictError):
 
     def __init__(self, attempts: Sequence[UUID]) -> None:
         super().__init__(
-            "An attempt runs, or its review is not finished: its data are needed until"
-            f" then{_named('attempt', attempts)}."
+            "An attempt runs, or its review or an appeal is not finished: its data are"
+            f" needed until then{_named('attempt', attempts)}."
         )
 
 
@@ -112,6 +112,7 @@ def refuse_if_obstructed(found: Sequence[Obstruction]) -> None:
     if Obstacle.HOLD in named:
         raise LegalHoldError(named[Obstacle.HOLD])
     cases = [*named.get(Obstacle.RUNNING, ()), *named.get(Obstacle.REVIEW, ())]
+    cases += named.get(Obstacle.APPEAL, ())
     if cases:
         raise CaseOpenError(cases)
     if Obstacle.UNGRADED in named:

@@ -29,6 +29,7 @@ class What(DescribedEnum):
     ENTRIES = "entries", "Entries of the log, some of which are about this person."
     RISK_LIST = "risk_list", "The exam's attempts by risk, with the reasons."
     RESULTS = "results", "The results of all who sat the exam, with their names."
+    APPEALS = "appeals", "What students contest, and what was decided about it."
     BUNDLE = "bundle", "A bundle of evidence, which left the system."
     DATA_EXPORT = (
         "data_export",

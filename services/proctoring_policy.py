@@ -164,6 +164,10 @@ class ProctoringPolicy(BaseModel):
 
     risk_levels: RiskLevels = RiskLevels()
 
+    # For so long a student can contest a verdict; 0 gives no appeal. The database has
+    # the default, too: appeal_until in migration 0029.
+    appeal_days: Annotated[int, Field(ge=0, le=365)] = 14
+
     def is_scored(self, code: str) -> bool:
         """Whether this exam lets events of this code weigh anything."""
         return code not in self.allowed_events and code not in self.ignored_events

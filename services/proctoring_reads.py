@@ -9,14 +9,17 @@ from uuid import UUID
 
 from models import (
     ai_analysis,
+    appeal,
     attempt,
     attempt_board,
     exam,
     proctoring,
     report_context,
 )
+from models.appeal import Appeal
 from models.attempt import Attempt
 from models.attempt_board import WatchedAttempt
+from models.attempt_review import VERDICTS
 from models.database import Database
 from models.exam import Exam
 from models.page import Page, paged
@@ -24,6 +27,7 @@ from models.principal import Principal
 from models.proctoring import EventCount, EventFilter, StoredEvent
 from models.transaction import Transaction
 from services.analysis_record import RecordedAnalysis, StoredFactor, from_row
+from services.appeal_service import HandledAppeal, handled, read_own
 from services.attempt_access import require_attempt
 from services.attempt_errors import AttemptNotFoundError
 from services.event_catalogue import EVENT_TYPES, EventClass
@@ -45,6 +49,7 @@ class AttemptOverview:
     analysis: RecordedAnalysis | None
     event_counts: Sequence[EventCount]
     review: ReviewedAttempt
+    appeals: Sequence[HandledAppeal]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +104,11 @@ class OwnAttempt:
     # There are more than MAX_FLAGS.
     is_truncated: bool
     analysis: OwnAnalysis | None
+    # What the reviewer says to it, once there is a verdict.
+    review_note: str | None
+    appeals: Sequence[Appeal]
+    # Until when the verdict can be contested; None if it can't.
+    appeal_until: datetime | None
 
 
 class ProctoringReads:
@@ -112,12 +122,18 @@ class ProctoringReads:
             watched = attempt_board.get(tx, attempt_id)
             if its_exam is None or watched is None:
                 raise AttemptNotFoundError(attempt_id)
+            appeals = appeal.list_of_attempt(tx, attempt_id)
             return AttemptOverview(
                 attempt=watched,
                 exam=its_exam,
                 analysis=_analysis(tx, attempt_id),
                 event_counts=proctoring.count(tx, attempt_id),
-                review=reviewed(watched, staff),
+                review=reviewed(
+                    watched,
+                    staff,
+                    is_contested=any(each.is_pending for each in appeals),
+                ),
+                appeals=[handled(each, staff) for each in appeals],
             )
 
     def list_events(
@@ -157,11 +173,15 @@ class ProctoringReads:
             )
             analysis = _analysis(tx, attempt_id)
             policy = parse_policy(report_context.get_policy(tx, attempt_id).policy)
+            appeals = read_own(tx, own)
         return OwnAttempt(
             attempt=own,
             flags=[_flag(event, policy) for event in events[:MAX_FLAGS]],
             is_truncated=len(events) > MAX_FLAGS,
             analysis=None if analysis is None else _own_analysis(analysis, own),
+            review_note=own.review_note if own.review_status in VERDICTS else None,
+            appeals=appeals.appeals,
+            appeal_until=appeals.until,
         )
 
 

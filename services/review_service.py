@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from models import attempt_review
 from models.attempt import Attempt, ReviewStatus
 from models.attempt_review import NEXT_STATUSES, VERDICTS, Review
-from models.audit_event import AuditEvent
 from models.database import Database
 from models.principal import Principal
 from models.proctoring import ProctoringEvent
-from services import audit, errors
+from services import errors, review_record
+from services.appeal_service import refuse_while_pending
 from services.attempt_access import lock_attempt, require_attempt
 from services.event_catalogue import Reporter
 from services.event_intake import resolve_type
@@ -70,13 +69,15 @@ class ReviewService:
         """Take the review a step further; the same review again changes nothing.
 
         Only here, and so only by a human, is a violation ever confirmed. Raises
-        AttemptNotFoundError, SecondReviewerNeededError and ReviewStepError.
+        AttemptNotFoundError, AppealPendingError, SecondReviewerNeededError and
+        ReviewStepError.
         """
         with self._database.transaction() as tx:
             before = lock_attempt(tx, staff, attempt_id)
             is_same_step = review.status is before.review_status
             if is_same_step and review.note == before.review_note:
                 return reviewed(before, staff)
+            refuse_while_pending(tx, before)
             is_asker = before.reviewed_by == staff.id
             if _needs_second(before) and is_same_step is not is_asker:
                 raise SecondReviewerNeededError(before, staff.id)
@@ -84,19 +85,7 @@ class ReviewService:
                 before, staff.id
             ):
                 raise ReviewStepError(before, review, staff.id)
-            after = attempt_review.set_review(tx, before.id, review, staff.id)
-            audit.append_of_attempt(
-                tx,
-                AuditEvent.ATTEMPT_REVIEWED,
-                after.id,
-                actor=staff.id,
-                payload={
-                    "previous_status": before.review_status,
-                    "status": after.review_status,
-                    "previous_note": before.review_note,
-                    "note": after.review_note,
-                },
-            )
+            after = review_record.set_review(tx, before, review, staff.id)
             return reviewed(after, staff)
 
     def record_note(
@@ -129,10 +118,13 @@ def allowed_steps(attempt: Attempt, reviewer: UUID) -> list[str]:
     ]
 
 
-def reviewed(attempt: Attempt, staff: Principal) -> ReviewedAttempt:
+def reviewed(
+    attempt: Attempt, staff: Principal, *, is_contested: bool = False
+) -> ReviewedAttempt:
     """Put what may come next beside the review as it is."""
     return ReviewedAttempt(
-        attempt=attempt, allowed_statuses=allowed_steps(attempt, staff.id)
+        attempt=attempt,
+        allowed_statuses=[] if is_contested else allowed_steps(attempt, staff.id),
     )
 
 

@@ -117,6 +117,18 @@ def start(student: Speaker, exam: Json) -> Json:
     return found
 
 
+def review(staff: Speaker, attempt: Json, status: str, note: str | None = None) -> Json:
+    path = f"/api/proctoring/attempt/{attempt['id']}/review"
+    found: Json = body(staff.put(path, json={"status": status, "note": note}))
+    return found
+
+
+def convict(staff: Speaker, attempt: Json, note: str = "A phone is seen.") -> Json:
+    """Confirm that a student who has submitted broke the rules."""
+    review(staff, attempt, "in_review")
+    return review(staff, attempt, "confirmed_violation", note)
+
+
 def fields_of(exam: Json, **changes: object) -> Json:
     """Return what PUT takes, from what GET gives."""
     names = (

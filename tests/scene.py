@@ -2,8 +2,9 @@
 
 Ada is the admin and bob the exam's proctor; oscar is a proctor of other exams. Alice
 sits the exam, paula was paused, dave has submitted and was stopped in his second
-attempt, carol has yet to start, and mallory has nothing to do with it. Dan's account
-was disabled.
+attempt, carol has yet to start, and mallory has nothing to do with it. Ada has found
+greta guilty, and peter in both his attempts: he contests that, and bob looks into the
+second of his appeals. Dan's account was disabled.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,16 @@ from config import Settings
 from models.database import Database
 from models.principal import Role
 from services.analysis_job import AnalysisJob
-from tests.exams import ONE_OF_EACH, Json, active, body, create, start, watch
+from tests.exams import (
+    ONE_OF_EACH,
+    Json,
+    active,
+    body,
+    convict,
+    create,
+    start,
+    watch,
+)
 from tests.personas import PASSWORD, Api, Persona, access_token, enrol, open_session
 from tests.reports import observed, record
 from utils.uuid7 import uuid7
@@ -32,6 +42,8 @@ NAMES: Mapping[str, Role] = {
     "paula": Role.STUDENT,
     "dave": Role.STUDENT,
     "carol": Role.STUDENT,
+    "greta": Role.STUDENT,
+    "peter": Role.STUDENT,
     "mallory": Role.STUDENT,
     "dan": Role.STUDENT,
 }
@@ -104,7 +116,8 @@ def play(dsn: str, settings: Settings) -> Cast:
 
 def _perform(api: Api, personas: Mapping[str, Persona]) -> Cast:
     ada = api.as_(personas["ada"])
-    sitting = [personas[name] for name in ("alice", "paula", "dave", "carol")]
+    names = ("alice", "paula", "dave", "carol", "greta", "peter")
+    sitting = [personas[name] for name in names]
     exam = active(
         ada,
         *[student.id for student in sitting],
@@ -128,6 +141,18 @@ def _perform(api: Api, personas: Mapping[str, Persona]) -> Cast:
     terminated = start(api.as_(personas["dave"]), exam)
     terminate = f"/api/exams/attempts/{terminated['id']}/terminate"
     body(ada.post(terminate, json={"reason": "a fire alarm"}))
+
+    guilty = _submit(api, personas["greta"], exam)
+    convict(ada, guilty)
+    appealed, contested = (_submit(api, personas["peter"], exam) for _ in range(2))
+    appeals = []
+    for each in (appealed, contested):
+        convict(ada, each)
+        path = f"/api/exams/attempts/{each['id']}/appeals"
+        lodged = api.as_(personas["peter"]).post(path, json={"reason": "It was not I."})
+        appeals.append(body(lodged, 201)["id"])
+    take = f"/api/proctoring/appeals/{appeals[1]}/take"
+    body(api.as_(personas["bob"]).post(take))
 
     hold = {"exam_id": draft["id"], "reason": "a lawsuit about the questions"}
     held = body(ada.post("/api/legal-holds", json=hold), 201)
@@ -156,6 +181,10 @@ def _perform(api: Api, personas: Mapping[str, Persona]) -> Cast:
             "paused_attempt_id": paused["id"],
             "submitted_attempt_id": submitted["id"],
             "terminated_attempt_id": terminated["id"],
+            "guilty_attempt_id": guilty["id"],
+            "appealed_attempt_id": appealed["id"],
+            "appeal_id": appeals[0],
+            "contested_appeal_id": appeals[1],
             "essay_question_id": paper["questions"][-1]["id"],
             "essay_id": submitted["questions"][-1]["id"],
             "client_event_id": event["client_event_id"],

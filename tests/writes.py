@@ -212,6 +212,22 @@ WRITES: Mapping[str, Write] = {
     "analysis.record_note": Write(
         who="bob", body={"text": "He asked for water."}, is_owned=True
     ),
+    "appeals.lodge_appeal": Write(
+        who="greta",
+        ids={"attempt_id": "guilty_attempt_id"},
+        body={"reason": "It was my brother who came in."},
+        is_owned=True,
+    ),
+    "appeals.withdraw_appeal": Write(
+        who="peter", ids={"attempt_id": "appealed_attempt_id"}, is_owned=True
+    ),
+    "appeals.take_appeal": Write(who="bob", is_owned=True),
+    "appeals.decide_appeal": Write(
+        who="bob",
+        ids={"appeal_id": "contested_appeal_id"},
+        body=REASON | {"outcome": "overturned"},
+        is_owned=True,
+    ),
     "verifications.start_verification": Write(who="ada", body={"deep": True}),
     # Its process has died.
     "verifications.cancel_verification": Write(who="ada"),

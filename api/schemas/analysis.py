@@ -13,6 +13,7 @@ from pydantic import (
 )
 
 from api.paging import PageQuery
+from api.schemas.appeals import AppealResponse, HandledAppealResponse
 from api.schemas.attempts import ANSWERED, AttemptResponse
 from api.schemas.base import Number, ResponseModel, Time
 from api.schemas.proctoring import ProctoringEventResponse
@@ -186,7 +187,14 @@ class FlagResponse(ProctoringEventResponse):
 
 
 def _within_attempt(name: str) -> str | AliasPath:
-    beside = {"flags", "is_truncated", "analysis"}
+    beside = {
+        "flags",
+        "is_truncated",
+        "analysis",
+        "review_note",
+        "appeals",
+        "appeal_until",
+    }
     return name if name in beside else AliasPath("attempt", name)
 
 
@@ -198,6 +206,14 @@ class OwnAttemptResponse(AttemptResponse):
     )
 
     review_status: ReviewStatus
+    review_note: str | None = Field(
+        description="What the reviewer says to it, once there is a verdict."
+    )
+    appeal_until: Time | None = Field(
+        description="Until when the verdict can be contested (POST …/appeals); null: it"
+        " can't, or was already."
+    )
+    appeals: list[AppealResponse]
     flags: list[FlagResponse]
     is_truncated: bool = Field(description="There are more than these 500 flags.")
     analysis: OwnAnalysisResponse | None = Field(
@@ -255,6 +271,9 @@ class OverviewResponse(ResponseModel):
     analysis: AnalysisResponse | None
     event_counts: list[EventCountResponse]
     review: ReviewResponse
+    appeals: list[HandledAppealResponse] = Field(
+        description="While one is pending, the review stays as it is."
+    )
 
 
 def _within_ranked(name: str) -> str | AliasPath:

@@ -18,7 +18,8 @@ def inputs_hash(
     return digest(
         {
             "model_version": version,
-            "policy": policy.model_dump(mode="json"),
+            # For how long a verdict can be contested is nothing to the score.
+            "policy": policy.model_dump(mode="json", exclude={"appeal_days"}),
             "attempt": _attempt(inputs),
             "cohort": sorted(cohort.member_digests),
         }

@@ -286,7 +286,7 @@ def test_a_row_that_was_inserted_is_found(
         *(["id"] if "id" in PROTECTED[table].columns.split() else []),
     ]
     unique = {"users": ["email_canonical"]}.get(table, [])
-    run(tamper, "DROP INDEX attempts_one_running_key")
+    run(tamper, "DROP INDEX attempts_one_running_key, appeals_verdict_key")
     for constraint in ("attempts_number_key", "questions_exam_id_position_key"):
         run(
             tamper,
