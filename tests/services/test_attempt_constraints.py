@@ -1,14 +1,14 @@
 """What the database itself refuses of an attempt, whatever any code believes."""
 
 from contextlib import closing
-from itertools import cycle, product
+from itertools import cycle, permutations, product
 from uuid import UUID
 
 import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
-from models.attempt import ReviewStatus
+from models.attempt import AttemptStatus, ReviewStatus
 from models.attempt_review import NEXT_STATUSES, VERDICTS
 from services.attempt_service import AttemptService, SentAnswer
 from services.proctor_actions import ProctorActions
@@ -29,6 +29,11 @@ GO_ON = """
     UPDATE attempts
        SET status = 'in_progress', ended_at = NULL, ended_by = NULL,
            score = NULL, is_passed = NULL
+"""
+ASK_ANOTHER = """
+    INSERT INTO questions
+    SELECT gen_random_uuid(), exam_id, 9, kind, text, points, body, answer_key
+      FROM questions LIMIT 1
 """
 LOCK_EXAM = "SELECT FROM exams FOR NO KEY UPDATE NOWAIT"
 FREEZE = "UPDATE exams SET frozen_at = clock_timestamp() WHERE id = %s"
@@ -106,6 +111,35 @@ def test_an_attempt_begins_only_in_an_exam_that_is_open(
     assert constraint == "attempts_exam_open"
 
 
+def test_who_has_no_account_in_use_begins_nothing(sql: connection) -> None:
+    room = ExamRoom(sql)
+    alice = room.new_student()
+    run(sql, FREEZE, room.exam_id)
+    run(sql, "UPDATE users SET is_active = false WHERE id = %s", alice.id)
+
+    constraint = refused(sql, BEGIN, uuid7(), room.exam_id, alice.id)
+
+    assert constraint == "attempts_student_active"
+
+
+@pytest.mark.parametrize("status", ["in_progress", "paused"])
+def test_a_student_sits_one_exam_at_a_time(
+    attempts: AttemptService, sql: connection, status: str
+) -> None:
+    room, other = ExamRoom(sql), ExamRoom(sql)
+    alice = room.new_student()
+    other.assign(alice)
+    attempts.start_attempt(alice, room.exam_id, take_over=False)
+    if status == "paused":
+        run(sql, "UPDATE attempts SET status = 'paused', paused_at = now()")
+    run(sql, FREEZE, other.exam_id)
+
+    with pytest.raises(psycopg2.errors.UniqueViolation) as caught:
+        run(sql, BEGIN, uuid7(), other.exam_id, alice.id)
+
+    assert caught.value.diag.constraint_name == "attempts_one_running_key"
+
+
 @pytest.mark.usefixtures("own")
 @pytest.mark.parametrize(
     "change",
@@ -127,8 +161,29 @@ def test_the_rules_of_an_exam_that_was_begun_do_not_change(
 
 
 @pytest.mark.usefixtures("own")
-def test_its_questions_do_not_change(sql: connection) -> None:
-    assert refused(sql, "UPDATE questions SET points = 9") == "exams_frozen"
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE questions SET points = 9",
+        "DELETE FROM questions",
+        ASK_ANOTHER,
+    ],
+)
+def test_its_questions_do_not_change(sql: connection, change: str) -> None:
+    assert refused(sql, change) == "exams_frozen"
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize("change", ["response = 'null'", "client_version = 2"])
+def test_after_the_end_nothing_of_an_answer_changes_but_its_grade(
+    sql: connection, change: str
+) -> None:
+    run(sql, OVER)
+
+    constraint = refused(sql, f"UPDATE answers SET {change}")  # noqa: S608 - constants.
+
+    assert constraint == "answers_attempt_running"
+    run(sql, "UPDATE answers SET points_awarded = 3, grader_comment = 'Well done.'")
 
 
 @pytest.mark.usefixtures("room")
@@ -237,6 +292,43 @@ def test_nobody_gets_more_than_can_be_reached(
     constraint = refused(sql, "UPDATE attempts SET score = 5.01, is_passed = true")
 
     assert constraint == "attempts_score_check"
+
+
+# Of what the server has ended. What its student has handed in can only be voided.
+STEPS = {
+    AttemptStatus.IN_PROGRESS: {"paused", "submitted", "terminated", "voided"},
+    AttemptStatus.PAUSED: {"in_progress", "submitted", "terminated", "voided"},
+    AttemptStatus.SUBMITTED: {"in_progress", "voided"},
+    AttemptStatus.TERMINATED: {"in_progress", "voided"},
+    AttemptStatus.VOIDED: set(),
+}
+BE = """
+    UPDATE attempts
+       SET status = %(status)s, score = NULL, is_passed = NULL,
+           paused_at = CASE %(status)s WHEN 'paused' THEN now() END,
+           ended_at = CASE WHEN %(has_ended)s THEN now() END,
+           ended_by = CASE WHEN %(has_ended)s THEN 'deadline' END
+"""
+
+
+@pytest.mark.usefixtures("own")
+def test_an_attempt_takes_these_steps_and_no_other(sql: connection) -> None:
+    def become(status: AttemptStatus) -> str | None:
+        has_ended = status not in {AttemptStatus.IN_PROGRESS, AttemptStatus.PAUSED}
+        with sql.cursor() as cursor:
+            try:
+                cursor.execute(BE, {"status": status, "has_ended": has_ended})
+            except psycopg2.errors.CheckViolation as error:
+                return error.diag.constraint_name
+        return None
+
+    for before, after in permutations(AttemptStatus, 2):
+        run(sql, "ALTER TABLE attempts DISABLE TRIGGER attempts_guard")
+        assert become(before) is None
+        run(sql, "ALTER TABLE attempts ENABLE TRIGGER attempts_guard")
+
+        expected = None if after in STEPS[before] else "attempts_status_step"
+        assert become(after) == expected, (before, after)
 
 
 def test_nothing_goes_on_in_an_archived_exam(
