@@ -631,10 +631,12 @@ def test_a_hold_keeps_everything_until_it_is_released(
 @pytest.mark.parametrize(
     "change",
     [
-        "proctoring_events SET payload = jsonb_build_object('title', 'Another')",
-        "proctoring_events SET payload = '{}', severity = 'info'",
-        "ai_analyses SET result = result - 'factors'",
-        "ai_analyses SET result = erased_result(result), risk_score = 0",
+        "UPDATE proctoring_events SET payload = jsonb_build_object('title', 'Another')",
+        "UPDATE proctoring_events SET payload = '{}', severity = 'info'",
+        "UPDATE ai_analyses SET result = result - 'factors'",
+        "UPDATE ai_analyses SET result = erased_result(result), risk_score = 0",
+        "DELETE FROM proctoring_events",
+        "DELETE FROM ai_analyses",
     ],
 )
 def test_evidence_is_emptied_and_never_another(sql: connection, change: str) -> None:
@@ -642,7 +644,35 @@ def test_evidence_is_emptied_and_never_another(sql: connection, change: str) -> 
     run(sql, "SET ROLE proctoring_owner")
 
     with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="never changed"):
-        run(sql, f"UPDATE {change}")
+        run(sql, change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "released_at = NULL, released_by = NULL, release_reason = NULL",
+        "release_reason = 'Nobody asked for it.'",
+    ],
+)
+def test_a_hold_that_was_released_stays_so(
+    sql: connection, ada: Persona, alice: Persona, change: str
+) -> None:
+    """Whatever the application believes."""
+    run(
+        sql,
+        "INSERT INTO legal_holds (id, user_id, reason, placed_by)"
+        " VALUES (gen_random_uuid(), %s, 'lawsuit 3 O 17/26', %s)",
+        alice.id,
+        ada.id,
+    )
+    run(sql, "SET ROLE proctoring_app")
+    release = "UPDATE legal_holds SET released_at = now(), release_reason = 'settled'"
+    run(sql, release)
+
+    with pytest.raises(psycopg2.errors.CheckViolation) as refused:
+        run(sql, f"UPDATE legal_holds SET {change}")  # noqa: S608 - constants.
+
+    assert refused.value.diag.constraint_name == "legal_holds_released"
 
 
 @pytest.mark.usefixtures("case")
@@ -682,25 +712,41 @@ def test_an_open_review_keeps_everything(
     assert erase(status=409)["type"] == "/problems/case-open"
 
 
+@pytest.mark.parametrize("is_paused", [False, True])
 def test_a_running_attempt_keeps_everything(
+    *,
     api: Api,
     ada: Persona,
     alice: Persona,
     erase: Callable[..., Json],
+    is_paused: bool,
 ) -> None:
-    start(api.as_(alice), active(api.as_(ada), alice.id))
+    paper = start(api.as_(alice), active(api.as_(ada), alice.id))
+    if is_paused:
+        path = f"/api/exams/attempts/{paper['id']}/pause"
+        body(api.as_(ada).post(path, json={"reason": "a fire alarm"}))
 
     assert erase(status=409)["type"] == "/problems/case-open"
 
 
-@pytest.mark.usefixtures("case")
+@pytest.mark.parametrize("held", ["user", "mentioned"])
 def test_the_database_refuses_by_itself_what_a_hold_keeps(
-    api: Api, ada: Persona, alice: Persona, database: Database
+    api: Api, ada: Persona, alice: Persona, case: Case, database: Database, held: str
 ) -> None:
     """Whoever holds the database's rights of the application gets no further."""
-    new = {"user_id": str(alice.id), "reason": "lawsuit 3 O 17/26"}
+    other = UUID(case.other["id"])
+    new, target = {
+        "user": (
+            {"user_id": str(alice.id)},
+            erasure.Target(user_id=alice.id, classes=list(erasure.DataClass)),
+        ),
+        "mentioned": (
+            {"attempt_id": str(other)},
+            erasure.Target(mentioned_in=[other], classes=[erasure.DataClass.NOTES]),
+        ),
+    }[held]
+    new["reason"] = "lawsuit 3 O 17/26"
     body(api.as_(ada).post("/api/legal-holds", json=new), 201)
-    target = erasure.Target(user_id=alice.id, classes=list(erasure.DataClass))
 
     with (
         pytest.raises(ConstraintError, match="erasure_held"),

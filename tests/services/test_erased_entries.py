@@ -195,10 +195,23 @@ def test_what_can_not_be_erased_is_refused_as_a_whole(
     assert check().valid
 
 
+def test_what_the_log_says_of_itself_is_not_erased(
+    check: Check, database: Database, sql: connection
+) -> None:
+    stated = "'log.rows_stated', 'table', 'users', 'system', NULL, '{}'"
+    seq = scalar(sql, f"SELECT split_part(audit_append_one({stated}), ':', 1)::int")
+
+    with pytest.raises((psycopg2.Error, DatabaseUnavailableError)):
+        erase_entries(database, [seq, seq])
+
+    assert check().valid
+
+
 @pytest.mark.parametrize(
     "statement",
     [
         "SELECT audit_redact('user', '1', 'system', '{\"legal_basis\":\"x\"}')",
+        "SELECT audit_redact('user', '1', 'system', ARRAY['{\"legal_basis\":\"x\"}'])",
         "CALL erasure_empty(NULL, '{}', '{}', '{}', NULL, '{}')",
         "SELECT erasure_lines('{}', '{}')",
         f"{EMPTY} WHERE seq = 2",
