@@ -647,6 +647,20 @@ def test_evidence_is_emptied_and_never_another(sql: connection, change: str) -> 
         run(sql, change)
 
 
+@pytest.mark.usefixtures("case")
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE proctoring_events SET payload = '{}'",
+        "UPDATE ai_analyses SET result = erased_result(result)",
+    ],
+)
+def test_evidence_is_emptied_by_nobody_else(sql: connection, change: str) -> None:
+    """Not even by a superuser, by accident: an erasure leaves an entry."""
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="never changed"):
+        run(sql, change)
+
+
 @pytest.mark.parametrize(
     "change",
     [

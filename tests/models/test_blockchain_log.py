@@ -405,6 +405,8 @@ def test_triggers_refuse_even_a_superuser(
 
     for statement in (
         "UPDATE audit_log SET actor_id = NULL",
+        # As an erasure does, which only the log's own function may.
+        "UPDATE audit_log SET payload = NULL, payload_salt = NULL, state = NULL",
         "DELETE FROM audit_log",
         "TRUNCATE audit_log",
         "DELETE FROM audit_head",
@@ -412,6 +414,17 @@ def test_triggers_refuse_even_a_superuser(
     ):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="append-only"):
             run(sql, statement)
+
+
+def test_no_replication_role_gets_past_a_trigger_of_the_log(sql: connection) -> None:
+    passable = run(
+        sql,
+        "SELECT tgname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid"
+        " WHERE relowner = 'proctoring_audit'::regrole AND NOT tgisinternal"
+        "   AND tgenabled <> 'A'",
+    )
+
+    assert passable == []
 
 
 def test_beginning_again_changes_nothing(sql: connection) -> None:

@@ -847,6 +847,13 @@ def test_no_command_prints_the_private_key(
         assert "PRIVATE" not in done.stdout + done.stderr
 
 
+STAMP = """
+    INSERT INTO checkpoint_timestamps
+        (size, note, tsa_url, response, stamped_at, is_chain_verified)
+    SELECT size, note, 'https://tsa.example', 'x', now(), false FROM checkpoints;
+"""
+
+
 @pytest.mark.parametrize(
     ("role", "statement"),
     [
@@ -867,6 +874,8 @@ def test_no_command_prints_the_private_key(
         ("proctoring_app", "INSERT INTO checkpoint_timestamps DEFAULT VALUES"),
         ("proctoring_app", "UPDATE checkpoints SET witnessed_at = now()"),
         ("postgres", "TRUNCATE checkpoint_timestamps"),
+        ("postgres", STAMP + "UPDATE checkpoint_timestamps SET size = size"),  # noqa: S608
+        ("postgres", STAMP + "DELETE FROM checkpoint_timestamps"),  # noqa: S608
     ],
 )
 def test_nobody_has_more_rights_than_he_needs(
