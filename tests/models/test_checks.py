@@ -46,6 +46,8 @@ VOIDED: Final = (
 )
 OVER: Final = "status = 'submitted', paused_at = NULL, ended_at = now(), ended_by = "
 
+UPHELD: Final = "status = 'upheld', ended_at = now(), reviewer_id = gen_random_uuid()"
+
 # What each constraint refuses to have SET.
 REFUSED: Final[dict[str, tuple[str, ...]]] = {
     "ai_analyses_confidence_check": ("confidence = -0.001", "confidence = 1.001"),
@@ -60,6 +62,24 @@ REFUSED: Final[dict[str, tuple[str, ...]]] = {
     "answers_client_version_check": ("client_version = -1",),
     "answers_grader_comment_check": ("grader_comment = repeat('x', 5001)",),
     "answers_points_awarded_check": ("points_awarded = -0.01",),
+    "appeals_decided_check": ("decision_reason = 'x'",),
+    "appeals_decision_reason_check": (
+        f"{UPHELD}, decision_reason = ''",
+        f"{UPHELD}, decision_reason = repeat('x', 5001)",
+    ),
+    "appeals_ended_check": ("ended_at = now()", "status = 'withdrawn'"),
+    "appeals_reason_check": ("reason = ''", "reason = repeat('x', 5001)"),
+    "appeals_reviewer_check": (
+        "status = 'open', reviewer_id = gen_random_uuid()",
+        "status = 'under_review', reviewer_id = NULL",
+        "status = 'upheld', ended_at = now(), reviewer_id = NULL",
+    ),
+    "appeals_somebody_else_check": (
+        "status = 'under_review', reviewer_id = verdict_by",
+    ),
+    "appeals_status_check": (
+        "status = 'lost', ended_at = now(), reviewer_id = gen_random_uuid()",
+    ),
     "attempt_activity_contiguous_sequence_check": (
         "contiguous_sequence = -1",
         "contiguous_sequence = highest_sequence + 1",

@@ -184,6 +184,8 @@ def test_every_connection_gives_its_rights_up(database: Database) -> None:
         "DELETE FROM answers",
         "DELETE FROM users",
         "DELETE FROM sessions",
+        "UPDATE sessions SET expires_at = expires_at + interval '1 year'",
+        "UPDATE sessions SET user_id = gen_random_uuid()",
         "UPDATE legal_holds SET user_id = NULL",
         "DELETE FROM retention_rules",
         "UPDATE audit_suspensions SET lifted_by = 1",
@@ -242,8 +244,10 @@ OWNERS = """
      WHERE relnamespace = 'public'::regnamespace
 """
 DEFINERS = """
-    SELECT proname, coalesce(proconfig::text, '') ~ 'search_path=pg_catalog'
-      FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef
+    SELECT proname, coalesce(proconfig::text, '') ~ 'search_path=pg_catalog,.*pg_temp"'
+      FROM pg_proc
+     WHERE pronamespace = 'public'::regnamespace
+       AND (prosecdef OR proconfig::text ~ 'search_path')
 """
 
 
@@ -253,10 +257,10 @@ def test_the_roles_can_do_nothing_but_what_they_are_granted(sql: connection) -> 
     assert ("proctoring_app",) not in run(sql, OWNERS)
 
 
-def test_a_function_with_the_rights_of_its_owner_looks_where_it_was_told(
+def test_a_function_that_guards_or_has_its_owners_rights_looks_where_it_was_told(
     sql: connection,
 ) -> None:
-    """S71: a table of the same name in front of ours deceives none of them."""
+    """S71: a table of the same name, a temporary one too, deceives none of them."""
     definers = run(sql, DEFINERS)
 
     assert definers

@@ -174,15 +174,32 @@ def test_its_questions_do_not_change(sql: connection, change: str) -> None:
 
 
 @pytest.mark.usefixtures("own")
-@pytest.mark.parametrize("change", ["response = 'null'", "client_version = 2"])
+def test_a_question_stays_in_its_exam(sql: connection) -> None:
+    draft = ExamRoom(sql).exam_id
+
+    move = "UPDATE questions SET exam_id = %s, position = 9 WHERE exam_id <> %s"
+    assert refused(sql, move, draft, draft) == "questions_identity"
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize(
+    ("change", "constraint"),
+    [
+        ("response = 'null'", "answers_attempt_running"),
+        ("client_version = 2", "answers_attempt_running"),
+        ("saved_at = saved_at - interval '1 h'", "answers_attempt_running"),
+        ("first_saved_at = first_saved_at - interval '1 h'", "answers_identity"),
+        ("attempt_id = gen_random_uuid()", "answers_identity"),
+        ("question_id = gen_random_uuid()", "answers_identity"),
+        ("exam_id = gen_random_uuid()", "answers_identity"),
+    ],
+)
 def test_after_the_end_nothing_of_an_answer_changes_but_its_grade(
-    sql: connection, change: str
+    sql: connection, change: str, constraint: str
 ) -> None:
     run(sql, OVER)
 
-    constraint = refused(sql, f"UPDATE answers SET {change}")  # noqa: S608 - constants.
-
-    assert constraint == "answers_attempt_running"
+    assert refused(sql, f"UPDATE answers SET {change}") == constraint  # noqa: S608
     run(sql, "UPDATE answers SET points_awarded = 3, grader_comment = 'Well done.'")
 
 
@@ -404,3 +421,73 @@ def test_nobody_gives_the_second_review_that_he_has_asked_for(
         constraint = refused(sql, REVIEW, status, reviewer)
         assert constraint == "attempts_second_reviewer"
     run(sql, REVIEW, "cleared", other)
+
+
+@pytest.mark.usefixtures("own")
+def test_what_a_student_handed_in_stays_handed_in_by_him(sql: connection) -> None:
+    run(sql, OVER)
+
+    assert refused(sql, "UPDATE attempts SET ended_by = 'deadline'") == "attempts_end"
+
+
+@pytest.mark.usefixtures("own")
+def test_nobody_is_judged_by_nobody(sql: connection) -> None:
+    run(sql, OVER)
+
+    for status in ("in_review", "needs_second_review", "cleared"):
+        step = refused(
+            sql,
+            "UPDATE attempts SET review_status = %s, reviewed_by = NULL",
+            status,
+        )
+        expected = "attempts_reviewer" if status == "in_review" else None
+        assert step == (expected or "attempts_review_step")
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize(
+    ("pretence", "deed"),
+    [
+        (
+            (
+                "CREATE TEMP TABLE attempts AS SELECT id, text 'in_progress' AS status,"
+                " 'infinity'::timestamptz AS deadline_at FROM public.attempts"
+            ),
+            "UPDATE public.answers SET response = '7', client_version = 2",
+        ),
+        (
+            (
+                "CREATE TEMP TABLE exams AS SELECT id, NULL::timestamptz AS frozen_at,"
+                " 'active'::text AS status FROM public.exams"
+            ),
+            "UPDATE public.questions SET points = 9",
+        ),
+        (
+            (
+                "CREATE TEMP TABLE legal_holds (LIKE public.legal_holds);"
+                " GRANT ALL ON legal_holds TO PUBLIC"
+            ),
+            (
+                "SELECT data_erase(NULL, '{}', ARRAY(SELECT id FROM public.attempts),"
+                " ARRAY['answers'], NULL, '{}', 'user', '1', 'system', ARRAY["
+                """'{"entries": [], "legal_basis": "x"}'])"""
+            ),
+        ),
+    ],
+)
+def test_a_temporary_table_hides_nothing_from_a_guard(
+    sql: connection, pretence: str, deed: str
+) -> None:
+    """Whoever has the application's login can make one."""
+    run(sql, OVER)
+    run(
+        sql,
+        "INSERT INTO legal_holds (id, attempt_id, reason)"
+        " SELECT gen_random_uuid(), id, 'a lawsuit' FROM attempts",
+    )
+    run(sql, f"SET ROLE proctoring_app; {pretence}")
+
+    found = refused(sql, deed)
+
+    run(sql, "RESET ROLE")
+    assert found in {"answers_attempt_running", "exams_frozen", "erasure_held"}

@@ -375,12 +375,15 @@ def test_what_staff_has_decided_at_this_very_moment_stands(
     database: Database,
     extra_time: ExtraTime,
 ) -> None:
-    """His time ran out; since he was found, somebody else has ended the attempt."""
+    """His time ran out; since he was found, somebody has declared it void."""
     own = start(attempts, room, room.new_student())
     room.let_time_pass(own.id, 3600 + 15 * 60)
     assert end_overdue_attempts(database) == 1
     outage = replace(OUTAGE, since=now(sql) - timedelta(minutes=20))
-    decide = "UPDATE attempts SET ended_by = 'proctor' WHERE id = %s"
+    decide = (
+        "UPDATE attempts SET status = 'voided', score = NULL, is_passed = NULL"
+        " WHERE id = %s"
+    )
     with closing(psycopg2.connect(dsn)) as other, ThreadPoolExecutor(1) as pool:
         run(other, "SELECT FROM attempts WHERE id = %s FOR UPDATE", own.id)
         granting = pool.submit(extra_time.grant, outage, room.admin, room.exam_id)
