@@ -8,13 +8,15 @@ from flask import Flask, Response, request
 DEFAULT_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 CORS_METHODS = "GET, POST, PUT, PATCH, DELETE"
+# A tracer in the page sends the last two with every request, asked or not.
 CORS_HEADERS = (
     "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match,"
-    " X-Request-ID"
+    " X-Request-ID, traceparent, tracestate"
 )
 CORS_EXPOSED = (
-    "Backoff, Content-Disposition, ETag, Idempotency-Replayed, Location, Retry-After,"
-    " X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID"
+    "Allow, Backoff, Content-Disposition, ETag, Idempotency-Replayed, Location,"
+    " Retry-After, WWW-Authenticate, X-RateLimit-Limit, X-RateLimit-Remaining,"
+    " X-RateLimit-Reset, X-Request-ID, traceresponse"
 )
 
 

@@ -22,6 +22,7 @@ from psycopg2.extensions import connection
 from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
+from api.contract import Contract
 from app import create_app
 from config import Settings
 from config.config import RateLimits
@@ -32,6 +33,19 @@ from utils.logger import configure_logging
 
 LOGIN = "/api/auth/login"
 READY = {"status": "ready", "reason": None}
+EXAM = "https://exam.example.edu"
+# What a page may always read, and what is for its browser and not for it.
+OF_BROWSERS = {
+    "Access-Control-Allow-Origin",
+    "Access-Control-Expose-Headers",
+    "Cache-Control",
+    "Content-Length",
+    "Content-Security-Policy",
+    "Content-Type",
+    "Referrer-Policy",
+    "Vary",
+    "X-Content-Type-Options",
+}
 MEMBERS = {"type", "title", "status", "detail", "instance", "request_id"}
 
 
@@ -268,13 +282,12 @@ def test_no_foreign_origin_is_allowed_unless_configured(client: FlaskClient) -> 
 
 
 def test_a_configured_origin_and_no_other_is_allowed(settings: Settings) -> None:
-    exam = "https://exam.example.edu"
-    client = create_app(replace(settings, cors_origins=(exam,))).test_client()
+    client = create_app(replace(settings, cors_origins=(EXAM,))).test_client()
 
-    preflight = client.options(LOGIN, headers={"Origin": exam})
+    preflight = client.options(LOGIN, headers={"Origin": EXAM})
     foreign = client.options(LOGIN, headers={"Origin": "https://evil.example"})
 
-    assert preflight.headers["Access-Control-Allow-Origin"] == exam
+    assert preflight.headers["Access-Control-Allow-Origin"] == EXAM
     assert "Access-Control-Allow-Credentials" not in preflight.headers
     assert "Access-Control-Allow-Origin" not in foreign.headers
 
@@ -282,31 +295,52 @@ def test_a_configured_origin_and_no_other_is_allowed(settings: Settings) -> None
 def test_a_page_of_a_configured_origin_can_read_what_it_is_told(
     settings: Settings,
 ) -> None:
-    exam = "https://exam.example.edu"
-    client = create_app(replace(settings, cors_origins=(exam,))).test_client()
+    client = create_app(replace(settings, cors_origins=(EXAM,))).test_client()
     new = {"email": "a@example.edu", "password": "quiet tin horse", "full_name": "A"}
-    key = {"Origin": exam, "Idempotency-Key": "1"}
+    key = {"Origin": EXAM, "Idempotency-Key": "1"}
+    path = "/api/auth/register"
 
-    registered = client.post("/api/auth/register", json=new, headers=key)
-    again = client.post("/api/auth/register", json=new, headers=key)
+    registered = client.post(path, json=new, headers=key)
+    again = client.post(path, json=new, headers=key)
+    refused = [
+        client.get("/api/auth/me", headers=key),
+        client.delete(path, headers=key),
+        client.post(path, data="{}", headers={"Origin": EXAM}),
+    ]
 
     assert (registered.status_code, again.status_code) == (201, 201)
-    exposed = again.headers["Access-Control-Expose-Headers"].split(", ")
+    assert [answer.status_code for answer in refused] == [401, 405, 415]
+    exposed = set(again.headers["Access-Control-Expose-Headers"].split(", "))
     assert "Idempotency-Replayed" in again.headers
-    told = {name for name, _ in again.headers if name.startswith(("Idem", "X-R"))}
-    assert told <= set(exposed)
-    # Of files: what they are called.
-    assert "Content-Disposition" in exposed
+    for answer in (again, *refused):
+        assert {name for name, _ in answer.headers} - OF_BROWSERS <= exposed
+    # Of exams: their version. Of files: what they are called.
+    assert {"ETag", "Content-Disposition", "Retry-After"} <= exposed
+
+
+def test_a_page_of_a_configured_origin_may_send_what_is_read(
+    settings: Settings,
+) -> None:
+    app = create_app(replace(settings, cors_origins=(EXAM,)))
+    read = {"Authorization", "Content-Type", "X-Request-ID", "traceparent"}
+    for handler in app.view_functions.values():
+        contract = getattr(handler, "contract", Contract())
+        read |= set(contract.request_headers)
+
+    preflight = app.test_client().options(LOGIN, headers={"Origin": EXAM})
+
+    allowed = preflight.headers["Access-Control-Allow-Headers"].split(", ")
+    # What a tracer adds to traceparent by itself would fail the whole request.
+    assert read | {"Idempotency-Key", "If-Match", "tracestate"} <= set(allowed)
 
 
 def test_no_limit_counts_what_a_browser_asks_beforehand(settings: Settings) -> None:
     """It asks without a login: a lecture hall would have used up its address's."""
-    exam = "https://exam.example.edu"
     limits = replace(settings.rate_limits, default="2 per hour")
-    app = create_app(replace(settings, cors_origins=(exam,), rate_limits=limits))
+    app = create_app(replace(settings, cors_origins=(EXAM,), rate_limits=limits))
     path = "/api/exams/00000000-0000-7000-8000-000000000000/start"
 
-    asked = [app.test_client().options(path, headers={"Origin": exam}) for _ in "abc"]
+    asked = [app.test_client().options(path, headers={"Origin": EXAM}) for _ in "abc"]
 
     assert [answer.status_code for answer in asked] == [200, 200, 200]
 
