@@ -6,9 +6,9 @@ from typing import TypeVar
 import jiter
 from flask import request
 from pydantic import BaseModel, JsonValue, ValidationError
-from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge
 
-from api.problems import InvalidRequestError, MalformedRequestError
+from api.problems import InvalidRequestError, MalformedRequestError, MediaTypeError
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -18,11 +18,11 @@ DEFAULT_MAX_BYTES = 64 * 1024
 def read_body(schema: type[Body], max_bytes: int) -> Body:
     """Parse the JSON body into `schema`.
 
-    Raises UnsupportedMediaType, RequestEntityTooLarge, MalformedRequestError (it is
-    no JSON) and InvalidRequestError (it does not fit).
+    Raises MediaTypeError, RequestEntityTooLarge, MalformedRequestError (it is no JSON)
+    and InvalidRequestError (it does not fit).
     """
     if request.mimetype != "application/json" or request.content_encoding:
-        raise UnsupportedMediaType
+        raise MediaTypeError("application/json")
     raw = read_bytes(max_bytes)
     document = check_json(raw)
     try:
@@ -42,7 +42,7 @@ def has_body() -> bool:
 def read_text(media_types: Sequence[str], max_bytes: int) -> str:
     """Read a body of UTF-8 text, a byte order mark or none before it.
 
-    Raises UnsupportedMediaType, RequestEntityTooLarge and MalformedRequestError.
+    Raises MediaTypeError, RequestEntityTooLarge and MalformedRequestError.
     """
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     if (
@@ -50,7 +50,7 @@ def read_text(media_types: Sequence[str], max_bytes: int) -> str:
         or request.content_encoding
         or charset not in ("utf-8", "us-ascii")
     ):
-        raise UnsupportedMediaType
+        raise MediaTypeError(*media_types)
     try:
         return read_bytes(max_bytes).decode("utf-8-sig")
     except UnicodeError as error:

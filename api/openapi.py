@@ -46,7 +46,7 @@ PROBLEMS = {
     409: "The state forbids it.",
     412: "Somebody else changed it since you looked.",
     413: "The body is too large.",
-    415: "The body is no uncompressed application/json.",
+    415: "The body is of another media type than those of Accept, or compressed.",
     422: "The request does not fit the schema, or can not be carried out.",
     428: "Say which version you change: If-Match.",
     429: "Too many requests; see Retry-After.",
@@ -58,6 +58,7 @@ PROBLEMS = {
 # What a client can rely on beside the body.
 PROBLEM_HEADERS: dict[int, dict[str, Json]] = {
     401: {"WWW-Authenticate": {"type": "string"}},
+    415: {"Accept": {"type": "string"}, "Accept-Encoding": {"type": "string"}},
     429: {"Retry-After": {"type": "integer", "minimum": 0}},
     503: {"Retry-After": {"type": "integer", "minimum": 0}},
 }

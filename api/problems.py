@@ -39,11 +39,6 @@ HTTP_PROBLEMS: dict[int, tuple[str, str, str]] = {
     404: ("not-found", "Not found", "There is nothing at this address."),
     405: ("method-not-allowed", "Method not allowed", "See the Allow header."),
     413: ("body-too-large", "Body too large", "Send less at once."),
-    415: (
-        "unsupported-media-type",
-        "Unsupported media type",
-        "Send what this endpoint reads, in UTF-8 and without a Content-Encoding.",
-    ),
 }
 
 
@@ -53,6 +48,14 @@ class MalformedRequestError(Exception):
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
+
+
+class MediaTypeError(Exception):
+    """The body is of another type than this endpoint reads, or compressed (415)."""
+
+    def __init__(self, *media_types: str) -> None:
+        super().__init__(*media_types)
+        self.media_types = media_types
 
 
 class InvalidRequestError(Exception):
@@ -135,6 +138,19 @@ def _extra(error: errors.DomainError) -> dict[str, object]:
 
 def malformed_request(error: MalformedRequestError) -> Response:
     return problem(400, "bad-request", "Bad request", error.detail)
+
+
+def unsupported_media_type(error: MediaTypeError) -> Response:
+    response = problem(
+        415,
+        "unsupported-media-type",
+        "Unsupported media type",
+        f"Send {' or '.join(error.media_types)} in UTF-8 without a Content-Encoding.",
+    )
+    # RFC 9110, section 15.5.16.
+    response.headers["Accept"] = ", ".join(error.media_types)
+    response.headers["Accept-Encoding"] = "identity"
+    return response
 
 
 def unreadable_body(_: ParseException) -> Response:
@@ -225,6 +241,7 @@ def unexpected(error: Exception) -> Response:
 def init_app(app: Flask) -> None:
     app.register_error_handler(errors.DomainError, domain_error)
     app.register_error_handler(MalformedRequestError, malformed_request)
+    app.register_error_handler(MediaTypeError, unsupported_media_type)
     app.register_error_handler(ParseException, unreadable_body)
     app.register_error_handler(InvalidRequestError, invalid_request)
     app.register_error_handler(RateLimitExceeded, too_many_requests)

@@ -14,9 +14,10 @@ CORS_HEADERS = (
     " X-Request-ID, traceparent, tracestate"
 )
 CORS_EXPOSED = (
-    "Allow, Backoff, Content-Disposition, ETag, Idempotency-Replayed, Location,"
-    " Retry-After, WWW-Authenticate, X-RateLimit-Limit, X-RateLimit-Remaining,"
-    " X-RateLimit-Reset, X-Request-ID, traceresponse"
+    "Accept, Accept-Encoding, Allow, Backoff, Content-Disposition, ETag,"
+    " Idempotency-Replayed, Location, Retry-After, WWW-Authenticate,"
+    " X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID,"
+    " traceresponse"
 )
 
 

@@ -16,6 +16,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "problems.md"
 # Rendered by api/problems.py itself.
 OWN = {
     "invalid-request",
+    "unsupported-media-type",
     "too-many-requests",
     "unavailable",
     "log-contradicted",

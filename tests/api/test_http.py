@@ -169,6 +169,9 @@ def test_another_media_type_is_refused(client: FlaskClient, content_type: str) -
     response = client.post(LOGIN, data=b"{}", content_type=content_type)
 
     assert_problem(response, 415, "unsupported-media-type")
+    assert response.headers["Accept"] == "application/json"
+    assert response.json is not None
+    assert "application/json" in response.json["detail"]
 
 
 def test_a_compressed_body_is_refused(client: FlaskClient) -> None:
@@ -180,6 +183,7 @@ def test_a_compressed_body_is_refused(client: FlaskClient) -> None:
     )
 
     assert_problem(response, 415, "unsupported-media-type")
+    assert response.headers["Accept-Encoding"] == "identity"
 
 
 @pytest.mark.parametrize("size", [64 * 1024 + 1, 2 * 1024 * 1024])

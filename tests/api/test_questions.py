@@ -375,6 +375,18 @@ def test_a_strange_file_is_refused(
     assert read(admin, exam) == exam
 
 
+def test_who_sends_another_type_of_file_is_told_which_ones_are_read(
+    admin: Speaker,
+) -> None:
+    path = f"{path_of(create(admin))}/import"
+
+    response = admin.post(path, data=b"{}", content_type="application/json")
+
+    read_here = response.headers["Accept"].split(", ")
+    assert set(read_here) >= {"text/plain", "text/csv"}
+    assert all(each in body(response, 415)["detail"] for each in read_here)
+
+
 def test_a_repeated_import_adds_the_questions_once(admin: Speaker) -> None:
     exam = create(admin, questions=[])
     path, headers = f"{path_of(exam)}/import", {"Idempotency-Key": "import-1"}
