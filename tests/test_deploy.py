@@ -26,6 +26,7 @@ from api.openapi import Problem
 from checkpointer.__main__ import ROLE, STATEMENT_TIMEOUT_SECONDS
 from checkpointer.__main__ import _parser as checkpointer_parser
 from config import ConfigError, Settings
+from middleware.security_headers import CORS_HEADERS, CORS_METHODS
 from tests.audit_trail import run, scalar
 from tests.databases import connection_to
 from tests.manual import MANUAL
@@ -183,6 +184,13 @@ def test_what_nginx_says_fits_the_schema_of_problems() -> None:
     assert len(answers) > 10
     for status, answer in answers:
         assert Problem.model_validate_json(answer).status == int(status)
+
+
+def test_nginx_allows_a_page_of_another_origin_what_the_api_allows() -> None:
+    configuration = (DEPLOY / "nginx.conf").read_text()
+
+    assert f'"{CORS_METHODS}"' in configuration
+    assert f'"{CORS_HEADERS}"' in configuration
 
 
 def test_nginx_and_the_socket_agree() -> None:

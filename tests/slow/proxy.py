@@ -23,6 +23,8 @@ from tests.slow.running import PATIENCE_SECONDS, PROJECT, find_program, free_por
 
 CONFIGURATION = PROJECT / "deploy" / "nginx.conf"
 HOST = "exam.example.edu"
+# Where pages come from that are not the API's own.
+ORIGIN = "https://app.example.edu"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +85,7 @@ def running_proxy(api_socket: Path) -> Iterator[RunningProxy]:
 def moved(
     home: Path, api_socket: Path, port: int, plain_port: int, monitoring_port: int
 ) -> str:
-    """Return deploy/nginx.conf with the paths and ports of a test, else unchanged."""
+    """Return deploy/nginx.conf with the paths, ports and origin of a test."""
     return replaced(
         relocated(home),
         {
@@ -91,6 +93,7 @@ def moved(
             "listen 80": f"listen 127.0.0.1:{plain_port}",
             "listen 127.0.0.1:9180": f"listen 127.0.0.1:{monitoring_port}",
             "/run/proctoring/gunicorn.sock": str(api_socket),
+            f"# {ORIGIN} ": f"{ORIGIN} ",
         },
     )
 

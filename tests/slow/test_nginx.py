@@ -20,6 +20,7 @@ import pytest
 
 from app import MAX_BODY_BYTES
 from database.seed import seed_if_empty
+from middleware.security_headers import CORS_HEADERS, CORS_METHODS
 from tests.checkpoints import files_in, sign
 from tests.databases import connection_to
 from tests.exams import Json
@@ -27,6 +28,7 @@ from tests.slow.exam_morning import ADMIN, OWN_PASSWORD
 from tests.slow.proxy import (
     CONFIGURATION,
     HOST,
+    ORIGIN,
     RunningProxy,
     running_proxy,
 )
@@ -151,7 +153,11 @@ def api(
     room: Path, durable_dsn: str, database_variables: Mapping[str, str]
 ) -> Iterator[RunningApi]:
     seed_if_empty(durable_dsn)
-    where = {"TRUSTED_PROXIES": "1", "TRUSTED_HOSTS": HOST}
+    where = {
+        "TRUSTED_PROXIES": "1",
+        "TRUSTED_HOSTS": HOST,
+        "CORS_ORIGINS": ORIGIN,
+    }
     with running_api(
         database_variables, workers=1, environment=where, api_socket=room
     ) as started:
@@ -391,6 +397,61 @@ def test_an_exam_can_be_changed_by_the_tag_that_came_with_it(browser: Browser) -
     deleted = browser.ask("DELETE", path, headers=admin | tag)
 
     assert deleted.status == 204, (tag, deleted.body)
+
+
+def may_read(answer: Answer) -> set[str]:
+    """Return the headers that a page of ORIGIN gets to see; it sees no more of others.
+
+    A header that came twice would allow nothing.
+    """
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
+    return set(answer.headers["access-control-expose-headers"].split(", "))
+
+
+@pytest.mark.usefixtures("api")
+def test_a_page_of_another_origin_can_read_what_nginx_and_the_api_answer(
+    browser: Browser,
+) -> None:
+    page = {"Origin": ORIGIN}
+    known = browser.ask("GET", "/api/auth/me", headers=page)
+    too_large = browser.ask("POST", LOGIN, b"x" * MAX_BODY_BYTES, JSON | page)
+    often = [browser.ask("GET", "/health", headers=page) for _ in range(20)]
+    refused = [answer for answer in often if answer.status == 429]
+
+    assert (known.status, too_large.status) == (401, 413)
+    assert "WWW-Authenticate" in may_read(known)
+    assert "X-Request-ID" in may_read(too_large)
+    assert {"Retry-After", "X-Request-ID"} <= may_read(refused[0])
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", f"{ORIGIN}.evil"])
+def test_a_page_of_a_foreign_origin_can_read_nothing(
+    browser: Browser, origin: str
+) -> None:
+    for method in ("GET", "OPTIONS"):
+        answer = browser.ask(method, "/api/auth/me", headers={"Origin": origin})
+
+        assert answer.status == 502
+        assert not any(name.startswith("access-control") for name in answer.headers)
+
+
+def test_while_the_api_is_away_a_page_of_another_origin_learns_so(
+    browser: Browser,
+) -> None:
+    """Its browser asks beforehand, and goes no further if that fails."""
+    page = {"Origin": ORIGIN}
+    preflight = browser.ask(
+        "OPTIONS", LOGIN, headers=page | {"Access-Control-Request-Method": "POST"}
+    )
+    answer = browser.ask("POST", LOGIN, json.dumps(ADMIN).encode(), JSON | page)
+
+    assert preflight.status == 204
+    may_read(preflight)
+    assert preflight.headers["access-control-allow-methods"] == CORS_METHODS
+    assert preflight.headers["access-control-allow-headers"] == CORS_HEADERS
+    assert preflight.headers["access-control-max-age"] == "600"
+    assert answer.problem()["type"] == "/problems/unavailable"
+    assert "Retry-After" in may_read(answer)
 
 
 def test_while_the_api_is_away_everybody_is_told_so(browser: Browser) -> None:
