@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from models import proctoring, report_context
+from models.attempt import AttemptStatus
 from models.database import Database
 from models.principal import Principal
 from models.proctoring import ProctoringEvent, Progress, Recorded, StoredEvent
@@ -79,6 +80,9 @@ class BatchReceipt:
 
     results: Sequence[RecordedEvent | RefusedEvent]
     missing_sequences: Sequence[int]
+    # Of the attempt.
+    status: AttemptStatus
+    expected_report_interval_seconds: float
     server_time: datetime
     deadline_at: datetime
     seconds_remaining: int
@@ -152,6 +156,10 @@ class ProctoringService:
         return BatchReceipt(
             results=_results(report),
             missing_sequences=missing,
+            status=context.status,
+            expected_report_interval_seconds=(
+                report.taken.batch.policy.expected_report_interval_seconds
+            ),
             server_time=context.read_at,
             deadline_at=context.deadline_at,
             seconds_remaining=context.seconds_remaining,

@@ -58,6 +58,8 @@ def test_the_answer_to_a_batch_is_written_as_its_schema_has_it() -> None:
             ),
         ],
         missing_sequences=[3, 2**53 - 1],
+        status=AttemptStatus.SUBMITTED,
+        expected_report_interval_seconds=7.5,
         server_time=NINE,
         deadline_at=LATER,
         seconds_remaining=-1,

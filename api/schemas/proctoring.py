@@ -18,6 +18,7 @@ from pydantic import (
 from api.paging import PageQuery
 from api.problems import describe
 from api.schemas.base import ResponseModel, Time
+from models.attempt import AttemptStatus
 from models.wire import Instant, Text, WireModel
 from services.event_catalogue import EventClass, Reporter, Severity, resolve
 from services.proctoring_service import (
@@ -134,6 +135,15 @@ class BatchResponse(ResponseModel):
     missing_sequences: list[int] = Field(
         description="Numbers below the highest that are not on record; the first 1000."
     )
+    status: AttemptStatus = Field(
+        description="Of the attempt: whether it runs, a proctor has paused it, or it"
+        " has ended."
+    )
+    expected_report_interval_seconds: float = Field(
+        description="Report at least this often, and if nothing happens a"
+        " `session.milestone` without a payload: a report vouches for this much time"
+        " before it. It stays the same for the whole attempt."
+    )
     server_time: Time
     deadline_at: Time
     seconds_remaining: int
@@ -148,6 +158,10 @@ def batch_json(receipt: BatchReceipt) -> bytes:
         {
             "results": [_result(each) for each in receipt.results],
             "missing_sequences": receipt.missing_sequences,
+            "status": receipt.status,
+            "expected_report_interval_seconds": (
+                receipt.expected_report_interval_seconds
+            ),
             "server_time": rfc3339(receipt.server_time),
             "deadline_at": rfc3339(receipt.deadline_at),
             "seconds_remaining": receipt.seconds_remaining,

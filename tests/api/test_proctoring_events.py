@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 from tests.at_once import at_once
 from tests.audit_trail import run
 from tests.by_hand import stated
-from tests.exams import Json, active, body, start
+from tests.exams import Json, active, body, start, watch
 from tests.personas import Api, Persona
 from tests.reports import batches, observed, record, send_many, stored_types
 
@@ -41,6 +41,26 @@ def test_a_batch_is_one_entry(
     (entry,) = batches(sql, attempt)
     assert [each["client_event_id"] for each in entry["events"]] == ids
     assert len(stored_types(sql, attempt)) == 200
+
+
+def test_a_report_tells_how_the_attempt_stands_and_how_often_to_report(
+    api: Api, ada: Persona, bob: Persona, alice: Persona
+) -> None:
+    policy = {"expected_report_interval_seconds": 7.5}
+    exam = active(api.as_(ada), alice.id, proctoring=policy)
+    watch(api.as_(ada), exam, bob.id)
+    attempt = start(api.as_(alice), exam)
+    path = f"/api/exams/attempts/{attempt['id']}"
+    reason = {"reason": "a fire alarm"}
+
+    replies = [record(api.as_(alice), attempt, observed(1))]
+    for number, step in enumerate(("pause", "resume", "terminate"), start=2):
+        body(api.as_(bob).post(f"{path}/{step}", json=reason))
+        replies.append(record(api.as_(alice), attempt, observed(number)))
+
+    statuses = [reply["status"] for reply in replies]
+    assert statuses == ["in_progress", "paused", "in_progress", "terminated"]
+    assert {reply["expected_report_interval_seconds"] for reply in replies} == {7.5}
 
 
 def test_one_bad_event_does_not_lose_the_others(
