@@ -26,6 +26,8 @@ from utils.visible_text import INVISIBLE_16_BIT, is_visible, without_unseen
 
 # NUL can't be stored; the others have no business in a name and can forge a log line.
 CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# How Python shows the values that a Literal allows.
+ENUM_MEMBER: Final = re.compile(r"<[A-Za-z]+\.[A-Z_]+: ('[a-z_]+')>")
 # date-time of RFC 3339, section 5.6.
 RFC_3339: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
@@ -49,14 +51,20 @@ def problems_of(
     was: the pointers then point into it. The input is left out of the sentences: it
     may be a password.
     """
-    found = error.errors(include_url=False, include_context=False, include_input=False)
+    found = error.errors(include_url=False, include_input=False)
     problems = []
     for each in found[:50]:
-        location = each["loc"]
+        location, message = each["loc"], each["msg"]
         if document is not None:
             location = _within(document, location, each["type"])
+        context = each.get("ctx", {})
+        if "discriminator" in context:
+            # Pydantic points at the object around it, and repeats what was sent.
+            location = (*location, context["discriminator"].strip("'"))
+            tags = context.get("expected_tags")
+            message = f"Input should be one of {tags}" if tags else "Field required"
         pointer = "/".join(["#", *where, *map(_step, location)])
-        problems.append((pointer, _sentence(each["msg"])))
+        problems.append((pointer, _sentence(message)))
     return problems
 
 
@@ -84,7 +92,7 @@ def _step(name: str | int) -> str:
 
 
 def _sentence(message: str) -> str:
-    message = message.removeprefix("Value error, ")
+    message = ENUM_MEMBER.sub(r"\1", message.removeprefix("Value error, "))
     # Of a text that was trimmed pydantic says that it has items.
     if message.startswith("Value should have"):
         message = message.replace(" item", " character")

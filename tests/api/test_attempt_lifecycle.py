@@ -190,6 +190,19 @@ def test_a_submission_says_nothing_about_its_worth(
     assert reply.status_code == status
 
 
+def test_who_ends_it_as_somebody_else_is_told_as_whom_he_may(
+    api: Api, alice: Persona, exam: Json
+) -> None:
+    attempt = start(api.as_(alice), exam)
+    path = f"/api/exams/attempts/{attempt['id']}/submit"
+
+    refused = body(api.as_(alice).post(path, json={"ended_by": "admin"}), 422)
+
+    assert refused["errors"] == [
+        {"pointer": "#/ended_by", "detail": "Input should be 'student' or 'deadline'"}
+    ]
+
+
 def test_a_program_whose_clock_is_fast_is_told_when_to_come_back(
     api: Api, alice: Persona, exam: Json
 ) -> None:

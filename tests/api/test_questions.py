@@ -197,7 +197,8 @@ def test_questions_freeze_with_the_first_attempt(
 @pytest.mark.parametrize(
     ("wrong", "pointer"),
     [
-        ({"kind": "riddle", "text": "?", "points": 1}, ""),
+        ({"kind": "riddle", "text": "?", "points": 1}, "/kind"),
+        ({"text": "?", "points": 1}, "/kind"),
         ({"kind": "true_false", "text": "?", "points": 1}, "/correct"),
         (TRUE_FALSE | {"points": 0}, "/points"),
         (TRUE_FALSE | {"points": 0.125}, "/points"),
@@ -228,6 +229,18 @@ def test_a_question_that_does_not_fit_is_refused(
         # The pointer points into what was sent, and knows nothing of our types.
         assert [e["pointer"] for e in refused["errors"]] == [f"#{where}{pointer}"]
     assert read(admin, exam) == exam
+
+
+def test_who_sends_no_known_kind_is_told_which_there_are(admin: Speaker) -> None:
+    question = {"kind": "riddle", "text": "?", "points": 1}
+
+    refused = body(admin.post(path_of(create(admin)), json=question), 422)
+
+    (error,) = refused["errors"]
+    assert error["detail"] == (
+        "Input should be one of 'single_choice', 'multiple_choice', 'true_false',"
+        " 'numeric', 'short_text', 'essay'"
+    )
 
 
 def test_an_exam_is_never_too_long(admin: Speaker) -> None:
