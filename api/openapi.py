@@ -43,7 +43,7 @@ PROBLEMS = {
     404: "Not there, or not yours.",
     405: "Another method than those of this path.",
     406: "No media type that the client accepts.",
-    409: "The state forbids it.",
+    409: "The state forbids it: until Retry-After, if that is there.",
     412: "Somebody else changed it since you looked.",
     413: "The body is too large.",
     415: "The body is of another media type than those of Accept, or compressed.",
@@ -244,7 +244,12 @@ def _other_parameters(contract: Contract, schemas: _Schemas) -> list[Json]:
             {"name": "Idempotency-Key", "in": "header", "schema": pattern}
         )
     parameters += [
-        {"name": name, "in": "header", "schema": {"type": "string"}}
+        {
+            "name": name,
+            "in": "header",
+            "required": name == "If-Match" and 428 in contract.problems,  # noqa: PLR2004
+            "schema": {"type": "string"},
+        }
         for name in contract.request_headers
     ]
     return parameters
@@ -279,6 +284,11 @@ def _responses(rule: Rule, contract: Contract, schemas: _Schemas) -> Json:
                     else {"type": "string"}
                 }
                 for media_type in contract.media_types
+            }
+        if contract.response is not None and contract.request_headers:
+            # If-Match and If-None-Match: this is where their value comes from.
+            response["headers"] = {
+                "ETag": {"required": True, "schema": {"type": "string"}}
             }
         responses[str(status)] = response
     for status in sorted(_problem_statuses(rule, contract)):

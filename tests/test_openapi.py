@@ -142,6 +142,30 @@ def inputs(document: Json) -> Iterator[tuple[str, Json]]:
 UNBOUNDED = {"If-Match", "If-None-Match"}
 
 
+def test_a_time_is_known_as_one(document: Json) -> None:
+    """A generated client makes text of it otherwise."""
+    for name, schema in document["components"]["schemas"].items():
+        for field, found in schema.get("properties", {}).items():
+            if field.endswith("_at") or field == "server_time":
+                kinds = found.get("anyOf", [found])
+                assert {"type": "string", "format": "date-time"}.items() <= (
+                    kinds[0].items()
+                ), (name, field)
+
+
+def test_whoever_must_send_a_version_is_told_so_and_where_it_comes_from(
+    document: Json,
+) -> None:
+    read = document["paths"]["/api/exams/{exam_id}"]["get"]["responses"]
+    assert read["200"]["headers"].keys() == {"ETag"}
+    for name, operation in operations(document):
+        headers = {each["name"]: each for each in operation["parameters"]}
+        if "428" in operation["responses"]:
+            assert headers["If-Match"]["required"], name
+        else:
+            assert not headers.get("If-Match", {}).get("required"), name
+
+
 def test_whatever_comes_in_is_bounded(document: Json) -> None:
     boundless = []
     for name, schema in inputs(document):

@@ -63,8 +63,8 @@ def login(body: Login) -> LoggedIn:
 def refresh(body: Refresh) -> LoggedIn:
     """Exchange a refresh token, which works once, for new tokens.
 
-    Using an old one again ends the session, except within ten seconds, when it gives
-    the same tokens to a second tab.
+    Using an old one again ends the session, except within ten seconds and while the new
+    one is unused: then it gives that one to a second tab, with an access token.
     """
     return services().auth.refresh(body.refresh_token, _client())
 

@@ -17,7 +17,7 @@ from api.schemas.base import Number, ResponseModel, Time
 from models.attempt import AttemptStatus, EndedBy, ReviewStatus
 from models.attempt_board import Connection
 from models.question_storage import QuestionView
-from models.question_types import QuestionKind
+from models.question_types import MAX_SHORT_TEXT_CHARACTERS, QuestionKind
 from models.wire import Instant, Integer, Line, Text, WireModel
 from models.wire import Number as WireNumber
 
@@ -52,7 +52,10 @@ class SubmitRequest(WireModel):
 class SentAnswerBody(WireModel):
     question_id: UUID
     response: JsonValue = Field(
-        description="What the question's kind asks for; null clears the answer."
+        description="Of single_choice the id of an option, of multiple_choice a list"
+        " of such ids, of true_false a boolean, of numeric a number, of short_text a"
+        f" string of at most {MAX_SHORT_TEXT_CHARACTERS} characters, of essay a string"
+        " of at most the question's max_characters. null clears the answer."
     )
     client_version: Annotated[Integer, Field(ge=0, le=2**53 - 1)] = Field(
         description="Grows with every change of the answer; the highest one wins."
@@ -197,7 +200,9 @@ class PaperResponse(AttemptResponse):
     questions: list[PaperQuestionResponse] = Field(
         description="In this student's order; empty once the attempt has ended."
     )
-    answers: list[OwnAnswerResponse]
+    answers: list[OwnAnswerResponse] = Field(
+        description="Those that are saved; empty once the attempt has ended."
+    )
     next_sequence: int = Field(
         description="The sequence of the next proctoring event, for a client that "
         "does not remember its counter."

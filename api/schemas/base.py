@@ -4,13 +4,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from utils.instants import rfc3339
 
 # RFC 3339, UTC, always with microseconds.
 Time = Annotated[
-    datetime, PlainSerializer(rfc3339, return_type=str, when_used="json-unless-none")
+    datetime,
+    PlainSerializer(rfc3339, return_type=str, when_used="json-unless-none"),
+    Field(json_schema_extra={"format": "date-time"}),
 ]
 # Exact inside, an ordinary number in JSON.
 Number = Annotated[
