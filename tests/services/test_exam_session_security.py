@@ -1,10 +1,14 @@
 """One device an attempt: who holds it, and how the hold moves."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
+import psycopg2
 import pytest
+from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import connection
 
 from models.attempt import Attempt
@@ -13,12 +17,15 @@ from models.principal import Principal
 from services.attempt_errors import (
     AttemptHeldByAnotherDeviceError,
     AttemptHeldElsewhereError,
+    AttemptOverError,
 )
 from services.attempt_service import AttemptService, SentAnswer
+from services.proctor_actions import ProctorActions
 from tests.at_once import at_once
 from tests.audit_trail import run
 from tests.exam_room import ExamRoom
 from tests.reports import deliver, moment, observed
+from tests.waiting import until_somebody_waits_for_a_lock
 
 SEVERITY = """
     SELECT severity FROM proctoring_events
@@ -144,6 +151,54 @@ def test_two_devices_at_once_are_evidence(
     assert room.observed(own.id) == [*before, "session.concurrent_device"]
     assert room.scalar(SEVERITY) == "high"
     assert room.event_types(own.id) == ["attempt.started", "attempt.taken_over"]
+
+
+def test_a_displaced_device_is_told_of_the_other_one_during_a_pause_and_of_the_end(
+    room: ExamRoom,
+    attempts: AttemptService,
+    actions: ProctorActions,
+    laptop: Principal,
+    own: Attempt,
+) -> None:
+    """What it tries when nobody can save any more is no evidence of two at work."""
+    spare = room.login(laptop.id)
+    take_over(room, attempts, spare)
+    room.let_time_pass(own.id, 3)
+    actions.pause_attempt(room.admin, own.id, "fire alarm")
+    refused(room, attempts, laptop, own, 41)
+    room.let_time_pass(own.id, 61)
+    attempts.submit_attempt(spare, own.id)
+
+    with pytest.raises(AttemptOverError):
+        attempts.save_answers(laptop, own.id, forty_two(room))
+
+    assert "session.concurrent_device" not in room.observed(own.id)
+
+
+def test_who_notes_two_devices_locks_the_attempt_first(
+    room: ExamRoom,
+    attempts: AttemptService,
+    sql: connection,
+    dsn: str,
+    laptop: Principal,
+    own: Attempt,
+) -> None:
+    """As a hand-over does, or the two would wait for each other."""
+    take_over(room, attempts, room.login(laptop.id))
+    room.let_time_pass(own.id, 3)
+    refused(room, attempts, laptop, own, 41)
+    room.let_time_pass(own.id, 61)
+
+    with closing(psycopg2.connect(dsn)) as other, ThreadPoolExecutor(1) as pool:
+        run(other, "SELECT FROM attempt_activity FOR UPDATE")
+        noting = pool.submit(refused, room, attempts, laptop, own, 42)
+        until_somebody_waits_for_a_lock(sql)
+        with pytest.raises(LockNotAvailable):
+            run(sql, "SELECT FROM attempts FOR UPDATE NOWAIT")
+        other.commit()
+    noting.result()
+
+    assert room.observed(own.id)[-1] == "session.concurrent_device"
 
 
 def test_the_same_response_to_another_question_is_something_else(
