@@ -66,7 +66,6 @@ class Loop:
                         "waiting for the database", extra={"cause": str(error)}
                     )
                 self._failures += 1
-                self._has_begun = False
             else:
                 self._failures = 0
         self._timestamping.close()
@@ -78,6 +77,10 @@ class Loop:
         except RefusedError:
             # The servers have to stop too, whenever it is found.
             compare(self._watch, self._checkpointer)
+            raise
+        except DatabaseUnavailableError:
+            # It may be another one by now, or lack what was promised: begin again.
+            self._has_begun = False
             raise
 
     def _step(self) -> None:

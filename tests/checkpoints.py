@@ -13,11 +13,15 @@ from pathlib import Path
 from psycopg2.extensions import connection
 
 from checkpointer.__main__ import ROLE
+from checkpointer.loop import Loop
 from models.checkpoint import StoredCheckpoint
 from models.connection_settings import ConnectionSettings
 from models.database import Database
 from services.checkpoint_files import Files, make_keys, read_keys
 from services.checkpointer import Checkpointer
+from services.log_watch import LogWatch
+from services.timestamping import Timestamping
+from services.witnessing import ConfiguredWitness, Witnessing
 from tests.audit_trail import run
 from utils.checkpoint import Checkpoint
 from utils.signed_note import Note, VerifierKey, verified
@@ -50,6 +54,24 @@ def sign(
     """Sign what is new, as a process of its own would."""
     with at_work(settings, files, is_thorough=is_thorough) as checkpointer:
         return checkpointer.advance(checkpointer.look())
+
+
+def loop_of(
+    signing: Database,
+    files: Files,
+    *witnesses: ConfiguredWitness,
+    interval_seconds: float = 0,
+) -> Loop:
+    """A signer that has just been started."""
+    checkpointer = Checkpointer(signing, files)
+    return Loop(
+        checkpointer,
+        Witnessing(signing, witnesses, pause_seconds=0),
+        Timestamping(signing, []),
+        LogWatch(signing, witnesses, checkpointer.verifiers),
+        interval_seconds=interval_seconds,
+        is_thorough=True,
+    )
 
 
 def program(

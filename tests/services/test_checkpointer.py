@@ -1,7 +1,6 @@
 """The checkpointer signs what continues what it has signed, and nothing else."""
 
 import signal
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -10,10 +9,10 @@ import pytest
 from psycopg2.extensions import connection
 
 from checkpointer.__main__ import ROLE
-from checkpointer.loop import Loop
 from models.audit_event import AuditEvent
 from models.connection_settings import ConnectionSettings
 from models.database import Database
+from models.database_errors import DatabaseUnavailableError
 from services import audit
 from services.checkpoint_files import (
     CheckpointFileError,
@@ -22,16 +21,14 @@ from services.checkpoint_files import (
     read_keys,
     rotate_keys,
 )
-from services.checkpointer import URGENT, Checkpointer, RefusedError
-from services.log_watch import LogWatch
-from services.timestamping import Timestamping
-from services.witnessing import Witnessing
+from services.checkpointer import URGENT, RefusedError
 from tests.audit_trail import append, append_together, run
 from tests.checkpoints import (
     PROJECT,
     assert_all_true,
     at_work,
     files_in,
+    loop_of,
     program,
     published,
     sign,
@@ -89,21 +86,13 @@ def test_nothing_new_is_not_signed_twice(
 
 @pytest.mark.parametrize("event", URGENT)
 def test_a_decision_is_signed_at_once_and_the_rest_waits_its_turn(
-    connection_settings: ConnectionSettings,
+    signing: Database,
     database: Database,
     sql: connection,
     files: Files,
     event: AuditEvent,
 ) -> None:
-    signing = Database(replace(connection_settings, role=ROLE))
-    loop = Loop(
-        Checkpointer(signing, files),
-        Witnessing(signing, []),
-        Timestamping(signing, []),
-        LogWatch(signing, [], []),
-        interval_seconds=3600,
-        is_thorough=True,
-    )
+    loop = loop_of(signing, files, interval_seconds=3600)
     loop.step()
     append(database)
     loop.step()
@@ -119,23 +108,14 @@ def test_a_decision_is_signed_at_once_and_the_rest_waits_its_turn(
 @pytest.mark.tampers
 @pytest.mark.parametrize("is_rotated", [False, True])
 def test_a_log_that_is_set_back_under_the_signer_stops_the_servers_too(
-    connection_settings: ConnectionSettings,
+    signing: Database,
     database: Database,
     sql: connection,
     files: Files,
     *,
     is_rotated: bool,
 ) -> None:
-    signing = Database(replace(connection_settings, role=ROLE))
-    checkpointer = Checkpointer(signing, files)
-    loop = Loop(
-        checkpointer,
-        Witnessing(signing, []),
-        Timestamping(signing, []),
-        LogWatch(signing, [], checkpointer.verifiers),
-        interval_seconds=0,
-        is_thorough=True,
-    )
+    loop = loop_of(signing, files)
     loop.step()
     if is_rotated:
         rotate_keys(files.keys, 1)
@@ -148,6 +128,31 @@ def test_a_log_that_is_set_back_under_the_signer_stops_the_servers_too(
         loop.step()
 
     assert suspensions(sql) == [("the signer", 7, 5, True, None)]
+
+
+NOT_NOW = """
+    CREATE FUNCTION not_now() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE serialization_failure; END $$;
+    CREATE TRIGGER not_now BEFORE INSERT ON checkpoints EXECUTE FUNCTION not_now()
+"""
+
+
+def test_what_was_promised_is_published_when_the_database_is_back(
+    signing: Database, database: Database, sql: connection, files: Files
+) -> None:
+    """The same loop begins again. Nothing new need happen."""
+    loop = loop_of(signing, files)
+    loop.step()
+    append(database)
+    run(sql, NOT_NOW)
+    with pytest.raises(DatabaseUnavailableError):
+        loop.step()
+    run(sql, "DROP TRIGGER not_now ON checkpoints")
+    assert list(published(sql)) == [1]
+
+    loop.step()
+
+    assert list(published(sql)) == [1, 2]
 
 
 DYING = """

@@ -9,15 +9,12 @@ from threading import Thread
 import pytest
 from psycopg2.extensions import connection
 
-from checkpointer.loop import Loop
 from models.database import Database
 from services.checkpoint_files import Files
-from services.checkpointer import Checkpointer, RefusedError
-from services.log_watch import LogWatch
-from services.timestamping import Timestamping
+from services.checkpointer import RefusedError
 from services.witnessing import ConfiguredWitness, Witnessing
 from tests.audit_trail import append, append_together
-from tests.checkpoints import published, sign
+from tests.checkpoints import loop_of, published, sign
 from tests.old_copies import set_back, suspensions
 from tests.slow.running import free_port
 from tests.witnesses import Log, Process
@@ -30,19 +27,6 @@ def house(tmp_path: Path, files: Files) -> Iterator[Process]:
     made.settle()
     yield made
     made.kill()
-
-
-def loop_of(signing: Database, files: Files, witness: ConfiguredWitness) -> Loop:
-    """A signer that has just been started."""
-    checkpointer = Checkpointer(signing, files)
-    return Loop(
-        checkpointer,
-        Witnessing(signing, [witness], pause_seconds=0),
-        Timestamping(signing, []),
-        LogWatch(signing, [witness], checkpointer.verifiers),
-        interval_seconds=0,
-        is_thorough=True,
-    )
 
 
 @pytest.mark.tampers

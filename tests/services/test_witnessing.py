@@ -17,7 +17,7 @@ from services.checkpoint_files import Files, read_keys
 from services.checkpointer import Checkpointer, RefusedError
 from services.witnessing import ConfiguredWitness, Witnessing
 from tests.audit_trail import append, append_together, run
-from tests.checkpoints import program, sign
+from tests.checkpoints import loop_of, program, sign
 from tests.witnesses import Log, Running, serving
 from utils.signed_note import (
     COSIGNATURE,
@@ -81,6 +81,17 @@ def test_checkpoints_are_cosigned_one_after_the_other_and_after_a_restart(
         assert verified(note, read_keys(files.keys).verifiers[-1]) is not None
         ((seen,), forks) = witness.seen()
         assert (seen.size, seen.root, forks) == (newest.size, newest.root, [])
+
+
+def test_who_was_away_before_the_start_cosigns_though_nothing_is_new(
+    signing: Database, files: Files, witness: Running
+) -> None:
+    signed(signing.settings, files)
+
+    loop_of(signing, files, configured(witness)).step()
+
+    note = Note.parse(published(signing).best_note.encode())
+    assert verified(note, witness.key) is not None
 
 
 def test_a_witness_that_is_away_stops_nothing_and_is_left_alone(
