@@ -1,6 +1,7 @@
 """The checkpointer signs what continues what it has signed, and nothing else."""
 
 import signal
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from tests.checkpoints import (
     state_of,
 )
 from tests.old_copies import set_back, suspensions
+from tests.slow.running import free_port
 from utils.checkpoint import Checkpoint
 from utils.safe_files import locked
 from utils.signed_note import Note, VerifierKey, verified
@@ -620,33 +622,39 @@ def test_a_state_does_not_come_back_over_a_log_that_is_shorter(
 
 
 @pytest.mark.parametrize(
-    ("size", "code", "said"), [(2, 0, ""), (3, 3, "No key of ours has signed this")]
+    ("is_retired", "size", "is_believed"),
+    [(True, 2, True), (True, 3, False), (False, 2, True), (False, 1, False)],
 )
-def test_a_key_that_was_retired_makes_a_state_of_its_last_tree_and_none_after(
+def test_a_key_makes_a_state_of_the_trees_that_it_has_signed_alone(
     connection_settings: ConnectionSettings,
     database: Database,
     sql: connection,
     files: Files,
     tmp_path: Path,
     *,
+    is_retired: bool,
     size: int,
-    code: int,
-    said: str,
+    is_believed: bool,
 ) -> None:
     sign(connection_settings, files)
     (retired,) = read_keys(files.keys).signers
     rotate_keys(files.keys, 1)
-    for _ in range(size - 1):
+    append(database)
+    sign(connection_settings, files)
+    (current,) = read_keys(files.keys).signers
+    if size > 2:
         append(database)
         sign(connection_settings, files)
     files.state.unlink()
     text = published(sql)[size].text
-    (tmp_path / "kept").write_text(Note(text, (retired.sign(text),)).render())
+    signer = retired if is_retired else current
+    (tmp_path / "kept").write_text(Note(text, (signer.sign(text),)).render())
 
     done = program(connection_settings, files, "recover", tmp_path / "kept")
 
-    assert done.returncode == code, done.stderr
-    assert said in done.stderr
+    assert done.returncode == (0 if is_believed else 3), done.stderr
+    refusal = "No key of ours has signed this"
+    assert (refusal in done.stderr) is not is_believed
 
 
 @pytest.mark.tampers
@@ -774,6 +782,37 @@ def test_the_process_refuses_aloud(
         done = program(connection_settings, files, command)
         assert done.returncode == 3
         assert done.stderr.startswith("checkpointer: Refused to sign: ")
+
+
+@pytest.mark.tampers
+def test_the_process_reads_all_that_was_signed_unless_it_is_to_be_quick(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    sql: connection,
+    files: Files,
+) -> None:
+    append(database, 5)
+    assert program(connection_settings, files, "once").returncode == 0
+    rewrite(sql, "UPDATE audit_log SET entity_id = 'x' WHERE seq = 2")
+
+    assert program(connection_settings, files, "once", "--quick").returncode == 0
+    for command in ("once", "run"):
+        done = program(connection_settings, files, command)
+        assert done.returncode == 3
+        assert "entry 2: hash" in done.stderr
+
+
+def test_the_process_says_what_is_missing(
+    connection_settings: ConnectionSettings, files: Files, tmp_path: Path
+) -> None:
+    away = replace(connection_settings, host="127.0.0.1", port=free_port())
+    done = program(away, files, "once")
+    assert done.returncode == 1
+    assert "checkpointer: The database is not to be had: conn" in done.stderr
+
+    done = program(connection_settings, files, "recover", tmp_path / "nowhere")
+    assert done.returncode == 1
+    assert done.stderr.startswith("checkpointer: A file can not be used: ")
 
 
 def test_there_is_one_signer_at_a_time(

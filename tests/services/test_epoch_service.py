@@ -12,6 +12,7 @@ from psycopg2.extensions import connection
 from checkpointer.__main__ import ROLE
 from models.connection_settings import ConnectionSettings
 from models.database import Database
+from services import log_watch
 from services.audit_findings import CheckResult, Verification
 from services.audit_verification import verify
 from services.blockchain_service import BlockchainService
@@ -417,6 +418,24 @@ def test_it_is_not_resumed_while_the_witness_who_missed_it_is_away(
         alone.resume(admin_email=ada.email, reason="nobody says otherwise")
 
 
+def put_back(sql: connection, size: int) -> None:
+    """Do what somebody does who finds more of the log, on the standby that had it."""
+    run(
+        sql,
+        "INSERT INTO audit_log SELECT * FROM kept"
+        " WHERE seq >= (SELECT next_seq FROM audit_head) AND seq < %s",
+        size,
+    )
+    run(sql, "ALTER TABLE audit_head DISABLE TRIGGER audit_head_suspended")
+    run(
+        sql,
+        "UPDATE audit_head SET next_seq = kept.seq + 1, hash = kept.hash,"
+        " recorded_at = kept.recorded_at FROM kept WHERE kept.seq = %s",
+        size - 1,
+    )
+    run(sql, "ALTER TABLE audit_head ENABLE ALWAYS TRIGGER audit_head_suspended")
+
+
 def test_it_is_resumed_when_nothing_is_missing_any_more(
     database: Database,
     tmp_path: Path,
@@ -426,23 +445,20 @@ def test_it_is_resumed_when_nothing_is_missing_any_more(
     alice: Persona,
 ) -> None:
     with witnessed(tmp_path, connection_settings, sql) as log:
-        append(database, 7)
+        append(database, 5)
+        kept = log_watch.Testimony("a student", Note.parse(log.sign().note.encode()))
+        append(database, 2)
         log.sign()
         run(sql, "CREATE TEMPORARY TABLE kept AS SELECT * FROM audit_log")
-        head = run(sql, "SELECT next_seq, hash, recorded_at FROM audit_head")
         log.set_back(5)
+        # The witness, who has seen more, is away.
+        assert log.watch(database, []).check(kept) is LogCheck.CONTRADICTED
         watch = log.watch(database)
-        assert watch.check() is LogCheck.CONTRADICTED
-        # Somebody finds the rest, on the standby that had it.
-        run(sql, "INSERT INTO audit_log SELECT * FROM kept WHERE seq >= 5")
-        run(sql, "ALTER TABLE audit_head DISABLE TRIGGER audit_head_suspended")
-        run(
-            sql,
-            "UPDATE audit_head SET (next_seq, hash, recorded_at) = (%s, %s, %s)",
-            *head[0],
-        )
-        run(sql, "ALTER TABLE audit_head ENABLE ALWAYS TRIGGER audit_head_suspended")
         epochs = EpochService(database, watch)
+        put_back(sql, 8)
+        with pytest.raises(EpochRefusedError, match="a checkpoint of 10 entries"):
+            epochs.resume(admin_email=ada.email, reason="Some was on the standby.")
+        put_back(sql, 10)
         with pytest.raises(EpochRefusedError, match="needs no new epoch"):
             open_epoch(epochs, ada)
         with pytest.raises(EpochRefusedError, match="active admin"):
@@ -453,7 +469,7 @@ def test_it_is_resumed_when_nothing_is_missing_any_more(
         assert seq == 10
         append(database)
         assert watch.check() is LogCheck.AGREES
-        assert suspensions(sql) == [(log.witness.key.name, 10, 5, True, 10)]
+        assert suspensions(sql) == [("a student", 8, 5, True, 10)]
         assert len(BlockchainService(database).summarize().epochs) == 1
         log.sign()
 

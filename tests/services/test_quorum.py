@@ -195,7 +195,11 @@ def test_the_program_asks_the_witnesses_of_its_policy(
     policy = tmp_path / "policy"
     policy.write_text(three.policy.text)
 
-    reached = program(connection_settings, files, "once", "--policy", policy)
+    # Whoever is named as well is asked once.
+    named = f"{three.running['press'].key}={three.running['press'].url}"
+    both = ("--policy", policy, "--witness", named)
+
+    reached = program(connection_settings, files, "once", *both)
     three.stop("board", "union")
     append(database)
     missed = program(connection_settings, files, "once", "--policy", policy)

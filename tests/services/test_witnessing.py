@@ -18,6 +18,7 @@ from services.checkpointer import Checkpointer, RefusedError
 from services.witnessing import ConfiguredWitness, Witnessing
 from tests.audit_trail import append, append_together, run
 from tests.checkpoints import loop_of, program, sign
+from tests.old_copies import set_back
 from tests.witnesses import Log, Running, serving
 from utils.signed_note import (
     COSIGNATURE,
@@ -293,6 +294,33 @@ def test_what_a_witness_has_seen_can_not_be_taken_back(
     # It is our own signature that is believed, not the witness.
     stranger = Signer.generate(keys[0].name, ED25519).verifier
     witnessing.compare(made.size - 1, [stranger])
+
+
+@pytest.mark.tampers
+def test_a_log_that_begins_anew_is_not_signed_over_what_a_witness_has_seen(
+    database: Database,
+    sql: connection,
+    files: Files,
+    witness: Running,
+    signing: Database,
+) -> None:
+    """From before the first checkpoint: nobody here knows of anything that was signed.
+
+    Neither the process that signs once, nor the one that stays.
+    """
+    append(database, 5)
+    made = signed(signing.settings, files)
+    assert Witnessing(signing, [configured(witness)]).cosign(made) == 1
+    set_back(sql, 3)
+    files.state.unlink()
+    asked = f"{witness.key}={witness.url}"
+
+    for command in ("once", "run"):
+        done = program(signing.settings, files, command, "--witness", asked)
+
+        assert done.returncode == 3
+        assert "has seen 6 entries that we signed" in done.stderr
+    assert not files.state.exists()
 
 
 def test_the_program_asks_its_witnesses(
