@@ -21,12 +21,11 @@ from models.wire import (
     WireModel,
     problems_of,
 )
+from utils.stored_json import LARGEST_NUMBER
 
 MAX_PAYLOAD_BYTES: Final = 4096
 MAX_PAYLOAD_DEPTH: Final = 4
 MAX_PAYLOAD_KEYS: Final = 50
-# Above this a double is no longer every whole number, and RFC 8785 has no text for it.
-LARGEST_NUMBER: Final = 2**53 - 1
 MAX_EVENTS: Final = 200
 # Of one attempt, in all: seven a second for a whole hour. The database counts them
 # (attempt_activity_reported_events_check).
