@@ -482,7 +482,7 @@ BEGIN;
 RESET ROLE;
 INSERT INTO schema_migrations (version, name, sha256) VALUES
     (29, 'appeals',
-     '751484e096ff8b30d1ae0d6348cd11b1c09fcf65faa19ab66704bf7fd7bf45f7');
+     '86e85065a960a89e71da56c12be8e6afc35560f23947f35c8354e33918b0c102');
 COMMIT;
 \endif
 

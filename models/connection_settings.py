@@ -26,8 +26,8 @@ IDLE_CHECK_PATIENCE_SECONDS = 2.0
 def _register_types() -> None:
     extensions.register_adapter(dict, extras.Json)
     extras.register_uuid()  # type: ignore[no-untyped-call]
-    for register in (extras.register_default_json, extras.register_default_jsonb):
-        register(globally=True, loads=stored_json.read)
+    extras.register_default_json(globally=True, loads=stored_json.read)
+    extras.register_default_jsonb(globally=True, loads=stored_json.read_binary)
 
     def to_bytes(value: str | bytes | None, cursor: extensions.cursor) -> bytes | None:
         found = psycopg2.BINARY(value, cursor)

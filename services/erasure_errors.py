@@ -31,8 +31,9 @@ class CaseOpenError(errors.ConflictError):
 
     def __init__(self, attempts: Sequence[UUID]) -> None:
         super().__init__(
-            "An attempt runs, or its review or an appeal is not finished: its data are"
-            f" needed until then{_named('attempt', attempts)}."
+            "An attempt runs, its review or an appeal is not finished, or its verdict"
+            " can still be contested: its data are needed until then"
+            f"{_named('attempt', attempts)}."
         )
 
 

@@ -26,6 +26,7 @@ from tests.databases import connection_to, settings_for
 from tests.scene import Cast, playing
 from tests.test_evidence_is_noted import QUERY
 from tests.test_permissions import path_of, rules_of
+from utils import stored_json
 
 # Alice's attempt runs, and dave's was submitted.
 READERS: Final = (("ada", "alice"), ("alice", "alice"), ("dave", "dave"))
@@ -153,3 +154,20 @@ def test_whatever_a_document_says_it_is_shown(
 
     assert found == {}
     assert unnoticed == []
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "[]",
+        '{"a": [1, -2, 0.5, 1.0, 1e-7, true, null, "\\u00e9\\"[{"]}',
+        "9007199254740991",
+        "[" * 100 + "]" * 100,
+    ],
+)
+def test_what_we_write_is_read_as_it_is(document: str) -> None:
+    for read in (stored_json.read, stored_json.read_binary):
+        found = read(document)
+
+        assert found == json.loads(document)
+        assert json.dumps(found) == json.dumps(json.loads(document))

@@ -360,17 +360,10 @@ class TestWhilePending:
         sql: connection,
     ) -> None:
         lodged = lodge(student, attempt)
-        path = f"/api/users/{alice.id}/erasure"
-        given = {
-            "legal_basis": "GDPR 17",
-            "reason": "asked for",
-            "erase_mentions": False,
-        }
-
-        refused = body(admin.post(path, json=given), 409)
+        refused = erase(admin, alice, 409)
         take(proctor, lodged)
         decide(proctor, lodged, OVERTURNED)
-        erased = body(admin.post(path, json=given))
+        erased = erase(admin, alice)
 
         assert refused["type"] == "/problems/case-open"
         # The attempt's note, and the appeal.
@@ -379,7 +372,23 @@ class TestWhilePending:
         assert verify(connection_to(sql.dsn), deep=True).errors == ()
 
 
+def erase(admin: Speaker, student: Persona, answer: int = 200) -> Json:
+    given = {"legal_basis": "GDPR 17", "reason": "asked for", "erase_mentions": False}
+    return body(admin.post(f"/api/users/{student.id}/erasure", json=given), answer)
+
+
 class TestTerm:
+    def test_nothing_is_erased_before_it_is_over(
+        self, admin: Speaker, alice: Persona, attempt: Json, sql: connection
+    ) -> None:
+        refused = erase(admin, alice, 409)
+        age(sql, attempt, 14.01)
+        erased = erase(admin, alice)
+
+        assert refused["type"] == "/problems/case-open"
+        assert attempt["id"] in refused["detail"]
+        assert erased["classes"]["notes"] == 1
+
     def test_is_a_fortnight(
         self, student: Speaker, attempt: Json, sql: connection
     ) -> None:

@@ -193,6 +193,7 @@ LISTS = [
     ("ada", "/api/legal-holds"),
     ("ada", "/api/proctoring/attempt/{attempt_id}/events"),
     ("ada", "/api/proctoring/attempt/{attempt_id}/ai-analysis/history"),
+    ("ada", "/api/proctoring/appeals"),
     ("ada", "/api/proctoring/suspicious"),
     ("alice", "/api/exams/available"),
     ("alice", "/api/exams/attempts"),

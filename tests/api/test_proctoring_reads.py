@@ -204,8 +204,10 @@ def test_a_student_sees_his_score_when_it_is_over(
     )
     assert analysis["risk_score"] > 0
     assert names_of(found).isdisjoint(
-        {"questions", "cohort", "similar_attempts", "review_note", "inputs_hash"}
+        {"questions", "cohort", "similar_attempts", "inputs_hash"}
     )
+    # Nobody has said anything yet.
+    assert found["review_note"] is None
 
 
 def test_what_the_exam_allows_is_said_to_weigh_nothing(
