@@ -372,9 +372,37 @@ class TestWhilePending:
         assert verify(connection_to(sql.dsn), deep=True).errors == ()
 
 
-def erase(admin: Speaker, student: Persona, answer: int = 200) -> Json:
-    given = {"legal_basis": "GDPR 17", "reason": "asked for", "erase_mentions": False}
+def erase(
+    admin: Speaker, student: Persona, answer: int = 200, *, mentions: bool = False
+) -> Json:
+    given = {
+        "legal_basis": "GDPR 17",
+        "reason": "asked for",
+        "erase_mentions": mentions,
+    }
     return body(admin.post(f"/api/users/{student.id}/erasure", json=given), answer)
+
+
+def test_what_it_says_of_somebody_else_goes_with_him_if_it_is_to(
+    *,
+    student: Speaker,
+    admin: Speaker,
+    proctor: Speaker,
+    mallory: Persona,
+    attempt: Json,
+    sql: connection,
+) -> None:
+    path = f"/api/exams/attempts/{attempt['id']}/appeals"
+    reason = {"reason": f"It was {mallory.full_name} who came in."}
+    lodged = body(student.post(path, json=reason), 201)
+    take(proctor, lodged)
+    decide(proctor, lodged, UPHELD)
+
+    erase(admin, mallory, mentions=True)
+
+    (shown,) = own(student, attempt)["appeals"]
+    assert (shown["reason"], shown["decision_reason"]) == (None, UPHELD["reason"])
+    assert verify(connection_to(sql.dsn), deep=True).errors == ()
 
 
 class TestTerm:
