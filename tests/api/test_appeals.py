@@ -407,15 +407,23 @@ def test_what_it_says_of_somebody_else_goes_with_him_if_it_is_to(
 
 class TestTerm:
     def test_nothing_is_erased_before_it_is_over(
-        self, admin: Speaker, alice: Persona, attempt: Json, sql: connection
+        self,
+        student: Speaker,
+        admin: Speaker,
+        alice: Persona,
+        attempt: Json,
+        sql: connection,
     ) -> None:
+        # What he took back, he can lodge again.
+        withdraw(student, lodge(student, attempt))
+
         refused = erase(admin, alice, 409)
         age(sql, attempt, 14.01)
         erased = erase(admin, alice)
 
         assert refused["type"] == "/problems/case-open"
         assert attempt["id"] in refused["detail"]
-        assert erased["classes"]["notes"] == 1
+        assert erased["classes"]["notes"] == 2
 
     def test_is_a_fortnight(
         self, student: Speaker, attempt: Json, sql: connection
