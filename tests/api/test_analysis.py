@@ -63,6 +63,9 @@ def test_an_attempt_has_an_analysis_from_its_start(
     assert found["factors"] == []
     assert found["is_official"] is True
     assert found["policy"] is None
+    same = f"{path}?version={found['model_version']}"
+    assert body(api.as_(ada).get(same)) == found
+    body(api.as_(ada).get(f"{path}?version=1999-01-1"), 404)
     assert analyse() == 0
 
 
@@ -153,6 +156,11 @@ def test_a_policy_can_be_tried_without_consequence(
 
     trial = compute(api, ada, attempt, 201, policy=lenient)
     again = compute(api, ada, attempt, 200, policy=lenient)
+    # Another one is another trial, and so is one that is the exam's.
+    others = [
+        compute(api, ada, attempt, 201, policy=policy)
+        for policy in ({"factor_weights": {"tampering": 0.5}}, {})
+    ]
 
     assert trial["is_official"] is False
     assert trial["policy"]["factor_weights"] == {"tampering": 0}
@@ -163,7 +171,8 @@ def test_a_policy_can_be_tried_without_consequence(
     history = body(
         api.as_(ada).get(f"/api/proctoring/attempt/{attempt['id']}/ai-analysis/history")
     )
-    assert history["items"] == [trial, official]
+    assert history["items"] == [*others[::-1], trial, official]
+    assert not any(each["is_official"] for each in others)
     assert entries(sql, "analysis.computed")[-1]["is_official"] is False
 
 

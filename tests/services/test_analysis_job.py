@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -146,6 +147,24 @@ def test_jobs_of_several_processes_share_the_work(
     assert [is_due(sql, each) for each in attempts] == [False] * 8
 
 
+def test_two_who_claim_at_once_share_and_take_first_who_has_waited_longest(
+    database: Database, room: ExamRoom, sql: connection
+) -> None:
+    first, second = (start(database, room, room.new_student()) for _ in range(2))
+    run(
+        sql,
+        "UPDATE attempt_activity SET analysis_due_since = analysis_due_since"
+        " - interval '1 min' WHERE attempt_id = %s",
+        second,
+    )
+    claims = partial(analysis_queue.claim, limit=1, lease=LEASE, spacing=NOW)
+
+    with database.bookkeeping() as one, database.bookkeeping() as other:
+        claimed = [*claims(one), *claims(other)]
+
+    assert [each.attempt_id for each in claimed] == [second, first]
+
+
 def test_an_attempt_is_not_analysed_again_and_again(
     database: Database, room: ExamRoom, sql: connection
 ) -> None:
@@ -274,6 +293,36 @@ def test_who_is_analysed_for_the_last_time_is_not_asked_for_meanwhile(
         assert analysis_queue.list_final(tx) == []
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE attempt_activity SET is_evidence_erased = true",
+        (
+            "UPDATE exams SET updated_at = updated_at - interval '25 h';"
+            " UPDATE attempt_risk SET checked_at = checked_at - interval '25 h'"
+        ),
+    ],
+    ids=["erased", "long ago"],
+)
+def test_an_exam_that_is_over_asks_for_nobody_in_vain(
+    database: Database, room: ExamRoom, sql: connection, change: str
+) -> None:
+    student = room.new_student()
+    own = start(database, room, student)
+    submit(database, student, own)
+    AnalysisJob(database, spacing=NOW).run()
+    ExamService(database).change_status(
+        ExamStatus.COMPLETED, ANY_VERSION, room.admin, room.exam_id
+    )
+    with database.read() as tx:
+        assert analysis_queue.list_final(tx) == [own]
+
+    run(sql, change)
+
+    with database.read() as tx:
+        assert analysis_queue.list_final(tx) == []
+
+
 def test_older_data_do_not_become_the_risk(
     database: Database, room: ExamRoom, sql: connection
 ) -> None:
@@ -304,10 +353,14 @@ def test_what_comes_while_an_attempt_is_analysed_is_seen_by_the_next_one(
         (claim,) = analysis_queue.claim(tx, limit=9, lease=LEASE, spacing=NOW)
 
     report(database, student, attempt_id)
+    due = "SELECT analysis_due_since FROM attempt_activity"
+    asked_for = scalar(sql, due)
     with database.bookkeeping() as tx:
         analysis_queue.settle(tx, claim)
+        analysis_queue.give_back(tx, [claim])
 
     assert is_due(sql, attempt_id)
+    assert scalar(sql, due) == asked_for
 
 
 def test_who_dies_with_a_claim_delays_it_and_no_more(
