@@ -6,8 +6,7 @@ docs/decisions/0020-appeals.md
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field, StringConstraints
@@ -40,17 +39,6 @@ from utils.uuid7 import uuid7
 Reason = Annotated[Text, StringConstraints(min_length=1, max_length=5000)]
 
 
-class Outcome(StrEnum):
-    UPHELD = "upheld"
-    OVERTURNED = "overturned"
-
-
-STATUS_OF: Final = {
-    Outcome.UPHELD: AppealStatus.UPHELD,
-    Outcome.OVERTURNED: AppealStatus.OVERTURNED,
-}
-
-
 class NewAppeal(WireModel):
     reason: Reason = Field(description="What is wrong with the verdict, in own words.")
 
@@ -58,7 +46,7 @@ class NewAppeal(WireModel):
 class Decision(WireModel):
     """`upheld`: the verdict stands. `overturned`: the review is `cleared`."""
 
-    outcome: Outcome
+    outcome: Literal[AppealStatus.UPHELD, AppealStatus.OVERTURNED]
     reason: Reason = Field(description="Why. The student reads it.")
 
 
@@ -169,22 +157,21 @@ class AppealService:
         One that is overturned clears the review. Raises AppealNotFoundError,
         OwnAttemptError, OwnVerdictError and AppealStepError.
         """
-        status = STATUS_OF[decision.outcome]
         with self._database.transaction() as tx:
             contested, before = _lock(tx, staff, appeal_id)
             is_his = before.reviewer_id == staff.id
             said = (before.status, before.decision_reason)
-            if is_his and said == (status, decision.reason):
+            if is_his and said == (decision.outcome, decision.reason):
                 return handled(before, staff)
             if not (is_his and before.is_pending):
                 raise AppealStepError("decide", before, allowed_actions(before, staff))
-            if status is AppealStatus.OVERTURNED:
+            if decision.outcome is AppealStatus.OVERTURNED:
                 cleared = Review(status=ReviewStatus.CLEARED, note=decision.reason)
                 review_record.set_review(tx, contested, cleared, staff.id)
             after = appeal.set_status(
                 tx,
                 before.id,
-                status,
+                decision.outcome,
                 reviewer_id=staff.id,
                 decision_reason=decision.reason,
             )

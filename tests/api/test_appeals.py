@@ -709,6 +709,24 @@ class TestTheDatabase:
 
         assert refused.value.diag.constraint_name == "attempts_review_step"
 
+    @pytest.mark.parametrize(
+        "given",
+        [
+            "decision_reason = NULL",
+            "decision_reason = 'So.', reviewer_id = pg_temp.of('mallory')",
+        ],
+    )
+    @pytest.mark.usefixtures("mallory")
+    def test_a_decision_without_a_reason_or_by_somebody_else(
+        self, sql: connection, appeal: Json, proctor: Speaker, given: str
+    ) -> None:
+        take(proctor, appeal)
+
+        with pytest.raises(psycopg2.errors.CheckViolation) as refused:
+            run(sql, f"UPDATE appeals SET status = 'upheld', ended_at = now(), {given}")  # noqa: S608
+
+        assert refused.value.diag.constraint_name == "appeals_step"
+
     def test_what_has_ended_changes_no_more(
         self, sql: connection, appeal: Json, student: Speaker
     ) -> None:
