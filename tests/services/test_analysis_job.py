@@ -147,7 +147,7 @@ def test_jobs_of_several_processes_share_the_work(
     assert [is_due(sql, each) for each in attempts] == [False] * 8
 
 
-def test_two_who_claim_at_once_share_and_take_first_who_has_waited_longest(
+def test_who_claims_takes_first_who_has_waited_longest(
     database: Database, room: ExamRoom, sql: connection
 ) -> None:
     first, second = (start(database, room, room.new_student()) for _ in range(2))

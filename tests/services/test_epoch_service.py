@@ -1,5 +1,6 @@
 """The ways out when the log contradicts what was signed, none of them silent."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -254,6 +255,14 @@ def test_what_the_old_epoch_has_signed_stops_the_new_one_never(
         Witnessing(database, [anew.configured]).compare(6, keys)
         with pytest.raises(RefusedError):
             Witnessing(database, [anew.configured]).compare(5, keys)
+
+        # A witness that lies has only the old one's to show.
+        with closing(sqlite3.connect(anew.witness.state)) as state, state:
+            state.execute(
+                "UPDATE latest SET note ="
+                " (SELECT note FROM latest ORDER BY origin LIMIT 1)"
+            )
+        Witnessing(database, [anew.configured]).compare(6, keys)
 
 
 @pytest.mark.tampers

@@ -1,7 +1,9 @@
 """A checkpoint is witnessed once the quorum of the policy has cosigned."""
 
+import logging
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -58,40 +60,56 @@ def standing(sql: connection, three: Houses) -> set[str]:
 
 
 def test_two_of_three_are_enough_and_one_is_not(
-    connection_settings: ConnectionSettings,
     database: Database,
     sql: connection,
     files: Files,
     three: Houses,
     witnessing: Witnessing,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.INFO)
     for down, expected in (
         ((), {"board", "union", "press"}),
         (("press",), {"board", "union"}),
-        (("union",), {"board"}),
+        (("union", "board"), set()),
+        ((), set()),
     ):
         three.stop(*down)
         append(database)
-        made = sign(connection_settings, files)
+        made = sign(database.settings, files)
         assert made is not None
 
         assert witnessing.cosign(made) == len(expected)
 
         assert standing(sql, three) == expected
         assert witnessing.is_witnessed == (len(expected) >= 2)
-    assert witnessed(sql) == {2: True, 3: True, 4: False}
+    assert witnessed(sql) == {2: True, 3: True, 4: False, 5: False}
 
-    # Nothing new is recorded, and one is back.
+    # Nothing new is recorded, and they are back one after the other.
     three.start("press")
+    assert witnessing.complete() == 1
+    assert not witnessed(sql)[5]
+    three.start("board")
     assert witnessing.complete() == 1
     assert witnessing.is_witnessed
     assert standing(sql, three) == {"board", "press"}
-    assert witnessed(sql)[4]
+    assert witnessed(sql)[5]
     # The last one is no longer needed, and welcome all the same.
     three.start("union")
     assert witnessing.complete() == 1
     assert witnessing.complete() == 0
     assert standing(sql, three) == {"board", "union", "press"}
+    append(database)
+    made = sign(database.settings, files)
+    assert made is not None
+    assert witnessing.cosign(made) == 3
+    # What has changed is said, and not what has not.
+    assert Counter(caplog.messages) == {
+        "a witness did not cosign": 3,
+        "no quorum of witnesses": 1,
+        "a witness cosigns again": 3,
+        "there is a quorum of witnesses again": 1,
+    }
 
 
 def test_a_witness_that_saw_another_history_is_none_of_the_quorum(

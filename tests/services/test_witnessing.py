@@ -15,6 +15,7 @@ from models.connection_settings import ConnectionSettings
 from models.database import Database
 from services.checkpoint_files import Files, read_keys
 from services.checkpointer import Checkpointer, RefusedError
+from services.witness_client import SIZE
 from services.witnessing import ConfiguredWitness, Witnessing
 from tests.audit_trail import append, append_together, run
 from tests.checkpoints import loop_of, program, sign
@@ -133,13 +134,14 @@ def test_a_cosignature_of_another_key_is_not_published(
 
 
 @contextmanager
-def answering(answer_to: Callable[[bytes], bytes]) -> Iterator[str]:
+def answering(answer_to: Callable[[bytes], bytes], status: int = 200) -> Iterator[str]:
     """Give the address of a witness that answers each body in a way of its own."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             answer = answer_to(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(200)
+            self.send_response(status)
+            self.send_header("Content-Type", SIZE)
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)
@@ -151,6 +153,57 @@ def answering(answer_to: Callable[[bytes], bytes]) -> Iterator[str]:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+def test_a_witness_is_asked_from_where_it_was(
+    database: Database, files: Files, witness: Running, signing: Database
+) -> None:
+    """Or each checkpoint would be two questions."""
+    asked: list[bytes] = []
+
+    def answer(body: bytes) -> bytes:
+        asked.append(body.partition(b"\n")[0])
+        return witness.post(body).body
+
+    with answering(answer) as url:
+        witnessing = Witnessing(signing, [ConfiguredWitness(witness.key, url)])
+        for _ in range(2):
+            append(database)
+            assert witnessing.cosign(signed(signing.settings, files)) == 1
+
+    assert asked == [b"old 0", b"old 2"]
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "is_contradicted"),
+    [
+        (409, b"1000000\n", True),
+        (409, b"1\n", False),
+        (422, b"", True),
+        (404, b"", False),
+        (500, b"", False),
+    ],
+)
+def test_a_witness_that_has_seen_something_else_is_heard_once_a_minute(
+    files: Files,
+    signing: Database,
+    status: int,
+    content: bytes,
+    *,
+    is_contradicted: bool,
+) -> None:
+    """And not one that was asked too early, or does not know the log."""
+    key = Signer.generate("board.example", COSIGNATURE).verifier
+    made = signed(signing.settings, files)
+    with answering(lambda _: content, status) as url:
+        asking = Witnessing(signing, [ConfiguredWitness(key, url)], pause_seconds=0)
+        asking.cosign(made)
+        assert asking.is_contradicted is is_contradicted
+
+        asking.compare(made.size, read_keys(files.keys).verifiers)
+        asking.complete()
+
+    assert not asking.is_contradicted
 
 
 @pytest.mark.parametrize("is_first", [True, False])
