@@ -39,7 +39,7 @@ VERDICTS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """What a reviewer says. The student reads `note` in the export of his data."""
+    """What a reviewer says. The student reads `note`, at once if it is a verdict's."""
 
     status: ReviewStatus
     note: str | None

@@ -64,7 +64,11 @@ class SuspiciousQuery(PageQuery):
 
 class ReviewRequest(WireModel):
     status: ReviewStatus
-    note: Annotated[Text, StringConstraints(max_length=5000)] | None = None
+    note: Annotated[Text, StringConstraints(max_length=5000)] | None = Field(
+        default=None,
+        description="The student reads it: with a verdict at once, and in the export of"
+        " his data.",
+    )
 
 
 class OwnFactorResponse(ResponseModel):
