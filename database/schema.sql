@@ -482,7 +482,7 @@ BEGIN;
 RESET ROLE;
 INSERT INTO schema_migrations (version, name, sha256) VALUES
     (29, 'appeals',
-     '86e85065a960a89e71da56c12be8e6afc35560f23947f35c8354e33918b0c102');
+     '751484e096ff8b30d1ae0d6348cd11b1c09fcf65faa19ab66704bf7fd7bf45f7');
 COMMIT;
 \endif
 
@@ -499,6 +499,22 @@ RESET ROLE;
 INSERT INTO schema_migrations (version, name, sha256) VALUES
     (30, 'guards',
      '3263e92bfe151c99f65d46ffa89d39d135e5962fb21ce0d4964dfa68cd2925b4');
+COMMIT;
+\endif
+
+SELECT NOT EXISTS (SELECT FROM schema_migrations WHERE version = 31)
+    AS is_pending \gset
+\if :is_pending
+\echo applying 0031_contestable_verdicts.sql
+BEGIN;
+-- What its queries return is of no interest here.
+\o /dev/null
+\ir migrations/0031_contestable_verdicts.sql
+\o
+RESET ROLE;
+INSERT INTO schema_migrations (version, name, sha256) VALUES
+    (31, 'contestable_verdicts',
+     '8b142a7943deea3f5dd85728b752293b022ed44a777439c395e8ef873703b3a9');
 COMMIT;
 \endif
 

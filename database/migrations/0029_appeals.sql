@@ -187,15 +187,6 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT 'appeal', appeals.attempt_id, appeals.attempt_id
       FROM appeals
      WHERE appeals.attempt_id = ANY (p_attempt_ids) AND ended_at IS NULL
-    UNION ALL
-    -- A verdict that can still be contested, too.
-    SELECT 'appeal', attempts.id, attempts.id
-      FROM attempts
-     WHERE attempts.id = ANY (p_attempt_ids) AND review_status = 'confirmed_violation'
-       AND statement_timestamp() <= appeal_until(attempts.exam_id, reviewed_at)
-       AND NOT EXISTS (SELECT FROM appeals
-                        WHERE appeals.attempt_id = attempts.id
-                          AND verdict_at = reviewed_at AND appeals.status <> 'withdrawn')
 $$;
 
 -- As in 0023_erased_address.sql, but for appeals.
