@@ -199,7 +199,9 @@ def running(
                 ):
                     c.execute(
                         "SELECT max(seq) FILTER (WHERE event_type ="
-                        " 'attempt.submitted'), max(seq) FROM audit_log"
+                        " 'attempt.submitted' AND attempt_id = %s), max(seq)"
+                        " FROM audit_log",
+                        [cast.ids["submitted_attempt_id"]],
                     )
                     ((submitted, last),) = c.fetchall()
                 yield System(
