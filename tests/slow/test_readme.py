@@ -10,7 +10,7 @@ from database.seed import seed_if_empty
 from tests.slow.running import running_api
 
 ROOT = Path(__file__).resolve().parents[2]
-SEED_ENDPOINTS = 32
+ENDPOINTS = 33
 
 
 def test_every_curl_of_the_readme_works(
@@ -20,7 +20,7 @@ def test_every_curl_of_the_readme_works(
     rows = re.findall(
         r"^\| `([A-Z]+ /[^`]*)` \|.*\| `(curl [^`]+)` \|$", readme, re.MULTILINE
     )
-    assert len(rows) == SEED_ENDPOINTS
+    assert len(rows) == ENDPOINTS
 
     seed_if_empty(durable_dsn)
     # -f: a status of 400 or more is a failure.
