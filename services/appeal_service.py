@@ -83,7 +83,8 @@ class AppealService:
         """
         with self._database.transaction() as tx:
             own = _lock_own(tx, student, attempt_id)
-            if (present := _against_verdict(tx, own)) is not None:
+            present = _among(appeal.list_of_attempt(tx, own.id), own)
+            if present is not None:
                 raise AlreadyAppealedError(present)
             verdict = _verdict(own)
             if verdict is None:
@@ -277,10 +278,6 @@ def _verdict(own: Attempt) -> tuple[UUID, datetime] | None:
     if own.reviewed_by is None or own.reviewed_at is None:
         return None
     return own.reviewed_by, own.reviewed_at
-
-
-def _against_verdict(tx: Transaction, own: Attempt) -> Appeal | None:
-    return _among(appeal.list_of_attempt(tx, own.id), own)
 
 
 def _among(appeals: Sequence[Appeal], own: Attempt) -> Appeal | None:

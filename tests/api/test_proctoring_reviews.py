@@ -3,6 +3,7 @@
 import pytest
 from psycopg2.extensions import connection
 
+from tests import exams
 from tests.exams import Json, active, body, entries, start, watch
 from tests.personas import Api, Persona
 
@@ -21,9 +22,7 @@ def submit(api: Api, student: Persona, attempt: Json) -> None:
 def review(
     api: Api, staff: Persona, attempt: Json, answer: int, status: str, note: str = ""
 ) -> Json:
-    path = f"/api/proctoring/attempt/{attempt['id']}/review"
-    given = {"status": status, "note": note or None}
-    return body(api.as_(staff).put(path, json=given), answer)
+    return exams.review(api.as_(staff), attempt, status, note or None, answer)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from models.database import Database
 from services.analysis_job import AnalysisJob
+from tests import exams
 from tests.bundles import unzipped
 from tests.exams import ONE_OF_EACH, Json, active, body, start, watch
 from tests.personas import Api, Persona, Speaker
@@ -89,9 +90,8 @@ def do(staff: Speaker, paper: Json, action: str, **fields: object) -> None:
 
 
 def review(staff: Speaker, paper: Json, *steps: str, note: str | None = None) -> None:
-    path = f"/api/proctoring/attempt/{paper['id']}/review"
     for status in steps:
-        body(staff.put(path, json={"status": status, "note": note}))
+        exams.review(staff, paper, status, note)
 
 
 def test_the_timeline_tells_what_people_decided(
