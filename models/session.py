@@ -52,18 +52,10 @@ INSERT: LiteralString = """
               host(ip_address) AS ip_address, user_agent
 """
 
-# All that decides whether an access token speaks for somebody, in one statement, by
-# one clock. The role comes from here and never from the token.
+# What it looks at stands with the function (migration 0032).
 GET_PRINCIPAL: LiteralString = """
-    SELECT users.id, users.role, sessions.id AS session_id, users.must_change_password
-      FROM sessions
-      JOIN users ON users.id = sessions.user_id
-     WHERE sessions.id = %(session_id)s AND users.id = %(user_id)s
-       AND sessions.ended_at IS NULL AND sessions.expires_at > clock_timestamp()
-       AND users.is_active
-       AND to_timestamp(%(expires_at)s) > clock_timestamp()
-       AND to_timestamp(%(issued_at)s)
-           <= clock_timestamp() + make_interval(secs => %(leeway_seconds)s)
+    SELECT * FROM live_principal(
+        %(session_id)s, %(user_id)s, %(issued_at)s, %(expires_at)s, %(leeway_seconds)s)
 """
 
 # Two refreshes of one session take turns here.
