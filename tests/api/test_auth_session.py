@@ -112,6 +112,25 @@ def test_a_token_speaks_for_the_user_of_its_session_alone(
     assert is_let_in(api, access_token(settings, ada.id, ada.session_id, now))
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        # By an administrator's own hand, which ends no session.
+        "UPDATE users SET is_active = false",
+        "UPDATE sessions SET ended_at = now(), ended_reason = 'logout'",
+        "UPDATE sessions SET expires_at = created_at + interval '1 microsecond'",
+    ],
+)
+def test_a_token_that_has_not_run_out_does_not_outlast_its_session_or_account(
+    api: Api, alice: Persona, sql: connection, end: str
+) -> None:
+    assert is_let_in(api, alice.token)
+
+    run(sql, end)
+
+    assert not is_let_in(api, alice.token)
+
+
 def test_logging_out_ends_both_tokens_at_once(
     api: Api, alice: Persona, sql: connection
 ) -> None:
