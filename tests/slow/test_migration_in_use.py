@@ -103,7 +103,7 @@ def test_migrations_of_large_tables_in_use_fail_no_request(
     with sitting(dsn, api.url, exam_id, emails[1:]) as done:
         applied = migrate(dsn, print, with_one_more)
 
-    assert len(applied) == MIGRATIONS_BETWEEN + 1
+    assert len(applied) >= MIGRATIONS_BETWEEN + 1
     # As long as an index is made nobody writes to its table; all wait for two seconds.
     assert set(checked_retries(dsn, [first, *done])) <= {"503"}
     assert_log_is_whole(dsn, api)

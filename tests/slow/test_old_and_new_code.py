@@ -70,7 +70,7 @@ def hosts(durable_server: embedded.Server, tmp_path: Path) -> Iterator[Hosts]:
     }
     variables = database_variables(dsn)
     with running_api(variables, project=code, workers=2, environment=keys) as old:
-        assert len(migrate(dsn, print)) == MIGRATIONS_BETWEEN
+        assert len(migrate(dsn, print)) >= MIGRATIONS_BETWEEN
         with running_api(variables, workers=2, environment=keys) as new:
             yield Hosts(dsn=dsn, old=old.url, new=new.url)
 
