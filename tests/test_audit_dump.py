@@ -172,7 +172,10 @@ TAMPERING = {
     ),
     "no head": "DELETE FROM audit_head",
     "nothing left": "TRUNCATE audit_log",
-    "a tile": "UPDATE merkle_tiles SET hashes = set_byte(hashes, 3, 7)",
+    "a tile": (
+        "UPDATE merkle_tiles SET hashes ="
+        " set_byte(hashes, 3, 255 - get_byte(hashes, 3))"
+    ),
     "a checkpoint": "UPDATE checkpoints SET root = sha256('')",
 }
 

@@ -153,8 +153,8 @@ def test_every_tile_is_compared(
     assert verify(connection_settings).valid
     changes = (
         (
-            "UPDATE merkle_tiles SET hashes = set_byte(hashes, 33, 7) WHERE (level,"
-            " tile_index) = (%s, %s)"
+            "UPDATE merkle_tiles SET hashes = set_byte(hashes, 33, 255 -"
+            " get_byte(hashes, 33)) WHERE (level, tile_index) = (%s, %s)"
         ),
         (
             "UPDATE merkle_tiles SET hashes = substring(hashes FOR 32) WHERE (level,"
