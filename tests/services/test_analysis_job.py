@@ -1,11 +1,13 @@
 """The analyses that the sweeper makes."""
 
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
@@ -163,6 +165,34 @@ def test_who_claims_takes_first_who_has_waited_longest(
         claimed = [*claims(one), *claims(other)]
 
     assert [each.attempt_id for each in claimed] == [second, first]
+
+
+def test_who_claims_waits_for_nobody(
+    database: Database, room: ExamRoom, sql: connection, dsn: str
+) -> None:
+    """Not for another process that claims, nor for a report that is being stored."""
+    attempts = [start(database, room, room.new_student()) for _ in range(3)]
+    minutes_ago = (
+        "UPDATE attempt_activity SET analysis_due_since = analysis_due_since"
+        " - %s * interval '1 min' WHERE attempt_id = %s"
+    )
+    for minutes, attempt_id in zip((3, 2, 1), attempts, strict=True):
+        run(sql, minutes_ago, minutes, attempt_id)
+    names = {"limit": 1, "lease": LEASE, "spacing": NOW}
+    with (
+        closing(psycopg2.connect(dsn)) as other,
+        other.cursor() as claiming,
+        closing(psycopg2.connect(dsn)) as reporting,
+    ):
+        claiming.execute(analysis_queue.CLAIM, names)
+        lock = "SELECT FROM attempt_activity WHERE attempt_id = %s FOR NO KEY UPDATE"
+        run(reporting, lock, attempts[1])
+
+        with database.bookkeeping() as tx:
+            claimed = analysis_queue.claim(tx, limit=3, lease=LEASE, spacing=NOW)
+
+        assert claiming.fetchall()[0][0] == attempts[0]
+    assert [each.attempt_id for each in claimed] == [attempts[2]]
 
 
 def test_an_attempt_is_not_analysed_again_and_again(

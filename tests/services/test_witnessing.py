@@ -1,10 +1,13 @@
 """Witnesses see what was signed, and contradict whoever goes back."""
 
+import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
+from typing import NoReturn
 
 import pytest
 from psycopg2.extensions import connection
@@ -172,6 +175,60 @@ def test_a_witness_is_asked_from_where_it_was(
             assert witnessing.cosign(signed(signing.settings, files)) == 1
 
     assert asked == [b"old 0", b"old 2"]
+
+
+@pytest.mark.parametrize(("pause_seconds", "times"), [(60, 1), (0, 3)])
+def test_a_witness_that_refuses_is_left_alone_for_a_while(
+    files: Files, signing: Database, pause_seconds: float, times: int
+) -> None:
+    """Each question may cost the others, and whoever waits for a receipt, a second."""
+    key = Signer.generate("board.example", COSIGNATURE).verifier
+    asked: list[bytes] = []
+
+    def answer(body: bytes) -> bytes:
+        asked.append(body)
+        return b""
+
+    with answering(answer, 403) as url:
+        witnessing = Witnessing(
+            signing, [ConfiguredWitness(key, url)], pause_seconds=pause_seconds
+        )
+        witnessing.cosign(signed(signing.settings, files))
+        for _ in range(2):
+            witnessing.complete()
+
+    assert len(asked) == times
+
+
+def test_a_witness_that_still_looks_for_an_answer_is_not_asked_again(
+    files: Files, signing: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the questions would heap up while the names of a network are not to be had."""
+    key = Signer.generate("board.example", COSIGNATURE).verifier
+    looked_up: list[object] = []
+    is_over = Event()
+
+    def look_up(host: object, *_: object, **__: object) -> NoReturn:
+        looked_up.append(host)
+        is_over.wait(20)
+        raise OSError("no such name")
+
+    made = signed(signing.settings, files)
+    witnessing = Witnessing(
+        signing, [ConfiguredWitness(key, "http://board.example")], pause_seconds=0
+    )
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+    witnessing.cosign(made)
+    witnessing.complete()
+    assert looked_up == ["board.example"]
+
+    # Questions are answered in turn: those that had heaped up would come before this.
+    is_over.set()
+    deadline = time.monotonic() + 10
+    while len(looked_up) == 1 and time.monotonic() < deadline:
+        witnessing.complete()
+    assert looked_up == ["board.example"] * 2
 
 
 @pytest.mark.parametrize(
