@@ -891,6 +891,31 @@ def test_no_command_prints_the_private_key(
         assert "PRIVATE" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_a_new_key_speaks_for_no_tree_that_was_signed_without_it(
+    connection_settings: ConnectionSettings,
+    database: Database,
+    files: Files,
+    *,
+    is_signed: bool,
+) -> None:
+    size = 0
+    if is_signed:
+        append(database, 3)
+        made = sign(connection_settings, files)
+        assert made is not None
+        size = made.size
+
+    rotated = program(connection_settings, files, "rotate")
+
+    new, *old = read_keys(files.keys).periods
+    assert rotated.stdout == f"{new.vkey}\n"
+    assert [(each.from_size, each.to_size) for each in (new, *old)] == [
+        (size, None),
+        (0, None),
+    ]
+
+
 STAMP = """
     INSERT INTO checkpoint_timestamps
         (size, note, tsa_url, response, stamped_at, is_chain_verified)
