@@ -13,7 +13,7 @@ from psycopg2.extensions import connection
 
 from models.attempt import Attempt, AttemptStatus, EndedBy
 from models.database import Database
-from models.principal import Principal
+from models.principal import Principal, Role
 from services.access import ExamNotFoundError
 from services.assignment_service import Accommodation, AssignmentService
 from services.attempt_errors import ExtensionTooLongError
@@ -325,6 +325,32 @@ def test_more_than_a_day_in_all_is_given_to_nobody(
     assert entries(sql) == written
 
 
+@pytest.mark.parametrize("is_over", [False, True])
+def test_a_day_in_all_may_be_given(
+    *,
+    sql: connection,
+    room: ExamRoom,
+    attempts: AttemptService,
+    actions: ProctorActions,
+    database: Database,
+    extra_time: ExtraTime,
+    is_over: bool,
+) -> None:
+    alice = room.new_student()
+    own = start(attempts, room, alice)
+    actions.extend_attempt(room.admin, own.id, 1420, "reasons")
+    if is_over:
+        room.let_time_pass(own.id, 3600 + 1420 * 60 + 60)
+        assert end_overdue_attempts(database) == 1
+    outage = replace(OUTAGE, since=now(sql) - timedelta(minutes=50))
+
+    granted = extra_time.grant(outage, room.admin, room.exam_id)
+
+    assert (granted.reopened if is_over else granted.extended) == [own.id]
+    after = attempts.read_attempt(alice, own.id).attempt
+    assert after.extended_seconds == 24 * 3600
+
+
 def test_who_had_more_left_than_the_incident_gives_gets_what_it_gives(
     sql: connection,
     room: ExamRoom,
@@ -366,6 +392,19 @@ def test_who_has_had_a_day_more_is_named_and_keeps_nobody_else_from_it(
     assert (granted.not_reopened, granted.reopened) == ([first.id], [second.id])
 
 
+VOIDED = "UPDATE attempts SET status = 'voided', score = NULL, is_passed = NULL"
+# Somebody let him go on, and he sat next to somebody else.
+TERMINATED = """
+    UPDATE attempts
+       SET status = 'in_progress', ended_at = NULL, ended_by = NULL, score = NULL,
+           is_passed = NULL, paused_seconds = paused_seconds + 900;
+    UPDATE attempts
+       SET status = 'terminated', ended_at = clock_timestamp(), ended_by = 'proctor',
+           end_reason = 'They talked.', review_status = 'queued'
+"""
+
+
+@pytest.mark.parametrize("decision", [VOIDED, TERMINATED], ids=["voided", "terminated"])
 def test_what_staff_has_decided_at_this_very_moment_stands(
     *,
     sql: connection,
@@ -374,30 +413,96 @@ def test_what_staff_has_decided_at_this_very_moment_stands(
     attempts: AttemptService,
     database: Database,
     extra_time: ExtraTime,
+    decision: str,
 ) -> None:
-    """His time ran out; since he was found, somebody has declared it void."""
+    """His time ran out; since he was found, something else has become of him."""
     own = start(attempts, room, room.new_student())
     room.let_time_pass(own.id, 3600 + 15 * 60)
     assert end_overdue_attempts(database) == 1
     outage = replace(OUTAGE, since=now(sql) - timedelta(minutes=20))
-    decide = (
-        "UPDATE attempts SET status = 'voided', score = NULL, is_passed = NULL"
-        " WHERE id = %s"
-    )
     with closing(psycopg2.connect(dsn)) as other, ThreadPoolExecutor(1) as pool:
         run(other, "SELECT FROM attempts WHERE id = %s FOR UPDATE", own.id)
         granting = pool.submit(extra_time.grant, outage, room.admin, room.exam_id)
         until_somebody_waits_for_a_lock(sql)
-        run(other, stated(decide), own.id)
+        run(other, stated(decision))
         other.commit()
 
     assert granting.result().not_reopened == [own.id]
     assert "attempt.reopened" not in room.event_types(own.id)
 
 
-@pytest.mark.parametrize("hours", [-1, 25])
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "UPDATE attempt_activity SET is_evidence_erased = true",
+        "UPDATE exams SET status = 'archived'",
+    ],
+    ids=["erased", "archived"],
+)
+def test_who_can_not_go_on_is_named_and_nothing_else_fails(
+    *,
+    sql: connection,
+    room: ExamRoom,
+    attempts: AttemptService,
+    database: Database,
+    extra_time: ExtraTime,
+    reason: str,
+) -> None:
+    own = start(attempts, room, room.new_student())
+    room.let_time_pass(own.id, 3600 + 15 * 60)
+    assert end_overdue_attempts(database) == 1
+    run(sql, "UPDATE exams SET status = 'completed'")
+    run(sql, stated(reason))
+    outage = replace(OUTAGE, since=now(sql) - timedelta(minutes=20))
+
+    granted = extra_time.grant(outage, room.admin, room.exam_id)
+
+    assert (granted.not_reopened, granted.reopened) == ([own.id], [])
+
+
+def test_ones_own_attempt_is_left_to_another_admin(
+    sql: connection,
+    room: ExamRoom,
+    attempts: AttemptService,
+    database: Database,
+    extra_time: ExtraTime,
+) -> None:
+    alice = room.new_student()
+    own = start(attempts, room, alice)
+    room.let_time_pass(own.id, 3600 + 15 * 60)
+    assert end_overdue_attempts(database) == 1
+    run(sql, stated("UPDATE users SET role = 'admin' WHERE id = %s"), alice.id)
+    outage = replace(OUTAGE, since=now(sql) - timedelta(minutes=20))
+
+    by_her = extra_time.grant(outage, replace(alice, role=Role.ADMIN), room.exam_id)
+    by_another = extra_time.grant(outage, room.admin, room.exam_id)
+
+    assert (by_her.not_reopened, by_her.reopened) == ([own.id], [])
+    assert (by_another.not_reopened, by_another.reopened) == ([], [own.id])
+
+
+def test_a_second_that_had_begun_is_given_whole(
+    sql: connection,
+    room: ExamRoom,
+    attempts: AttemptService,
+    database: Database,
+    extra_time: ExtraTime,
+) -> None:
+    alice = room.new_student()
+    own = start(attempts, room, alice)
+    room.let_time_pass(own.id, 3600 + 15 * 60)
+    assert end_overdue_attempts(database) == 1
+    ended_at = scalar(sql, "SELECT ended_at FROM attempts")
+    outage = replace(OUTAGE, since=ended_at - timedelta(seconds=299.5))
+
+    extra_time.grant(outage, room.admin, room.exam_id)
+
+    assert attempts.read_attempt(alice, own.id).attempt.extended_seconds == 300
+
+
+@pytest.mark.parametrize("hours", [-0.01, 24.01])
 def test_an_incident_of_last_week_or_of_tomorrow_reopens_nothing(
-    sql: connection, room: ExamRoom, extra_time: ExtraTime, hours: int
+    sql: connection, room: ExamRoom, extra_time: ExtraTime, hours: float
 ) -> None:
     incident = replace(OUTAGE, since=now(sql) - timedelta(hours=hours))
 
