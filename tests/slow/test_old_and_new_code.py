@@ -27,7 +27,7 @@ from tests.slow.exam_morning import (
     retries_of,
     sit_exam,
 )
-from tests.slow.releases import MIGRATIONS_BETWEEN, last_release
+from tests.slow.releases import last_release
 from tests.slow.running import database_variables, running_api
 
 STUDENTS = 40
@@ -64,15 +64,17 @@ class Hosts:
 @pytest.fixture
 def hosts(durable_server: embedded.Server, tmp_path: Path) -> Iterator[Hosts]:
     """The old code has served for a while when the new schema and new code come."""
-    code, dsn = last_release(durable_server, tmp_path)
+    released = last_release(durable_server, tmp_path)
     keys = {
         name: secrets.token_urlsafe(48) for name in ("SECRET_KEY", "JWT_SECRET_KEY")
     }
-    variables = database_variables(dsn)
-    with running_api(variables, project=code, workers=2, environment=keys) as old:
-        assert len(migrate(dsn, print)) >= MIGRATIONS_BETWEEN
+    variables = database_variables(released.dsn)
+    with running_api(
+        variables, project=released.code, workers=2, environment=keys
+    ) as old:
+        assert len(migrate(released.dsn, print)) == released.missing_migrations
         with running_api(variables, workers=2, environment=keys) as new:
-            yield Hosts(dsn=dsn, old=old.url, new=new.url)
+            yield Hosts(dsn=released.dsn, old=old.url, new=new.url)
 
 
 def admin_of(url: str) -> Client:
