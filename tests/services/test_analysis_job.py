@@ -116,6 +116,14 @@ def is_due(sql: connection, attempt_id: UUID) -> bool:
     return scalar(sql, query, attempt_id) is True
 
 
+def let_wait(sql: connection, attempt_id: UUID, minutes: int) -> None:
+    longer = (
+        "UPDATE attempt_activity SET analysis_due_since = analysis_due_since"
+        " - %s * interval '1 min' WHERE attempt_id = %s"
+    )
+    run(sql, longer, minutes, attempt_id)
+
+
 def newest(sql: connection, attempt_id: UUID, path: str) -> Any:
     """Return what the newest analysis has at a JSON path, or None."""
     query = """
@@ -153,12 +161,7 @@ def test_who_claims_takes_first_who_has_waited_longest(
     database: Database, room: ExamRoom, sql: connection
 ) -> None:
     first, second = (start(database, room, room.new_student()) for _ in range(2))
-    run(
-        sql,
-        "UPDATE attempt_activity SET analysis_due_since = analysis_due_since"
-        " - interval '1 min' WHERE attempt_id = %s",
-        second,
-    )
+    let_wait(sql, second, minutes=1)
     claims = partial(analysis_queue.claim, limit=1, lease=LEASE, spacing=NOW)
 
     with database.bookkeeping() as one, database.bookkeeping() as other:
@@ -172,12 +175,8 @@ def test_who_claims_waits_for_nobody(
 ) -> None:
     """Not for another process that claims, nor for a report that is being stored."""
     attempts = [start(database, room, room.new_student()) for _ in range(3)]
-    minutes_ago = (
-        "UPDATE attempt_activity SET analysis_due_since = analysis_due_since"
-        " - %s * interval '1 min' WHERE attempt_id = %s"
-    )
     for minutes, attempt_id in zip((3, 2, 1), attempts, strict=True):
-        run(sql, minutes_ago, minutes, attempt_id)
+        let_wait(sql, attempt_id, minutes)
     names = {"limit": 1, "lease": LEASE, "spacing": NOW}
     with (
         closing(psycopg2.connect(dsn)) as other,
