@@ -39,6 +39,28 @@ def start(attempts: AttemptService, room: ExamRoom, student: Principal) -> Attem
     return attempts.start_attempt(student, room.exam_id, take_over=False).paper.attempt
 
 
+@pytest.fixture
+def alice(room: ExamRoom) -> Principal:
+    return room.new_student()
+
+
+@pytest.fixture
+def cut_off(
+    room: ExamRoom, attempts: AttemptService, database: Database, alice: Principal
+) -> Attempt:
+    """What the deadline has ended for alice, a quarter of an hour ago."""
+    own = start(attempts, room, alice)
+    room.let_time_pass(own.id, 3600 + 15 * 60)
+    assert end_overdue_attempts(database) == 1
+    return own
+
+
+@pytest.fixture
+def outage(sql: connection) -> Incident:
+    """One that began twenty minutes ago: who is `cut_off` had five left."""
+    return replace(OUTAGE, since=now(sql) - timedelta(minutes=20))
+
+
 def now(sql: connection) -> datetime:
     found: datetime = scalar(sql, "SELECT clock_timestamp()")
     return found
@@ -182,23 +204,19 @@ def test_who_was_ended_by_the_clock_gets_what_he_had_left(
 
 
 def test_who_is_ended_again_has_had_his_time(
-    sql: connection,
     room: ExamRoom,
-    attempts: AttemptService,
     database: Database,
     extra_time: ExtraTime,
+    cut_off: Attempt,
+    outage: Incident,
 ) -> None:
-    own = start(attempts, room, room.new_student())
-    room.let_time_pass(own.id, 3600 + 15 * 60)
-    end_overdue_attempts(database)
-    outage = replace(OUTAGE, since=now(sql) - timedelta(minutes=20))
-    assert extra_time.grant(outage, room.admin, room.exam_id).reopened == [own.id]
-    room.let_time_pass(own.id, 600)
+    assert extra_time.grant(outage, room.admin, room.exam_id).reopened == [cut_off.id]
+    room.let_time_pass(cut_off.id, 600)
     end_overdue_attempts(database)
 
     again = extra_time.grant(outage, room.admin, room.exam_id)
 
-    assert (again.reopened, again.already_granted) == ([], [own.id])
+    assert (again.reopened, again.already_granted) == ([], [cut_off.id])
 
 
 def test_who_handed_in_himself_is_not_named_as_cut_off(
@@ -287,24 +305,22 @@ def test_one_who_has_no_time_left_keeps_nobody_else_from_it(
 
 
 def test_who_sits_another_exam_by_now_is_named_and_left_alone(
+    *,
     sql: connection,
     room: ExamRoom,
     attempts: AttemptService,
-    database: Database,
     extra_time: ExtraTime,
+    alice: Principal,
+    cut_off: Attempt,
+    outage: Incident,
 ) -> None:
-    alice = room.new_student()
-    own = start(attempts, room, alice)
-    room.let_time_pass(own.id, 3600 + 15 * 60)
-    end_overdue_attempts(database)
     elsewhere = ExamRoom(sql)
     elsewhere.assign(alice)
     start(attempts, elsewhere, alice)
-    outage = replace(OUTAGE, since=now(sql) - timedelta(minutes=20))
 
     granted = extra_time.grant(outage, room.admin, room.exam_id)
 
-    assert granted.not_reopened == [own.id]
+    assert granted.not_reopened == [cut_off.id]
     assert granted.reopened == []
 
 
@@ -410,25 +426,21 @@ def test_what_staff_has_decided_at_this_very_moment_stands(
     sql: connection,
     dsn: str,
     room: ExamRoom,
-    attempts: AttemptService,
-    database: Database,
     extra_time: ExtraTime,
+    cut_off: Attempt,
+    outage: Incident,
     decision: str,
 ) -> None:
     """His time ran out; since he was found, something else has become of him."""
-    own = start(attempts, room, room.new_student())
-    room.let_time_pass(own.id, 3600 + 15 * 60)
-    assert end_overdue_attempts(database) == 1
-    outage = replace(OUTAGE, since=now(sql) - timedelta(minutes=20))
     with closing(psycopg2.connect(dsn)) as other, ThreadPoolExecutor(1) as pool:
-        run(other, "SELECT FROM attempts WHERE id = %s FOR UPDATE", own.id)
+        run(other, "SELECT FROM attempts WHERE id = %s FOR UPDATE", cut_off.id)
         granting = pool.submit(extra_time.grant, outage, room.admin, room.exam_id)
         until_somebody_waits_for_a_lock(sql)
         run(other, stated(decision))
         other.commit()
 
-    assert granting.result().not_reopened == [own.id]
-    assert "attempt.reopened" not in room.event_types(own.id)
+    assert granting.result().not_reopened == [cut_off.id]
+    assert "attempt.reopened" not in room.event_types(cut_off.id)
 
 
 @pytest.mark.parametrize(
@@ -440,64 +452,52 @@ def test_what_staff_has_decided_at_this_very_moment_stands(
     ids=["erased", "archived"],
 )
 def test_who_can_not_go_on_is_named_and_nothing_else_fails(
-    *,
     sql: connection,
     room: ExamRoom,
-    attempts: AttemptService,
-    database: Database,
     extra_time: ExtraTime,
+    cut_off: Attempt,
+    outage: Incident,
     reason: str,
 ) -> None:
-    own = start(attempts, room, room.new_student())
-    room.let_time_pass(own.id, 3600 + 15 * 60)
-    assert end_overdue_attempts(database) == 1
     run(sql, "UPDATE exams SET status = 'completed'")
     run(sql, stated(reason))
-    outage = replace(OUTAGE, since=now(sql) - timedelta(minutes=20))
 
     granted = extra_time.grant(outage, room.admin, room.exam_id)
 
-    assert (granted.not_reopened, granted.reopened) == ([own.id], [])
+    assert (granted.not_reopened, granted.reopened) == ([cut_off.id], [])
 
 
 def test_ones_own_attempt_is_left_to_another_admin(
     sql: connection,
     room: ExamRoom,
-    attempts: AttemptService,
-    database: Database,
     extra_time: ExtraTime,
+    alice: Principal,
+    cut_off: Attempt,
+    outage: Incident,
 ) -> None:
-    alice = room.new_student()
-    own = start(attempts, room, alice)
-    room.let_time_pass(own.id, 3600 + 15 * 60)
-    assert end_overdue_attempts(database) == 1
     run(sql, stated("UPDATE users SET role = 'admin' WHERE id = %s"), alice.id)
-    outage = replace(OUTAGE, since=now(sql) - timedelta(minutes=20))
 
     by_her = extra_time.grant(outage, replace(alice, role=Role.ADMIN), room.exam_id)
     by_another = extra_time.grant(outage, room.admin, room.exam_id)
 
-    assert (by_her.not_reopened, by_her.reopened) == ([own.id], [])
-    assert (by_another.not_reopened, by_another.reopened) == ([], [own.id])
+    assert (by_her.not_reopened, by_her.reopened) == ([cut_off.id], [])
+    assert (by_another.not_reopened, by_another.reopened) == ([], [cut_off.id])
 
 
 def test_a_second_that_had_begun_is_given_whole(
     sql: connection,
     room: ExamRoom,
     attempts: AttemptService,
-    database: Database,
     extra_time: ExtraTime,
+    alice: Principal,
+    cut_off: Attempt,
 ) -> None:
-    alice = room.new_student()
-    own = start(attempts, room, alice)
-    room.let_time_pass(own.id, 3600 + 15 * 60)
-    assert end_overdue_attempts(database) == 1
     ended_at = scalar(sql, "SELECT ended_at FROM attempts")
     outage = replace(OUTAGE, since=ended_at - timedelta(seconds=299.5))
 
     extra_time.grant(outage, room.admin, room.exam_id)
 
-    assert attempts.read_attempt(alice, own.id).attempt.extended_seconds == 300
+    assert attempts.read_attempt(alice, cut_off.id).attempt.extended_seconds == 300
 
 
 @pytest.mark.parametrize("hours", [-0.01, 24.01])
